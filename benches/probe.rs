@@ -1,0 +1,3 @@
+//! The cost of a probe.
+
+fn main() {}

@@ -1,0 +1,352 @@
+//! A cache as its operator described it: where it is, what is expected of it, how to walk the path to it.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+
+use super::{AddressClass, Clients, LimitSource, ServerFacts, vocabulary};
+
+/// One cache, checked: everything a probe and a judgement need. Two equal values are the same cache to a reload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cache {
+    /// The operator's name for it.
+    pub name: CacheName,
+    /// The host name an application would dial, without a trailing dot; an address is accepted and becomes a finding.
+    pub host: String,
+    /// The port an application would dial.
+    pub port: u16,
+    /// Where the name should lead.
+    pub expectation: Expectation,
+    /// Whom to ask for the addresses. Never empty; the connection follows the first.
+    pub resolvers: Vec<Resolver>,
+    /// How to speak TLS; `None` speaks plain Redis.
+    pub tls: Option<Tls>,
+    /// How to authenticate.
+    pub auth: Auth,
+    /// The client limit the operator states, which wins over every other source.
+    pub max_clients: Option<u64>,
+    /// The tier's name and its client limit, used where the server reports none.
+    pub tier: Option<(String, u64)>,
+    /// From the start of one probe to the start of the next.
+    pub interval: Duration,
+    /// How long each part of a probe may take.
+    pub timeouts: Timeouts,
+    /// When a finding opens and clears.
+    pub rules: Rules,
+    /// Where advice becomes a finding.
+    pub thresholds: Thresholds,
+    /// Addresses to dial in place of resolved ones. For tests and demonstrations; shown wherever results are.
+    pub connect_to: Vec<DialOverride>,
+}
+
+impl Cache {
+    /// The name on the certificate that the connection must prove.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        self.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or(&self.host)
+    }
+
+    /// `host:port`, as an application would write it.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, self.port).to_string(),
+            Err(_) => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// Where to dial for `address`: the address itself unless the operator says otherwise.
+    #[must_use]
+    pub fn dial(&self, address: IpAddr) -> SocketAddr {
+        self.connect_to
+            .iter()
+            .find(|redirect| redirect.address == address && redirect.port.is_none_or(|port| port == self.port))
+            .map_or_else(|| SocketAddr::new(address, self.port), |redirect| redirect.to)
+    }
+
+    /// Connected clients against the limit: the operator's own number, else the server's, else the tier's.
+    ///
+    /// `None` where the server did not say how many clients it has.
+    #[must_use]
+    pub fn clients(&self, server: &ServerFacts) -> Option<Clients> {
+        let connected = server.connected_clients?;
+        let configured = self.max_clients.map(|limit| (limit, LimitSource::Configured));
+        let reported = server.max_clients.map(|limit| (limit, LimitSource::Server));
+        let tier = self.tier.as_ref().map(|(_, limit)| (*limit, LimitSource::Tier));
+        let limit = configured.or(reported).or(tier).filter(|(limit, _)| *limit > 0);
+        Some(Clients { connected, limit })
+    }
+}
+
+/// A name given by the operator: short, and of letters, digits, `-`, `_` and `.` only (checked by `config`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CacheName(Arc<str>);
+
+/// The name of a resolver; `system` is what the machine itself would ask.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResolverName(Arc<str>);
+
+macro_rules! name {
+    ($name:ident) => {
+        impl $name {
+            /// Takes the text as the name.
+            #[must_use]
+            pub fn new(text: &str) -> Self {
+                Self(text.into())
+            }
+
+            /// The name.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(CacheName);
+name!(ResolverName);
+
+impl ResolverName {
+    /// The name of the resolver that always exists.
+    pub const SYSTEM: &'static str = "system";
+}
+
+vocabulary! {
+    /// How the cache is meant to be isolated.
+    pub enum Isolation {
+        /// Behind an Azure private endpoint: the name must lead to a private address.
+        PrivateEndpoint = "private_endpoint",
+        /// A Premium cache injected into a virtual network: the name must lead to a private address.
+        VnetInjected = "vnet_injected",
+        /// Reached over the internet, on purpose.
+        Public = "public",
+    }
+}
+
+/// Where a cache's name should lead. With neither part set, nothing is asserted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Expectation {
+    /// How the cache is meant to be isolated, if the operator said so.
+    pub isolation: Option<Isolation>,
+    /// Networks that every answer must lie in; they win over what the isolation alone would say.
+    pub addresses: Vec<IpNet>,
+}
+
+impl Expectation {
+    /// Whether the operator asserted anything.
+    #[must_use]
+    pub fn is_asserted(&self) -> bool {
+        self.isolation.is_some() || !self.addresses.is_empty()
+    }
+
+    /// Whether an address is one the cache should have; true where nothing is asserted.
+    #[must_use]
+    pub fn admits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        if !self.addresses.is_empty() {
+            return self.addresses.iter().any(|network| network.contains(&address));
+        }
+        let inside = AddressClass::of(address).is_inside_a_network();
+        match self.isolation {
+            Some(Isolation::PrivateEndpoint | Isolation::VnetInjected) => inside,
+            Some(Isolation::Public) => !inside,
+            None => true,
+        }
+    }
+
+    /// Whether the traffic is meant to stay inside a network: said by the isolation, or by the networks expected.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        match self.isolation {
+            Some(Isolation::PrivateEndpoint | Isolation::VnetInjected) => true,
+            Some(Isolation::Public) => false,
+            None => {
+                !self.addresses.is_empty()
+                    && self.addresses.iter().all(|network| AddressClass::of(network.network()).is_inside_a_network())
+            }
+        }
+    }
+}
+
+vocabulary! {
+    /// How a name server is asked.
+    pub enum Protocol {
+        /// UDP, and TCP where the answer was cut short.
+        Udp = "udp",
+        /// TCP only.
+        Tcp = "tcp",
+    }
+}
+
+/// Someone who can be asked for an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolver {
+    /// The machine's own way: hosts file, resolv.conf, search list, as an application's `getaddrinfo`.
+    System,
+    /// One name server, asked for the name as it stands.
+    Server {
+        /// The operator's name for it.
+        name: ResolverName,
+        /// Where it listens.
+        address: SocketAddr,
+        /// How it is asked.
+        protocol: Protocol,
+    },
+}
+
+impl Resolver {
+    /// The resolver's name, as a label and as a word.
+    #[must_use]
+    pub fn name(&self) -> ResolverName {
+        match self {
+            Self::System => ResolverName::new(ResolverName::SYSTEM),
+            Self::Server { name, .. } => name.clone(),
+        }
+    }
+}
+
+/// How TLS is spoken to a cache.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// Roots to trust, PEM; `None` is the platform's store.
+    pub ca_file: Option<PathBuf>,
+    /// The name to send and to verify; `None` is the cache's host.
+    pub server_name: Option<String>,
+}
+
+/// How a probe authenticates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// It does not.
+    None,
+    /// With an access key, or with a user's password.
+    AccessKey {
+        /// The ACL user; `None` sends the key alone.
+        username: Option<String>,
+        /// Where the key is kept.
+        password: Password,
+    },
+}
+
+/// Where a password is kept. The password itself is read when a probe needs it, and is never part of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Password {
+    /// A file, read again when it changes; trailing line ends are not part of the password.
+    File(PathBuf),
+    /// An environment variable of this process.
+    Environment(String),
+}
+
+/// How long the parts of a probe may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// The one deadline over all stages.
+    pub total: Duration,
+    /// All lookups of one resolver.
+    pub resolve: Duration,
+    /// One TCP connection.
+    pub connect: Duration,
+    /// One TLS handshake.
+    pub tls: Duration,
+    /// One Redis command: AUTH, PING, INFO.
+    pub command: Duration,
+}
+
+/// How often a condition must be seen before it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Bad rounds in a row before a finding opens.
+    pub open_after: u32,
+    /// Good rounds in a row before it clears.
+    pub clear_after: u32,
+}
+
+/// Where a number becomes a finding.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// Share of the client limit in use, 0 to 1, that is worth a warning.
+    pub headroom_warning: f64,
+    /// Share of the client limit in use, 0 to 1, that is close to an outage.
+    pub headroom_critical: f64,
+    /// Remaining validity of a certificate that is worth a warning.
+    pub certificate_warning: Duration,
+    /// Remaining validity of a certificate that is close to an outage.
+    pub certificate_critical: Duration,
+    /// A PING slower than this is slow.
+    pub slow_ping: Duration,
+    /// A TTL longer than this outlives a failover or a migration.
+    pub ttl_long: Duration,
+}
+
+/// One address to dial in place of a resolved one, in the manner of curl's `--connect-to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialOverride {
+    /// The resolved address this speaks of.
+    pub address: IpAddr,
+    /// The cache's port this speaks of; `None` is any.
+    pub port: Option<u16>,
+    /// Where to dial instead.
+    pub to: SocketAddr,
+}
+
+impl fmt::Display for DialOverride {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}={}", SocketAddr::new(self.address, port), self.to),
+            None => write!(f, "{}={}", self.address, self.to),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expectation(isolation: Option<Isolation>, addresses: &[&str]) -> Expectation {
+        Expectation { isolation, addresses: addresses.iter().map(|net| net.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn expected_networks_win_over_the_isolation() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let private = expectation(Some(Isolation::PrivateEndpoint), &[]);
+        assert!(private.admits(address("10.1.2.3")) && private.admits(address("100.64.0.9")));
+        assert!(private.admits(address("::ffff:10.1.2.3")));
+        assert!(!private.admits(address("20.1.2.3")) && !private.admits(address("127.0.0.1")));
+
+        let owned = expectation(Some(Isolation::PrivateEndpoint), &["20.1.2.0/24"]);
+        assert!(owned.admits(address("20.1.2.3")) && !owned.admits(address("10.1.2.3")));
+
+        let public = expectation(Some(Isolation::Public), &[]);
+        assert!(public.admits(address("20.1.2.3")) && !public.admits(address("10.1.2.3")));
+
+        assert!(expectation(None, &[]).admits(address("20.1.2.3")));
+        assert!(expectation(None, &["10.0.0.0/8"]).is_private());
+        assert!(!expectation(None, &["10.0.0.0/8", "20.0.0.0/8"]).is_private());
+    }
+}

@@ -1,0 +1,199 @@
+//! A finding: a condition with a cause, evidence and a remedy.
+
+use serde::{Serialize, Serializer};
+
+use super::{CacheName, Stage, Timestamp, vocabulary};
+
+vocabulary! {
+    /// The stable id of a cause. What each means is in the catalogue of `judge`.
+    pub enum FindingId {
+        /// The name does not exist, and no alias led to it.
+        DnsNameNotFound = "dns-name-not-found",
+        /// An alias leads into a privatelink zone where there is no record.
+        DnsRecordMissing = "dns-record-missing",
+        /// A private endpoint exists, and this machine is led to the public address.
+        DnsZoneNotLinked = "dns-zone-not-linked",
+        /// A private address is expected, and nothing on the way speaks of a private endpoint.
+        DnsNoPrivateEndpoint = "dns-no-private-endpoint",
+        /// Private and public addresses in one answer.
+        DnsMixedAnswer = "dns-mixed-answer",
+        /// An address inside a network, and not the expected one.
+        DnsUnexpectedPrivate = "dns-unexpected-private",
+        /// A public address, and not the expected one.
+        DnsUnexpectedPublic = "dns-unexpected-public",
+        /// A private address where a public one is expected.
+        DnsPrivateWhenPublicExpected = "dns-private-when-public-expected",
+        /// The addresses left the ones seen before.
+        DnsDrift = "dns-drift",
+        /// No resolver answered in time.
+        DnsTimeout = "dns-timeout",
+        /// SERVFAIL.
+        DnsServerFailure = "dns-server-failure",
+        /// REFUSED.
+        DnsRefused = "dns-refused",
+        /// No name server can be reached.
+        DnsUnreachable = "dns-unreachable",
+        /// The lookup failed in a way that has no name of its own.
+        DnsFailed = "dns-failed",
+        /// The answer may be kept for very long.
+        DnsTtlLong = "dns-ttl-long",
+        /// The configured host is a privatelink name.
+        ConfigPrivatelinkName = "config-privatelink-name",
+        /// The configured host is an address.
+        ConfigIpAddress = "config-ip-address",
+
+        /// The connection was refused.
+        TcpRefused = "tcp-refused",
+        /// No answer to SYN.
+        TcpFiltered = "tcp-filtered",
+        /// No route.
+        TcpUnreachable = "tcp-unreachable",
+        /// The connection failed in a way that has no name of its own.
+        TcpFailed = "tcp-failed",
+        /// Some addresses connect, others do not.
+        TcpPartial = "tcp-partial",
+        /// This machine ran out of something.
+        LocalExhaustion = "local-exhaustion",
+
+        /// The peer does not speak TLS.
+        TlsNotSpoken = "tls-not-spoken",
+        /// No TLS version in common.
+        TlsVersion = "tls-version",
+        /// No cipher suite in common.
+        TlsNoCommonCipher = "tls-no-common-cipher",
+        /// The certificate covers other names.
+        TlsNameMismatch = "tls-name-mismatch",
+        /// The certificate has expired.
+        TlsExpired = "tls-expired",
+        /// The certificate is not valid yet.
+        TlsNotYetValid = "tls-not-yet-valid",
+        /// The certificate expires soon.
+        TlsExpiresSoon = "tls-expires-soon",
+        /// No trusted root issued the certificate.
+        TlsUntrusted = "tls-untrusted",
+        /// The connection closed inside the handshake.
+        TlsClosed = "tls-closed",
+        /// The handshake did not end in time.
+        TlsTimeout = "tls-timeout",
+        /// The handshake failed in a way that has no name of its own.
+        TlsFailed = "tls-failed",
+
+        /// The server wants a password and none was sent.
+        AuthRequired = "auth-required",
+        /// The server does not accept the password.
+        AuthRejected = "auth-rejected",
+        /// A password was sent where none is set.
+        AuthNotConfigured = "auth-not-configured",
+        /// A command that a probe needs is denied.
+        AuthNotPermitted = "auth-not-permitted",
+        /// The password cannot be read on this machine.
+        CredentialUnreadable = "credential-unreadable",
+
+        /// The server takes no more clients.
+        RedisClientLimitReached = "redis-client-limit-reached",
+        /// The client limit is near.
+        ClientsHeadroomLow = "clients-headroom-low",
+        /// The server has rejected connections since the last round.
+        ConnectionsRejected = "connections-rejected",
+        /// The server is loading its data set.
+        RedisLoading = "redis-loading",
+        /// The server is busy with a script.
+        RedisBusy = "redis-busy",
+        /// The server is a replica that lost its primary.
+        RedisMasterDown = "redis-master-down",
+        /// The cluster does not serve.
+        RedisClusterDown = "redis-cluster-down",
+        /// The server refuses to write.
+        RedisReadOnly = "redis-read-only",
+        /// Connected, and no reply in time.
+        RedisTimeout = "redis-timeout",
+        /// Replies, but slowly.
+        RedisSlow = "redis-slow",
+        /// Not Redis at the other end.
+        RedisProtocol = "redis-protocol",
+        /// The server failed in a way that has no name of its own.
+        RedisFailed = "redis-failed",
+
+        /// The probe itself broke.
+        ProbeFailed = "probe-failed",
+    }
+}
+
+/// How bad a finding is. The order is from worst to mildest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// 1: unavailable for all.
+    Unavailable = 1,
+    /// 2: degraded, exposed, or about to break.
+    Degraded = 2,
+    /// 3: intermittent, or a risk.
+    Risk = 3,
+    /// 4: advice.
+    Advice = 4,
+}
+
+impl Severity {
+    /// Every severity, the worst first.
+    pub const ALL: [Self; 4] = [Self::Unavailable, Self::Degraded, Self::Risk, Self::Advice];
+
+    /// The number, 1 to 4.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The number as a label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "1",
+            Self::Degraded => "2",
+            Self::Risk => "3",
+            Self::Advice => "4",
+        }
+    }
+
+    /// What the number stands for.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Degraded => "degraded",
+            Self::Risk => "risk",
+            Self::Advice => "advice",
+        }
+    }
+
+    /// Whether the cache counts as ill: severity 1 or 2.
+    #[must_use]
+    pub const fn is_serious(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Degraded)
+    }
+}
+
+impl Serialize for Severity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.number())
+    }
+}
+
+/// One cause, seen at one cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which cause.
+    pub id: FindingId,
+    /// How bad it is here.
+    pub severity: Severity,
+    /// Which cache.
+    pub cache: CacheName,
+    /// Where on the path it was seen.
+    pub stage: Stage,
+    /// What is wrong, in one sentence that names the cache's own host, addresses and numbers.
+    pub summary: String,
+    /// What the finding rests on, one observation a line.
+    pub evidence: Vec<String>,
+    /// What to run, with this cache's own names filled in; a line that starts with `#` is a remark.
+    pub remedy: Vec<String>,
+    /// When it was first seen.
+    pub since: Timestamp,
+}

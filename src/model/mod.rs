@@ -1,0 +1,45 @@
+//! The vocabulary: what a cache is, what a probe saw, what a finding says. No IO, no clock.
+
+mod address;
+mod cache;
+mod event;
+mod finding;
+mod report;
+mod resolution;
+mod round;
+mod secret;
+mod stage;
+mod time;
+mod vocabulary;
+mod wire_text;
+
+pub use address::AddressClass;
+pub use cache::{
+    Auth, Cache, CacheName, DialOverride, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Rules,
+    Thresholds, Timeouts, Tls,
+};
+pub use event::{Event, EventKind};
+pub use finding::{Finding, FindingId, Severity};
+pub use report::{Certificate, Clients, Leg, LimitSource, Mode, ProbeReport, Role, ServerFacts, TlsSession};
+pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source, Transport};
+pub use round::Round;
+pub use secret::Secret;
+pub use stage::{Fault, FaultKind, Stage, Timings};
+pub use time::Timestamp;
+pub use wire_text::WireText;
+
+pub(crate) use vocabulary::vocabulary;
+
+/// The version of every JSON document and journal row this program writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A duration as seconds in JSON, the unit of every duration this program writes.
+pub(crate) mod seconds {
+    use std::time::Duration;
+
+    use serde::Serializer;
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+}

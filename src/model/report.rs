@@ -1,0 +1,264 @@
+//! What one probe saw.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    AddressClass, CacheName, Fault, FaultKind, Resolution, Stage, Timestamp, Timings, WireText, seconds, vocabulary,
+};
+
+/// One walk along the path to one cache.
+///
+/// Invariant: a probe never fails to report; failure is its subject.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProbeReport {
+    /// Which cache.
+    pub cache: CacheName,
+    /// When the walk began.
+    pub at: Timestamp,
+    /// How long the whole walk took.
+    #[serde(rename = "took_seconds", serialize_with = "seconds::serialize")]
+    pub took: Duration,
+    /// What each resolver said, in the order of the cache's resolvers; the first is the one followed.
+    pub resolutions: Vec<Resolution>,
+    /// One leg per address of the resolution followed.
+    pub legs: Vec<Leg>,
+    /// Why there is nothing else to report: the probe itself broke.
+    pub fault: Option<Fault>,
+}
+
+impl ProbeReport {
+    /// The resolution that the connections followed.
+    #[must_use]
+    pub fn followed(&self) -> Option<&Resolution> {
+        self.resolutions.first()
+    }
+
+    /// The legs an application would use: all but those of an address family this machine does not have.
+    pub fn used_legs(&self) -> impl Iterator<Item = &Leg> {
+        let every_one_is_unavailable = self.legs.iter().all(Leg::is_of_unavailable_family);
+        self.legs.iter().filter(move |leg| every_one_is_unavailable || !leg.is_of_unavailable_family())
+    }
+
+    /// Whether every address answered PING.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.used_legs().next().is_some() && self.used_legs().all(|leg| leg.fault.is_none())
+    }
+
+    /// The faults that keep an application from the cache, the earliest stage first.
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        let resolution = self.followed().and_then(|resolution| resolution.fault.as_ref());
+        self.fault.iter().chain(resolution).chain(self.used_legs().filter_map(|leg| leg.fault.as_ref()))
+    }
+}
+
+/// The walk to one address.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Leg {
+    /// The resolved address.
+    pub address: IpAddr,
+    /// Its class.
+    pub class: AddressClass,
+    /// What was dialled; differs from the address where the operator redirects it.
+    pub dialled: SocketAddr,
+    /// How long each stage took, in seconds.
+    #[serde(rename = "timings_seconds")]
+    pub timings: Timings,
+    /// The TLS session, also where its verification failed.
+    pub tls: Option<TlsSession>,
+    /// What the server says of itself.
+    pub server: Option<ServerFacts>,
+    /// Why this address does not serve; `None` once it answered PING.
+    pub fault: Option<Fault>,
+    /// What went wrong without making the cache unreachable: a command denied, an INFO that never came.
+    pub notes: Vec<Fault>,
+}
+
+impl Leg {
+    /// A leg before its first step.
+    #[must_use]
+    pub fn new(address: IpAddr, dialled: SocketAddr) -> Self {
+        Self {
+            address,
+            class: AddressClass::of(address),
+            dialled,
+            timings: Timings::default(),
+            tls: None,
+            server: None,
+            fault: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Whether something else than the resolved address was dialled.
+    #[must_use]
+    pub fn is_redirected(&self, port: u16) -> bool {
+        self.dialled != SocketAddr::new(self.address, port)
+    }
+
+    /// Whether the walk got past a stage.
+    #[must_use]
+    pub fn passed(&self, stage: Stage) -> bool {
+        self.fault.as_ref().is_none_or(|fault| fault.stage > stage)
+    }
+
+    fn is_of_unavailable_family(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::FamilyUnavailable)
+    }
+}
+
+/// A completed TLS handshake. A completed handshake is not yet a trusted one: see `verified`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TlsSession {
+    /// `TLSv1.3` or `TLSv1.2`; empty where the handshake broke off before it was agreed.
+    pub version: String,
+    /// The cipher suite by its IANA name; empty where the handshake broke off before it was agreed.
+    pub cipher: String,
+    /// The name that was sent and verified.
+    pub server_name: String,
+    /// Whether the chain leads to a trusted root, is valid now and covers the name.
+    pub verified: bool,
+    /// The chain as presented, leaf first, at most [`TlsSession::LONGEST_CHAIN`] certificates.
+    pub chain: Vec<Certificate>,
+}
+
+impl TlsSession {
+    /// The most certificates kept of one chain.
+    pub const LONGEST_CHAIN: usize = 10;
+
+    /// The server's own certificate.
+    #[must_use]
+    pub fn leaf(&self) -> Option<&Certificate> {
+        self.chain.first()
+    }
+
+    /// When the first certificate of the chain expires.
+    #[must_use]
+    pub fn earliest_expiry(&self) -> Option<Timestamp> {
+        self.chain.iter().map(|certificate| certificate.not_after).min()
+    }
+}
+
+/// One certificate of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Certificate {
+    /// Who it speaks of.
+    pub subject: WireText,
+    /// Who signed it.
+    pub issuer: WireText,
+    /// The names and addresses it covers, at most [`Certificate::MOST_NAMES`].
+    pub names: Vec<WireText>,
+    /// Its serial number, in hexadecimal.
+    pub serial: WireText,
+    /// Valid from.
+    pub not_before: Timestamp,
+    /// Valid until.
+    pub not_after: Timestamp,
+}
+
+impl Certificate {
+    /// The most names kept of one certificate.
+    pub const MOST_NAMES: usize = 32;
+}
+
+/// What the server says of itself in INFO; each part is absent where the server does not say it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ServerFacts {
+    /// `redis_version`, or `valkey_version` where there is one.
+    pub version: Option<WireText>,
+    /// `role`.
+    pub role: Option<Role>,
+    /// `redis_mode`.
+    pub mode: Option<Mode>,
+    /// `run_id`: changes when the process does.
+    pub run_id: Option<WireText>,
+    /// `uptime_in_seconds`.
+    pub uptime_seconds: Option<u64>,
+    /// `connected_clients`.
+    pub connected_clients: Option<u64>,
+    /// `maxclients`; Redis says it since 6.2.
+    pub max_clients: Option<u64>,
+    /// `rejected_connections`, since the process started.
+    pub rejected_connections: Option<u64>,
+    /// `connected_slaves`.
+    pub connected_replicas: Option<u64>,
+}
+
+vocabulary! {
+    /// The part a server plays in replication.
+    pub enum Role {
+        /// Takes writes.
+        Primary = "primary",
+        /// Follows a primary.
+        Replica = "replica",
+        /// Something else.
+        Other = "other",
+    }
+}
+
+vocabulary! {
+    /// How a server is run.
+    pub enum Mode {
+        /// Alone, or behind a proxy.
+        Standalone = "standalone",
+        /// As a node of a cluster.
+        Cluster = "cluster",
+        /// As a sentinel, which is no cache.
+        Sentinel = "sentinel",
+        /// Something else.
+        Other = "other",
+    }
+}
+
+/// Connected clients against the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clients {
+    /// How many are connected, this probe among them.
+    pub connected: u64,
+    /// How many may be, and who says so; never zero.
+    pub limit: Option<(u64, LimitSource)>,
+}
+
+impl Clients {
+    /// The share of the limit that is still free, 0 to 1. A negative share (more clients than the limit) reads as 0.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "client counts are far below 2^52")]
+    pub fn headroom(&self) -> Option<f64> {
+        let (limit, _) = self.limit?;
+        Some((1.0 - self.connected as f64 / limit as f64).max(0.0))
+    }
+}
+
+impl Serialize for Clients {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shape {
+            connected: u64,
+            limit: Option<u64>,
+            limit_source: Option<LimitSource>,
+            headroom_ratio: Option<f64>,
+        }
+        Shape {
+            connected: self.connected,
+            limit: self.limit.map(|(limit, _)| limit),
+            limit_source: self.limit.map(|(_, source)| source),
+            headroom_ratio: self.headroom(),
+        }
+        .serialize(serializer)
+    }
+}
+
+vocabulary! {
+    /// Who says how many clients are allowed.
+    pub enum LimitSource {
+        /// The server, in INFO.
+        Server = "server",
+        /// The documented limit of the tier.
+        Tier = "tier",
+        /// The operator.
+        Configured = "configured",
+    }
+}

@@ -1,0 +1,183 @@
+//! What one resolver said about a name: the whole path from alias to address, never a bare list.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{AddressClass, Fault, ResolverName, WireText, seconds, vocabulary};
+
+/// One resolver's answer about one name. It exists also when the lookup failed: the aliases seen up to there are what
+/// tells one cause from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resolution {
+    /// Who was asked.
+    pub resolver: ResolverName,
+    /// Where the addresses came from.
+    pub source: Source,
+    /// The name that was answered for; differs from the host where the search list was applied.
+    pub name: WireText,
+    /// Whether the search list made that name.
+    pub searched: bool,
+    /// The aliases from the name to the owner of the addresses, in order.
+    pub chain: Vec<Alias>,
+    /// The addresses, IPv4 first, each once, at most [`Resolution::MOST_ADDRESSES`].
+    pub addresses: Vec<Answer>,
+    /// How many more addresses the answer held than are kept.
+    pub addresses_dropped: usize,
+    /// Every question asked on the wire, in the order of the answers.
+    pub queries: Vec<Query>,
+    /// From the first question to the last answer.
+    #[serde(rename = "took_seconds", serialize_with = "seconds::serialize")]
+    pub took: Duration,
+    /// Why there is no address.
+    pub fault: Option<Fault>,
+}
+
+impl Resolution {
+    /// The most addresses kept of one answer.
+    pub const MOST_ADDRESSES: usize = 16;
+
+    /// Whether an alias on the way lies in a `privatelink` zone: the mark of a private endpoint.
+    #[must_use]
+    pub fn has_privatelink_alias(&self) -> bool {
+        self.privatelink_alias().is_some()
+    }
+
+    /// The first name on the way that lies in a `privatelink` zone.
+    #[must_use]
+    pub fn privatelink_alias(&self) -> Option<&WireText> {
+        self.chain
+            .iter()
+            .map(|alias| &alias.target)
+            .find(|target| target.as_str().split('.').any(|label| label.eq_ignore_ascii_case("privatelink")))
+    }
+
+    /// The smallest TTL on the way, in seconds: how long the answer may be kept. `None` where none was said.
+    #[must_use]
+    pub fn smallest_ttl(&self) -> Option<u32> {
+        let aliases = self.chain.iter().map(|alias| alias.ttl);
+        aliases.chain(self.addresses.iter().filter_map(|answer| answer.ttl)).min()
+    }
+
+    /// The addresses alone, in order of their value.
+    #[must_use]
+    pub fn sorted_addresses(&self) -> Vec<IpAddr> {
+        let mut addresses: Vec<_> = self.addresses.iter().map(|answer| answer.address).collect();
+        addresses.sort_unstable();
+        addresses
+    }
+}
+
+vocabulary! {
+    /// Where addresses came from.
+    pub enum Source {
+        /// A name server.
+        Dns = "dns",
+        /// The hosts file of this machine.
+        HostsFile = "hosts_file",
+        /// The host is an address already.
+        Literal = "literal",
+    }
+}
+
+/// One alias (CNAME).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alias {
+    /// The name that is an alias.
+    pub owner: WireText,
+    /// What it stands for.
+    pub target: WireText,
+    /// Seconds it may be kept.
+    #[serde(rename = "ttl_seconds")]
+    pub ttl: u32,
+}
+
+/// One address of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// The address; IPv4 inside IPv6 is kept as the IPv4 address it is.
+    pub address: IpAddr,
+    /// Its class.
+    pub class: AddressClass,
+    /// Seconds it may be kept; `None` where it did not come from a name server.
+    #[serde(rename = "ttl_seconds")]
+    pub ttl: Option<u32>,
+}
+
+impl Answer {
+    /// An address with its class.
+    #[must_use]
+    pub fn new(address: IpAddr, ttl: Option<u32>) -> Self {
+        let address = address.to_canonical();
+        Self { address, class: AddressClass::of(address), ttl }
+    }
+}
+
+/// One question to one name server, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Query {
+    /// The name server.
+    pub server: SocketAddr,
+    /// How it was asked.
+    pub transport: Transport,
+    /// The name asked for.
+    pub name: WireText,
+    /// A or AAAA.
+    pub record_type: RecordType,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The raw words where the outcome alone does not say it.
+    pub detail: WireText,
+    /// From question to answer.
+    #[serde(rename = "took_seconds", serialize_with = "seconds::serialize")]
+    pub took: Duration,
+}
+
+vocabulary! {
+    /// How a question travelled.
+    pub enum Transport {
+        /// One datagram each way.
+        Udp = "udp",
+        /// A connection.
+        Tcp = "tcp",
+    }
+}
+
+vocabulary! {
+    /// What was asked for.
+    pub enum RecordType {
+        /// IPv4 addresses.
+        A = "A",
+        /// IPv6 addresses.
+        Aaaa = "AAAA",
+    }
+}
+
+vocabulary! {
+    /// What came of a question.
+    pub enum Outcome {
+        /// Addresses, or an alias to follow.
+        Answered = "noerror",
+        /// The name exists; there is nothing of that type.
+        NoData = "nodata",
+        /// The name does not exist.
+        NxDomain = "nxdomain",
+        /// The server failed.
+        ServFail = "servfail",
+        /// The server will not answer this client.
+        Refused = "refused",
+        /// Another response code.
+        OtherCode = "other_code",
+        /// The answer was cut short; asked again over TCP.
+        Truncated = "truncated",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// The server cannot be reached.
+        Unreachable = "unreachable",
+        /// This machine could not send.
+        LocalExhaustion = "local_exhaustion",
+        /// The answer cannot be understood.
+        Malformed = "malformed",
+    }
+}

@@ -1,0 +1,36 @@
+//! One round: what a probe saw, and what was made of it.
+
+use std::sync::Arc;
+
+use super::{Cache, Clients, Event, Finding, Leg, ProbeReport, ServerFacts};
+
+/// What every sink is given, once per probe.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// The cache, as it is configured.
+    pub cache: Arc<Cache>,
+    /// What the probe saw.
+    pub report: Arc<ProbeReport>,
+    /// The findings open after this round, the deepest cause first.
+    pub open: Vec<Finding>,
+    /// What changed in this round.
+    pub events: Vec<Event>,
+}
+
+impl Cache {
+    /// The leg of `report` whose server is nearest to its client limit, with what it said: one address short of room is
+    /// one address too many. `None` where no server spoke.
+    #[must_use]
+    pub fn busiest<'report>(
+        &self,
+        report: &'report ProbeReport,
+    ) -> Option<(&'report Leg, &'report ServerFacts, Option<Clients>)> {
+        report
+            .used_legs()
+            .filter_map(|leg| leg.server.as_ref().map(|server| (leg, server, self.clients(server))))
+            .min_by(|(.., left), (.., right)| {
+                let free = |clients: &Option<Clients>| clients.and_then(|clients| clients.headroom()).unwrap_or(1.0);
+                free(left).total_cmp(&free(right))
+            })
+    }
+}

@@ -1,0 +1,81 @@
+//! A moment of wall-clock time.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+
+/// Milliseconds since 1970-01-01 UTC. Shown as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+/// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z: a certificate may claim any year.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+impl Timestamp {
+    /// From seconds since 1970; a moment before 1970 reads as 1970, one after the year 9999 as its last second.
+    #[must_use]
+    pub fn from_unix_seconds(seconds: i64) -> Self {
+        Self(u64::try_from(seconds).unwrap_or(0).min(LAST_SECOND) * 1000)
+    }
+
+    /// From the system's clock, cut to the millisecond.
+    #[must_use]
+    pub fn from_system_time(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(LAST_SECOND * 1000))
+    }
+
+    /// Seconds since 1970, for a metric.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds fit 53 bits until the year 287396")]
+    pub fn unix_seconds(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
+    /// The time from `earlier` to this moment; zero where `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This moment, `by` later.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)).min(LAST_SECOND * 1000))
+    }
+
+    /// The date alone, `2026-11-21`.
+    #[must_use]
+    pub fn date(self) -> String {
+        let mut text = self.to_string();
+        text.truncate(10);
+        text
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = UNIX_EPOCH + Duration::from_millis(self.0);
+        write!(f, "{}", humantime::format_rfc3339_millis(time))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_moment_can_be_written() {
+        assert_eq!(Timestamp::from_unix_seconds(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_unix_seconds(-5).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_unix_seconds(i64::MAX).date(), "9999-12-31");
+        assert_eq!(Timestamp::from_unix_seconds(i64::MAX).plus(Duration::MAX).date(), "9999-12-31");
+    }
+}
