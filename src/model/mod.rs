@@ -9,6 +9,7 @@ mod resolution;
 mod round;
 mod secret;
 mod stage;
+mod system_files;
 mod time;
 mod vocabulary;
 mod wire_text;
@@ -25,6 +26,7 @@ pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Sour
 pub use round::Round;
 pub use secret::Secret;
 pub use stage::{Fault, FaultKind, Stage, Timings};
+pub use system_files::SystemFiles;
 pub use time::Timestamp;
 pub use wire_text::WireText;
 

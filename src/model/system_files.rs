@@ -1,0 +1,18 @@
+//! Where this machine says how it resolves names.
+
+use std::path::PathBuf;
+
+/// The files that tell how this machine resolves names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemFiles {
+    /// `/etc/resolv.conf`, or what stands for it.
+    pub resolv_conf: PathBuf,
+    /// `/etc/hosts`, or what stands for it.
+    pub hosts: PathBuf,
+}
+
+impl Default for SystemFiles {
+    fn default() -> Self {
+        Self { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into() }
+    }
+}

@@ -1,0 +1,245 @@
+//! The one place where foreign errors become faults.
+//!
+//! Every error that a library or the kernel can give is either named here or becomes
+//! [`FaultKind::Unrecognised`] with its raw words, which a metric counts: never a wrong name.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use redis::{ServerError, Value};
+use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
+
+use super::guarded::End;
+use crate::model::{Fault, FaultKind, Outcome, Stage, WireText};
+
+/// Error numbers of Linux that `io::ErrorKind` does not tell apart.
+mod errno {
+    pub(super) const ENOMEM: i32 = 12;
+    pub(super) const ENFILE: i32 = 23;
+    pub(super) const EMFILE: i32 = 24;
+    pub(super) const EAFNOSUPPORT: i32 = 97;
+    pub(super) const EADDRNOTAVAIL: i32 = 99;
+    pub(super) const ENETDOWN: i32 = 100;
+    pub(super) const ENETUNREACH: i32 = 101;
+    pub(super) const ENOBUFS: i32 = 105;
+    pub(super) const EHOSTDOWN: i32 = 112;
+    pub(super) const EHOSTUNREACH: i32 = 113;
+}
+
+/// A time as a person says it: `5s`, `250ms`.
+pub(super) fn span(time: Duration) -> String {
+    if time >= Duration::from_secs(1) {
+        format!("{:.1}s", time.as_secs_f64()).replace(".0s", "s")
+    } else {
+        format!("{}ms", time.as_millis())
+    }
+}
+
+/// Why a TCP connection did not come about.
+pub(super) fn connect(to: SocketAddr, error: &io::Error) -> Fault {
+    let kind = match error.raw_os_error() {
+        _ if error.kind() == io::ErrorKind::ConnectionRefused => FaultKind::Refused,
+        _ if error.kind() == io::ErrorKind::TimedOut => FaultKind::Filtered,
+        Some(errno::ENETUNREACH | errno::EADDRNOTAVAIL | errno::EAFNOSUPPORT) if to.is_ipv6() => {
+            FaultKind::FamilyUnavailable
+        }
+        Some(errno::ENETUNREACH | errno::EHOSTUNREACH | errno::ENETDOWN | errno::EHOSTDOWN) => FaultKind::Unreachable,
+        code if is_local_exhaustion(code) => FaultKind::LocalExhaustion,
+        _ if error.kind() == io::ErrorKind::ConnectionReset => FaultKind::Closed,
+        _ => FaultKind::Unrecognised,
+    };
+    Fault::new(Stage::Connect, kind, format!("{to}: {error}"))
+}
+
+/// Whether this machine ran out of descriptors, ports or memory.
+fn is_local_exhaustion(code: Option<i32>) -> bool {
+    matches!(code, Some(errno::EMFILE | errno::ENFILE | errno::ENOMEM | errno::ENOBUFS | errno::EADDRNOTAVAIL))
+}
+
+/// What came of a question where the socket itself failed.
+pub(super) fn dns_socket(error: &io::Error) -> Outcome {
+    match error.raw_os_error() {
+        code if is_local_exhaustion(code) => Outcome::LocalExhaustion,
+        _ if error.kind() == io::ErrorKind::TimedOut => Outcome::Timeout,
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => Outcome::Malformed,
+        // Refused by ICMP or RST, no route, reset: there is nobody who answers.
+        _ => Outcome::Unreachable,
+    }
+}
+
+/// Why a TLS handshake did not come about. `first` is what the peer sent before it broke off.
+pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8]) -> Fault {
+    if matches!(end, Some(End::TooMuch)) {
+        return Fault::new(Stage::Tls, FaultKind::ReplyTooLarge, "more than 1 MiB inside the handshake");
+    }
+    if !first.is_empty() && !looks_like_tls(first) {
+        return Fault::new(Stage::Tls, FaultKind::NotTls, format!("the peer answered {}", quoted(first)));
+    }
+    if let Some(tls) = tls_error(error) {
+        return Fault::new(Stage::Tls, tls_kind(tls), tls.to_string());
+    }
+    let (kind, words) = match end {
+        Some(End::Closed) => (FaultKind::Closed, "closed by the peer inside the handshake".to_owned()),
+        Some(End::Broken(error)) => broken(error),
+        Some(End::TooMuch) | None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            (FaultKind::Closed, "closed by the peer inside the handshake".to_owned())
+        }
+        Some(End::TooMuch) | None => broken(error),
+    };
+    Fault::new(Stage::Tls, kind, words)
+}
+
+/// Whether bytes begin like a TLS record: one of the four content types, and a version of the 3.x family (RFC 8446, 5.1).
+fn looks_like_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [20..=23] | [20..=23, 3, ..])
+}
+
+/// The TLS error inside an IO error.
+fn tls_error(error: &io::Error) -> Option<&TlsError> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>())
+}
+
+/// What a TLS error means.
+fn tls_kind(error: &TlsError) -> FaultKind {
+    match error {
+        TlsError::InvalidCertificate(error) => certificate_kind(error),
+        TlsError::AlertReceived(alert) => alert_kind(*alert),
+        TlsError::PeerIncompatible(reason) => match reason {
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled => FaultKind::TlsVersion,
+            PeerIncompatible::NoCipherSuitesInCommon
+            | PeerIncompatible::NoKxGroupsInCommon
+            | PeerIncompatible::NoSignatureSchemesInCommon
+            | PeerIncompatible::NoEcPointFormatsInCommon
+            | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => FaultKind::NoCommonCipher,
+            _ => FaultKind::Unrecognised,
+        },
+        TlsError::NoCertificatesPresented => FaultKind::CertificateInvalid,
+        _ => FaultKind::Unrecognised,
+    }
+}
+
+fn alert_kind(alert: AlertDescription) -> FaultKind {
+    match alert {
+        AlertDescription::ProtocolVersion => FaultKind::TlsVersion,
+        AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => FaultKind::NoCommonCipher,
+        AlertDescription::CertificateRequired
+        | AlertDescription::BadCertificate
+        | AlertDescription::NoCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied => FaultKind::ClientCertificateRequired,
+        AlertDescription::CloseNotify | AlertDescription::UserCanceled => FaultKind::Closed,
+        _ => FaultKind::Unrecognised,
+    }
+}
+
+/// Why a certificate does not verify.
+pub(super) fn certificate(error: &TlsError) -> Fault {
+    let kind = match error {
+        TlsError::InvalidCertificate(error) => certificate_kind(error),
+        TlsError::NoCertificatesPresented => FaultKind::CertificateInvalid,
+        _ => FaultKind::Unrecognised,
+    };
+    Fault::new(Stage::Tls, kind, error.to_string())
+}
+
+fn certificate_kind(error: &CertificateError) -> FaultKind {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => FaultKind::CertificateExpired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            FaultKind::CertificateNotYetValid
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => FaultKind::NameMismatch,
+        CertificateError::UnknownIssuer => FaultKind::UntrustedIssuer,
+        // The verifier wraps what it cannot name; every such error is about the certificate all the same.
+        _ => FaultKind::CertificateInvalid,
+    }
+}
+
+/// Why a command got no reply. `command` is its name, never its arguments.
+pub(super) fn command(stage: Stage, command: &str, end: Option<End>, parser: &str, first: &[u8]) -> Fault {
+    let (stage, kind, words) = match end {
+        Some(End::TooMuch) => (stage, FaultKind::ReplyTooLarge, format!("the reply to {command} exceeds 1 MiB")),
+        // A broken stream is known by its cause; half a reply before it is not what is wrong.
+        Some(End::Closed) => (stage, FaultKind::Closed, format!("closed by the peer before the reply to {command}")),
+        Some(End::Broken(error)) => {
+            // Under TLS 1.3 a server that wants a client certificate says so only now.
+            if let Some(tls) = tls_error(&error) {
+                (Stage::Tls, tls_kind(tls), tls.to_string())
+            } else {
+                let (kind, words) = broken(&error);
+                (stage, kind, format!("{words} (waiting for the reply to {command})"))
+            }
+        }
+        None => (
+            stage,
+            FaultKind::NotRedis,
+            format!("the reply to {command} is not Redis: it begins with {} ({parser})", quoted(first)),
+        ),
+    };
+    Fault::new(stage, kind, words)
+}
+
+/// Why an established connection broke.
+fn broken(error: &io::Error) -> (FaultKind, String) {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::NotConnected => FaultKind::Closed,
+        io::ErrorKind::TimedOut => FaultKind::Timeout,
+        _ => FaultKind::Unrecognised,
+    };
+    (kind, error.to_string())
+}
+
+/// What the server's own error means. The words are the server's, made safe to show.
+pub(super) fn server_error(stage: Stage, command: &str, error: &ServerError) -> Fault {
+    let (code, details) = (error.code(), error.details().unwrap_or_default());
+    let (stage, kind) = match code {
+        "NOAUTH" => (Stage::Auth, FaultKind::AuthRequired),
+        "WRONGPASS" => (Stage::Auth, FaultKind::AuthRejected),
+        "NOPERM" => (stage, FaultKind::NotPermitted),
+        "LOADING" => (stage, FaultKind::Loading),
+        "BUSY" => (stage, FaultKind::Busy),
+        "MASTERDOWN" => (stage, FaultKind::MasterDown),
+        "CLUSTERDOWN" => (stage, FaultKind::ClusterDown),
+        "READONLY" => (stage, FaultKind::ReadOnly),
+        // Redis 4 and 5 have no codes of their own for these.
+        "ERR" if details.starts_with("invalid password") => (Stage::Auth, FaultKind::AuthRejected),
+        "ERR" if details.contains("without any password configured") || details.contains("no password is set") => {
+            (Stage::Auth, FaultKind::AuthNotConfigured)
+        }
+        "ERR" if details.starts_with("max number of clients") => (stage, FaultKind::ClientLimit),
+        "ERR" if details.starts_with("unknown command") => (stage, FaultKind::NotPermitted),
+        _ => (stage, FaultKind::ServerError),
+    };
+    Fault::new(stage, kind, format!("{command} was answered: {code} {details}"))
+}
+
+/// What a reply of the wrong shape means.
+pub(super) fn unexpected(stage: Stage, command: &str, value: &Value) -> Fault {
+    let shape = match value {
+        Value::Nil => "nil".to_owned(),
+        Value::Int(number) => number.to_string(),
+        Value::BulkString(bytes) => quoted(bytes),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => quoted(text.as_bytes()),
+        Value::Okay => "OK".to_owned(),
+        Value::Array(items) => format!("an array of {}", items.len()),
+        _ => "a reply of another kind".to_owned(),
+    };
+    Fault::new(stage, FaultKind::NotRedis, format!("{command} was answered with {shape}"))
+}
+
+/// The first bytes of a peer, safe to show.
+fn quoted(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "nothing".to_owned();
+    }
+    format!("\"{}\"", WireText::from_bytes(&bytes[..bytes.len().min(64)]))
+}

@@ -1,0 +1,29 @@
+//! Stage two: an address accepts a TCP connection.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::blame;
+use super::deadline::{Deadline, Late};
+use crate::model::{Fault, FaultKind, Stage};
+
+/// Dials one address. The name plays no part any more.
+pub(super) async fn connect(to: SocketAddr, limit: Duration, deadline: Deadline) -> Result<TcpStream, Fault> {
+    let deadline = deadline.or_within(limit);
+    let allowed = deadline.remaining();
+    match deadline.run(TcpStream::connect(to)).await {
+        Ok(Ok(stream)) => {
+            // A probe writes one small request at a time: delaying them would be measured as the server's slowness.
+            // Failing to set it makes a measurement worse, and nothing wrong.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(blame::connect(to, &error)),
+        Err(Late) => {
+            let words = format!("no answer to SYN from {to} within {}", blame::span(allowed));
+            Err(Fault::new(Stage::Connect, FaultKind::Filtered, words))
+        }
+    }
+}

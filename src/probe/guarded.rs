@@ -1,0 +1,143 @@
+//! A stream that limits what a peer may cost, and remembers how it ended.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The most bytes a peer may send before the allowance is renewed: one reply of Redis, or one TLS handshake.
+pub(super) const ALLOWANCE: usize = 1 << 20;
+
+/// How many of the first bytes are kept to show what spoke.
+const KEPT: usize = 64;
+
+/// Wraps a stream. It fails once the peer has sent more than [`ALLOWANCE`], keeps the first bytes, and keeps the true
+/// cause of its end, which a parser above it may lose.
+#[derive(Debug)]
+pub(super) struct Guarded<S> {
+    inner: S,
+    allowance: usize,
+    first: Vec<u8>,
+    end: Option<End>,
+}
+
+/// How a stream ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The peer closed it.
+    Closed,
+    /// The peer sent more than it may.
+    TooMuch,
+    /// It broke.
+    Broken(io::Error),
+}
+
+impl<S> Guarded<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner, allowance: ALLOWANCE, first: Vec::new(), end: None }
+    }
+
+    /// Lets the peer send a full allowance again, and forgets its first bytes.
+    pub(super) fn renew(&mut self) {
+        self.allowance = ALLOWANCE;
+        self.first.clear();
+    }
+
+    /// The first bytes since the allowance was renewed.
+    pub(super) fn first(&self) -> &[u8] {
+        &self.first
+    }
+
+    /// How the stream ended, if it did.
+    pub(super) fn take_end(&mut self) -> Option<End> {
+        self.end.take()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let outcome = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
+        let received = &buf.filled()[before..];
+        let failure = match outcome {
+            Err(error) => {
+                let copy = io::Error::new(error.kind(), error.to_string());
+                this.end = Some(End::Broken(error));
+                copy
+            }
+            Ok(()) if received.is_empty() && buf.remaining() > 0 => {
+                this.end = Some(End::Closed);
+                return Poll::Ready(Ok(()));
+            }
+            Ok(()) if received.len() > this.allowance => {
+                this.end = Some(End::TooMuch);
+                io::Error::other("the peer sent more than a probe accepts")
+            }
+            Ok(()) => {
+                this.allowance -= received.len();
+                let missing = KEPT.saturating_sub(this.first.len()).min(received.len());
+                this.first.extend_from_slice(&received[..missing]);
+                return Poll::Ready(Ok(()));
+            }
+        };
+        // A reader that fails has delivered nothing.
+        buf.set_filled(before);
+        Poll::Ready(Err(failure))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = ready!(Pin::new(&mut this.inner).poll_write(cx, buf));
+        Poll::Ready(outcome.map_err(|error| {
+            let copy = io::Error::new(error.kind(), error.to_string());
+            this.end = Some(End::Broken(error));
+            copy
+        }))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flood_ends_at_the_allowance() {
+        let (mut peer, ours) = tokio::io::duplex(1 << 16);
+        let flood = tokio::spawn(async move { while peer.write_all(&[b'x'; 4096]).await.is_ok() {} });
+        let mut guarded = Guarded::new(ours);
+        let mut sink = Vec::new();
+        assert!(guarded.read_to_end(&mut sink).await.is_err());
+        assert!(sink.len() <= ALLOWANCE);
+        assert!(matches!(guarded.take_end(), Some(End::TooMuch)));
+        assert_eq!(guarded.first(), [b'x'; KEPT]);
+        drop(guarded);
+        flood.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_close_is_told_from_a_full_buffer() {
+        let (mut peer, ours) = tokio::io::duplex(64);
+        peer.write_all(b"+PONG\r\n").await.unwrap();
+        let mut guarded = Guarded::new(ours);
+        let mut buffer = [0; 7];
+        guarded.read_exact(&mut buffer).await.unwrap();
+        assert!(guarded.take_end().is_none());
+        drop(peer);
+        assert_eq!(guarded.read(&mut buffer).await.unwrap(), 0);
+        assert!(matches!(guarded.take_end(), Some(End::Closed)));
+    }
+}

@@ -1,0 +1,100 @@
+//! Stages four to seven: AUTH, PING and INFO over one stream.
+//!
+//! Commands are packed and replies parsed by the `redis` crate; the stream is ours, so that every round trip is timed on
+//! its own and a hostile peer meets our limits. The protocol is RESP2, which every server speaks without a greeting.
+
+use std::time::Duration;
+
+use combine::stream::{Decoder, PointerOffset};
+use redis::Value;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::deadline::{Deadline, Late};
+use super::guarded::Guarded;
+use super::{blame, info};
+use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage};
+
+/// The state in which the parser of the `redis` crate keeps half a reply.
+type PartialReply = Decoder<combine::parser::combinator::AnySendSyncPartialState, PointerOffset<[u8]>>;
+
+/// A conversation with a server.
+pub(super) struct Session<S> {
+    stream: Guarded<S>,
+    partial: PartialReply,
+    /// How long one command may take.
+    limit: Duration,
+    deadline: Deadline,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    pub(super) fn new(stream: S, limit: Duration, deadline: Deadline) -> Self {
+        Self { stream: Guarded::new(stream), partial: Decoder::new(), limit, deadline }
+    }
+
+    /// Proves who we are.
+    pub(super) async fn auth(&mut self, username: Option<&str>, password: &Secret) -> Result<(), Fault> {
+        let mut command = redis::cmd("AUTH");
+        if let Some(username) = username {
+            command.arg(username);
+        }
+        command.arg(password.reveal());
+        match self.call(Stage::Auth, "AUTH", &command).await? {
+            Value::Okay => Ok(()),
+            other => Err(blame::unexpected(Stage::Auth, "AUTH", &other)),
+        }
+    }
+
+    /// Asks for a sign of life.
+    pub(super) async fn ping(&mut self) -> Result<(), Fault> {
+        match self.call(Stage::Ping, "PING", &redis::cmd("PING")).await? {
+            Value::SimpleString(pong) if pong == "PONG" => Ok(()),
+            Value::BulkString(pong) if pong == b"PONG" => Ok(()),
+            other => Err(blame::unexpected(Stage::Ping, "PING", &other)),
+        }
+    }
+
+    /// Asks the server about itself.
+    pub(super) async fn inspect(&mut self) -> Result<ServerFacts, Fault> {
+        match self.call(Stage::Inspect, "INFO", &redis::cmd("INFO")).await? {
+            Value::BulkString(bytes) => Ok(info::parse(&String::from_utf8_lossy(&bytes))),
+            Value::VerbatimString { text, .. } | Value::SimpleString(text) => Ok(info::parse(&text)),
+            other => Err(blame::unexpected(Stage::Inspect, "INFO", &other)),
+        }
+    }
+
+    /// The stream, to close it.
+    pub(super) fn stream(&mut self) -> &mut Guarded<S> {
+        &mut self.stream
+    }
+
+    /// Sends one command and waits for its reply. `name` stands for the command in every message.
+    async fn call(&mut self, stage: Stage, name: &str, command: &redis::Cmd) -> Result<Value, Fault> {
+        self.stream.renew();
+        let deadline = self.deadline.or_within(self.limit);
+        let allowed = deadline.remaining();
+        let packed = zeroize::Zeroizing::new(command.get_packed_command());
+        let exchange = async {
+            // A peer that closed may still have sent its reason before, so the reply is read even where sending failed.
+            let sent = async {
+                self.stream.write_all(&packed).await?;
+                self.stream.flush().await
+            };
+            let sent = sent.await.is_ok();
+            let sending_ended = if sent { None } else { self.stream.take_end() };
+            let reply = redis::parse_redis_value_async(&mut self.partial, &mut self.stream).await;
+            (reply, sending_ended)
+        };
+        match deadline.run(exchange).await {
+            Ok((Ok(Value::ServerError(error)), _)) => Err(blame::server_error(stage, name, &error)),
+            Ok((Ok(value), _)) => Ok(value),
+            Ok((Err(error), sending_ended)) => {
+                let end = self.stream.take_end().or(sending_ended);
+                Err(blame::command(stage, name, end, &error.to_string(), self.stream.first()))
+            }
+            Err(Late) => {
+                let words = format!("no reply to {name} within {}", blame::span(allowed));
+                Err(Fault::new(stage, FaultKind::Timeout, words))
+            }
+        }
+    }
+}

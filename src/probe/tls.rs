@@ -1,0 +1,259 @@
+//! Stage three: the TLS handshake, and the proof that the peer is who the name says.
+//!
+//! The handshake is completed even where the certificate does not verify, so that version, cipher and chain can be
+//! reported with the failure.
+//!
+//! Invariant: a session whose certificate did not verify is closed here and never handed on, so nothing of the
+//! application, least of all a password, is sent over it.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::deadline::{Deadline, Late};
+use super::guarded::Guarded;
+use super::remembered::Shelf;
+use super::{blame, certificate};
+use crate::model::{Fault, FaultKind, Stage, Tls, TlsSession};
+
+/// What a handshake gave.
+pub(super) struct Handshake<S> {
+    /// What was seen; `None` where the peer broke off before it showed a certificate.
+    pub(super) session: Option<TlsSession>,
+    /// The stream, only where everything verified.
+    pub(super) outcome: Result<TlsStream<Guarded<S>>, Fault>,
+}
+
+impl<S> Handshake<S> {
+    fn failed(session: Option<TlsSession>, fault: Fault) -> Self {
+        Self { session, outcome: Err(fault) }
+    }
+}
+
+/// Speaks TLS over `stream` and verifies `server_name`.
+pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    tls: &Tls,
+    server_name: &str,
+    trust: &Trust,
+    limit: Duration,
+    deadline: Deadline,
+) -> Handshake<S> {
+    let roots = match trust.roots(tls.ca_file.as_deref()) {
+        Ok(roots) => roots,
+        Err(words) => {
+            return Handshake::failed(None, Fault::new(Stage::Tls, FaultKind::TrustUnreadable, words));
+        }
+    };
+    let Ok(name) = ServerName::try_from(server_name.to_owned()) else {
+        let words = format!("{server_name} is not a name that a certificate can cover");
+        return Handshake::failed(None, Fault::new(Stage::Tls, FaultKind::NameMismatch, words));
+    };
+    let observer = Arc::new(Observer { inner: Arc::clone(&roots.verifier), seen: Mutex::default() });
+    let mut config = roots.config.clone();
+    config.dangerous().set_certificate_verifier(Arc::clone(&observer) as Arc<dyn ServerCertVerifier>);
+
+    let deadline = deadline.or_within(limit);
+    let allowed = deadline.remaining();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, Guarded::new(stream)).into_fallible();
+    let result = deadline.run(connecting).await;
+    let seen = observer.take();
+    let mut session = (!seen.chain.is_empty()).then(|| TlsSession {
+        version: String::new(),
+        cipher: String::new(),
+        server_name: server_name.to_owned(),
+        verified: false,
+        chain: certificate::chain(&seen.chain),
+    });
+    let mut stream = match result {
+        Ok(Ok(stream)) => stream,
+        Ok(Err((error, mut stream))) => {
+            let end = stream.take_end();
+            return Handshake::failed(session, blame::handshake(&error, end.as_ref(), stream.first()));
+        }
+        Err(Late) => {
+            let words = format!("the handshake did not end within {}", blame::span(allowed));
+            return Handshake::failed(session, Fault::new(Stage::Tls, FaultKind::Timeout, words));
+        }
+    };
+    if let Some(session) = &mut session {
+        describe(&stream, session);
+    }
+    match seen.verdict {
+        Some(Ok(())) => {
+            if let Some(session) = &mut session {
+                session.verified = true;
+            }
+            stream.get_mut().0.renew();
+            Handshake { session, outcome: Ok(stream) }
+        }
+        Some(Err(error)) => Handshake::failed(session, blame::certificate(&error)),
+        // Without resumption every handshake presents a certificate; one that did not proves nothing.
+        None => {
+            let fault = Fault::new(Stage::Tls, FaultKind::CertificateInvalid, "the peer presented no certificate");
+            Handshake::failed(session, fault)
+        }
+    }
+}
+
+/// Notes what was agreed.
+fn describe<S>(stream: &TlsStream<S>, session: &mut TlsSession) {
+    let (_, connection) = stream.get_ref();
+    if let Some(version) = connection.protocol_version() {
+        session.version = version.as_str().map_or_else(|| format!("{version:?}"), |name| name.replace('_', "."));
+    }
+    if let Some(suite) = connection.negotiated_cipher_suite() {
+        let name = suite.suite().as_str().unwrap_or("unknown");
+        // rustls marks the suites of TLS 1.3 in its own way; IANA calls them TLS_AES_256_GCM_SHA384.
+        session.cipher = name.replacen("TLS13_", "TLS_", 1);
+    }
+}
+
+/// The roots that are trusted, read once per version of their file.
+#[derive(Debug)]
+pub(super) struct Trust {
+    provider: Arc<CryptoProvider>,
+    platform: OnceLock<Result<Roots, String>>,
+    files: Shelf<Result<Roots, String>>,
+}
+
+/// A set of roots, ready for use.
+#[derive(Debug, Clone)]
+struct Roots {
+    verifier: Arc<WebPkiServerVerifier>,
+    config: ClientConfig,
+}
+
+impl Trust {
+    pub(super) fn new() -> Self {
+        Self { provider: Arc::new(ring::default_provider()), platform: OnceLock::new(), files: Shelf::new(file_roots) }
+    }
+
+    /// The roots of that file, or of the platform's store.
+    fn roots(&self, ca_file: Option<&Path>) -> Result<Roots, String> {
+        let Some(path) = ca_file else {
+            return self.platform.get_or_init(|| platform_roots(&self.provider)).clone();
+        };
+        let roots = self.files.read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        (*roots).clone().map_err(|words| format!("{}: {words}", path.display()))
+    }
+}
+
+fn platform_roots(provider: &Arc<CryptoProvider>) -> Result<Roots, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    let (added, _) = store.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let words: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(format!("the platform has no trusted roots; install ca-certificates ({})", words.join("; ")));
+    }
+    Roots::new(store, provider)
+}
+
+fn file_roots(bytes: &[u8]) -> Result<Roots, String> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(bytes) {
+        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
+        store.add(certificate).map_err(|error| error.to_string())?;
+    }
+    Roots::new(store, &Arc::new(ring::default_provider()))
+}
+
+impl Roots {
+    fn new(store: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+        let store = Arc::new(store);
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&store), Arc::clone(provider))
+            .build()
+            .map_err(|error| format!("no certificate in it can serve as a root ({error})"))?;
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_webpki_verifier(Arc::clone(&verifier))
+            .with_no_client_auth();
+        // Each probe proves the whole path: a resumed session would show no certificate.
+        config.resumption = Resumption::disabled();
+        Ok(Self { verifier, config })
+    }
+}
+
+/// Lets a handshake complete so that it can be described, and keeps the verdict of the real verifier.
+///
+/// It weakens nothing by itself: signatures are still verified in place, and [`handshake`] closes every session whose
+/// verdict is not good.
+#[derive(Debug)]
+struct Observer {
+    inner: Arc<WebPkiServerVerifier>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    chain: Vec<CertificateDer<'static>>,
+    verdict: Option<Result<(), rustls::Error>>,
+}
+
+impl Observer {
+    fn take(&self) -> Seen {
+        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ServerCertVerifier for Observer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verdict =
+            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map(|_| ());
+        let presented = std::iter::once(end_entity).chain(intermediates).take(TlsSession::LONGEST_CHAIN);
+        let chain = presented.map(|certificate| certificate.clone().into_owned()).collect();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { chain, verdict: Some(verdict) };
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Says goodbye, so that the peer does not log a broken connection. A peer that does not listen is not waited for.
+pub(super) async fn close<S: AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    match tokio::time::timeout(PATIENCE, tokio::io::AsyncWriteExt::shutdown(stream)).await {
+        Ok(result) => result,
+        Err(_) => Ok(()),
+    }
+}

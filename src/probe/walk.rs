@@ -1,0 +1,189 @@
+//! The path, from a host name to a server's word, under one deadline.
+
+use std::net::IpAddr;
+
+use futures_util::{FutureExt, StreamExt, future, stream};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connect;
+use super::deadline::Deadline;
+use super::remembered::Shelf;
+use super::resolve::{self, System};
+use super::session::Session;
+use super::tls::{self, Trust};
+use crate::clock::{self, Stopwatch};
+use crate::model::{
+    Auth, Cache, Fault, FaultKind, Leg, Password, ProbeReport, Resolution, Resolver, Secret, Stage, SystemFiles,
+    Timestamp,
+};
+
+/// How many addresses of one cache are dialled at once.
+const LEGS_AT_ONCE: usize = 4;
+
+/// Walks paths. It keeps what need not be done again for every probe: trusted roots, resolv.conf, the hosts file and
+/// passwords are read again only when their files change. One serves all caches.
+#[derive(Debug)]
+pub struct Prober {
+    system: System,
+    trust: Trust,
+    passwords: Shelf<Option<Secret>>,
+}
+
+impl Prober {
+    /// A prober for this machine.
+    #[must_use]
+    pub fn new(files: &SystemFiles) -> Self {
+        Self {
+            system: System::new(&files.resolv_conf, &files.hosts),
+            trust: Trust::new(),
+            passwords: Shelf::new(secret_of),
+        }
+    }
+
+    /// Walks the path to `cache` once. It ends by the cache's total timeout, and a failure anywhere is in the report.
+    pub async fn walk(&self, cache: &Cache) -> ProbeReport {
+        let at = clock::now();
+        let watch = Stopwatch::start();
+        let deadline = Deadline::after(cache.timeouts.total);
+        let (followed, others) = match cache.resolvers.split_first() {
+            Some((followed, others)) => (followed, others),
+            None => (&Resolver::System, [].as_slice()),
+        };
+        let others = future::join_all(others.iter().map(|resolver| self.resolve(cache, resolver, deadline)));
+        // A slow resolver that nobody follows does not hold up the connection.
+        let (mut resolutions, (first, legs)) = future::join(others, async {
+            let resolution = self.resolve(cache, followed, deadline).await;
+            let legs = stream::iter(resolution.addresses.iter().map(|answer| answer.address))
+                .map(|address| self.leg(cache, address, deadline))
+                .buffered(LEGS_AT_ONCE)
+                .collect()
+                .await;
+            (resolution, legs)
+        })
+        .await;
+        resolutions.insert(0, first);
+        ProbeReport { cache: cache.name.clone(), at, took: watch.elapsed(), resolutions, legs, fault: None }
+    }
+
+    /// As [`Prober::walk`], and a panic inside it becomes a report that says so: one defect does not end a monitor.
+    pub async fn walk_guarded(&self, cache: &Cache) -> ProbeReport {
+        let at = clock::now();
+        let watch = Stopwatch::start();
+        match std::panic::AssertUnwindSafe(self.walk(cache)).catch_unwind().await {
+            Ok(report) => report,
+            Err(_) => broken(cache, at, watch),
+        }
+    }
+
+    async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
+        resolve::resolve(&cache.host, resolver, &self.system, cache.timeouts.resolve, deadline).await
+    }
+
+    /// Walks from one address to the server's word.
+    async fn leg(&self, cache: &Cache, address: IpAddr, deadline: Deadline) -> Leg {
+        let mut leg = Leg::new(address, cache.dial(address));
+        leg.fault = self.walk_leg(cache, &mut leg, deadline).await.err();
+        leg
+    }
+
+    async fn walk_leg(&self, cache: &Cache, leg: &mut Leg, deadline: Deadline) -> Result<(), Fault> {
+        let watch = Stopwatch::start();
+        let connected = connect::connect(leg.dialled, cache.timeouts.connect, deadline).await;
+        leg.timings.set(Stage::Connect, watch.elapsed());
+        let stream = connected?;
+        let Some(settings) = &cache.tls else {
+            return self.converse(cache, leg, stream, deadline).await;
+        };
+        let watch = Stopwatch::start();
+        let name = cache.server_name();
+        let handshake = tls::handshake(stream, settings, name, &self.trust, cache.timeouts.tls, deadline).await;
+        leg.timings.set(Stage::Tls, watch.elapsed());
+        leg.tls = handshake.session;
+        self.converse(cache, leg, handshake.outcome?, deadline).await
+    }
+
+    /// Authenticates, asks for a sign of life, and then for what the server says of itself.
+    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        cache: &Cache,
+        leg: &mut Leg,
+        stream: S,
+        deadline: Deadline,
+    ) -> Result<(), Fault> {
+        let mut session = Session::new(stream, cache.timeouts.command, deadline);
+        let result = self.talk(cache, leg, &mut session).await;
+        // The verdict stands by now; a peer that does not take leave changes nothing.
+        let _ = tls::close(session.stream()).await;
+        result
+    }
+
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        cache: &Cache,
+        leg: &mut Leg,
+        session: &mut Session<S>,
+    ) -> Result<(), Fault> {
+        if let Auth::AccessKey { username, password } = &cache.auth {
+            let secret = self.password(password)?;
+            let watch = Stopwatch::start();
+            let result = session.auth(username.as_deref(), &secret).await;
+            leg.timings.set(Stage::Auth, watch.elapsed());
+            result?;
+        }
+
+        let watch = Stopwatch::start();
+        let result = session.ping().await;
+        leg.timings.set(Stage::Ping, watch.elapsed());
+        match result {
+            Ok(()) => {}
+            // A server that denies PING to this user is alive and has let us in.
+            Err(fault) if fault.kind == FaultKind::NotPermitted => leg.notes.push(fault),
+            Err(fault) => return Err(fault),
+        }
+
+        let watch = Stopwatch::start();
+        let result = session.inspect().await;
+        leg.timings.set(Stage::Inspect, watch.elapsed());
+        match result {
+            Ok(facts) => leg.server = Some(facts),
+            Err(fault) => leg.notes.push(fault),
+        }
+        Ok(())
+    }
+
+    /// The password, as its file or variable holds it now.
+    fn password(&self, password: &Password) -> Result<Secret, Fault> {
+        let unreadable = |words: String| Fault::new(Stage::Auth, FaultKind::CredentialUnreadable, words);
+        match password {
+            Password::File(path) => {
+                let secret =
+                    self.passwords.read(path).map_err(|error| unreadable(format!("{}: {error}", path.display())))?;
+                secret.as_ref().clone().ok_or_else(|| unreadable(format!("{}: empty, or not text", path.display())))
+            }
+            Password::Environment(name) => match std::env::var(name) {
+                Ok(text) if !text.is_empty() => Ok(Secret::new(text)),
+                Ok(_) => Err(unreadable(format!("the environment variable {name} is empty"))),
+                Err(_) => Err(unreadable(format!("the environment variable {name} is not set, or not text"))),
+            },
+        }
+    }
+}
+
+/// The secret a file holds: its text without the line ends an editor leaves behind.
+fn secret_of(bytes: &[u8]) -> Option<Secret> {
+    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches(['\r', '\n']);
+    (!text.is_empty()).then(|| Secret::new(text.to_owned()))
+}
+
+/// What is reported of a probe that broke.
+fn broken(cache: &Cache, at: Timestamp, watch: Stopwatch) -> ProbeReport {
+    let words = "the probe itself failed; this is a defect of cachewatch, please report it with the log";
+    ProbeReport {
+        cache: cache.name.clone(),
+        at,
+        took: watch.elapsed(),
+        resolutions: Vec::new(),
+        legs: Vec::new(),
+        fault: Some(Fault::new(Stage::Resolve, FaultKind::Internal, words)),
+    }
+}
