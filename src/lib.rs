@@ -14,4 +14,5 @@ pub mod model;
 pub mod azure;
 pub mod clock;
 
+pub mod judge;
 pub mod probe;

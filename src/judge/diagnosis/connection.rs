@@ -1,0 +1,137 @@
+//! Causes between this machine and the address: TCP.
+
+use super::{Case, Diagnosis, Draft, observations, resolution};
+use crate::azure::Product;
+use crate::model::{Fault, FaultKind, FindingId, Leg, Severity, Stage};
+
+pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    let failed = case.failed_at(Stage::Connect);
+    if failed.is_empty() {
+        return;
+    }
+    // The name leads to the wrong place, and that place does not answer: the first is the cause, the second follows.
+    let misled = [FindingId::DnsZoneNotLinked, FindingId::DnsNoPrivateEndpoint];
+    let is_misled = diagnosis.findings.iter().any(|finding| misled.contains(&finding.id));
+    if is_misled && resolution::all_fail_to_connect(case) {
+        return;
+    }
+    let used = case.report.used_legs().count();
+    if failed.len() < used {
+        diagnosis.findings.push(partial(case, &failed, used).evidences(observations(case.cache, &failed)).done());
+        return;
+    }
+    for (kind, group) in Case::by_kind(failed) {
+        let draft = closed(case, kind, &group);
+        diagnosis.findings.push(draft.evidences(observations(case.cache, &group)).done());
+    }
+}
+
+/// Some addresses serve.
+fn partial(case: &Case<'_>, failed: &[(&Leg, &Fault)], used: usize) -> Draft {
+    let summary = format!(
+        "{} of {used} addresses of {} do not accept connections: applications fail whenever they pick {}",
+        failed.len(),
+        case.cache.host,
+        addresses(failed)
+    );
+    case.finding(FindingId::TcpPartial, Severity::Degraded, Stage::Connect, summary)
+        .remark("a stale record beside a good one, or a path that is closed to one of them only")
+        .run(format!("nslookup {}", case.cache.host))
+        .run(format!("nc -vz -w 5 {} {}", failed[0].0.address, case.cache.port))
+}
+
+/// No address serves, and these fail in the same way.
+fn closed(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
+    let port = case.cache.port;
+    let place = format!("{} at {}", case.cache.endpoint(), addresses(group));
+    let draft = |id, severity, summary| case.finding(id, severity, Stage::Connect, summary);
+    match kind {
+        FaultKind::Refused => refused(
+            case,
+            draft(FindingId::TcpRefused, Severity::Unavailable, format!("{place} refuses connections on port {port}")),
+        ),
+        FaultKind::Filtered => {
+            let inside = group.iter().all(|(leg, _)| leg.class.is_inside_a_network());
+            let summary = format!("{place} does not answer: packets to port {port} are dropped on the way");
+            let draft = draft(FindingId::TcpFiltered, Severity::Unavailable, summary);
+            if inside { filtered_inside(case, draft) } else { filtered_outside(case, draft) }
+        }
+        FaultKind::Unreachable | FaultKind::FamilyUnavailable => {
+            let summary = format!("there is no route from this machine to {place}");
+            draft(FindingId::TcpUnreachable, Severity::Unavailable, summary)
+                .run(format!("ip route get {}", group[0].0.address))
+                .remark("missing peering, a route table that sends it nowhere, or an address of another network")
+        }
+        FaultKind::LocalExhaustion => {
+            let summary =
+                format!("this machine cannot open a connection to {place}: it has run out of sockets or memory");
+            draft(FindingId::LocalExhaustion, Severity::Degraded, summary)
+                .run("ss -s")
+                .run("cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/fs/file-nr")
+                .remark("find what leaks connections; raise LimitNOFILE or the port range")
+        }
+        _ => {
+            let summary = format!("the connection to {place} failed");
+            draft(FindingId::TcpFailed, Severity::Unavailable, summary)
+                .run(format!("nc -vz -w 5 {} {port}", group[0].0.address))
+        }
+    }
+}
+
+fn refused(case: &Case<'_>, draft: Draft) -> Draft {
+    let (port, product) = (case.cache.port, case.endpoint.product);
+    let (cli, resource) = (case.cli(), case.resource());
+    let draft = if port == product.plain_port() && port != product.tls_port() {
+        draft.remark(&format!(
+            "port {port} is the one without TLS, which is off by default: use port {} with TLS",
+            product.tls_port()
+        ))
+    } else if product != Product::Other && port != product.tls_port() {
+        draft.remark(&format!(
+            "{} listens on port {}; this cache is configured with {port}",
+            product.title(),
+            product.tls_port()
+        ))
+    } else {
+        draft.remark("the cache is restarting or being updated, or nothing listens on this port")
+    };
+    match product {
+        Product::Other => draft.run(format!("nc -vz -w 5 {} {port}", case.cache.host)),
+        _ => draft.run(format!(
+            "{cli} show -n {resource} -g <resource-group> --query \"{{state:provisioningState, port:sslPort}}\""
+        )),
+    }
+}
+
+/// A private address that stays silent: the network between.
+fn filtered_inside(case: &Case<'_>, draft: Draft) -> Draft {
+    let (host, port) = (&case.cache.host, case.cache.port);
+    draft
+        .remark("the address is private, so the network between drops it: a network security group, a route table, a missing peering, a firewall appliance")
+        .run(format!(
+            "az network watcher test-connectivity -g <resource-group> --source-resource <this-vm> --dest-address {host} --dest-port {port}"
+        ))
+        .run("az network nic list-effective-nsg -g <resource-group> -n <nic-of-this-vm> -o table")
+        .run("az network nic show-effective-route-table -g <resource-group> -n <nic-of-this-vm> -o table")
+        .remark("in AKS: a NetworkPolicy may close it")
+        .run("kubectl get networkpolicy -A")
+}
+
+/// A public address that stays silent: the cache's own doors.
+fn filtered_outside(case: &Case<'_>, draft: Draft) -> Draft {
+    let (cli, resource) = (case.cli(), case.resource());
+    let draft = draft
+        .remark("the address is public: public access is disabled, a firewall rule leaves this machine out, or egress is filtered here")
+        .run(format!("{cli} show -n {resource} -g <resource-group> --query publicNetworkAccess"));
+    match case.endpoint.product {
+        Product::CacheForRedis => {
+            draft.run(format!("az redis firewall-rules list -n {resource} -g <resource-group> -o table"))
+        }
+        _ => draft,
+    }
+    .run(format!("nc -vz -w 5 {} {}", case.cache.host, case.cache.port))
+}
+
+fn addresses(failed: &[(&Leg, &Fault)]) -> String {
+    failed.iter().map(|(leg, _)| format!("{} ({})", leg.address, leg.class)).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,217 @@
+//! From what one round saw to the causes behind it.
+
+mod connection;
+mod resolution;
+mod server;
+mod tls;
+
+use super::memory::Memory;
+use super::narrate;
+use crate::azure::{self, Endpoint};
+use crate::model::{Cache, Fault, FaultKind, Finding, FindingId, Leg, ProbeReport, Severity, Stage};
+
+/// What one round says.
+#[derive(Debug, Default)]
+pub(super) struct Diagnosis {
+    /// The causes seen in this round.
+    pub(super) findings: Vec<Finding>,
+    /// Those of them that open at once: traffic that was private and is public now.
+    pub(super) urgent: Vec<FindingId>,
+    /// How far the round could tell.
+    pub(super) learned: Learned,
+}
+
+/// The stages of which this round learned anything. What it could not see, it says nothing about.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Learned([bool; Stage::ALL.len()]);
+
+impl Learned {
+    fn of(cache: &Cache, report: &ProbeReport) -> Self {
+        let passed = |stage| report.used_legs().any(|leg| leg.passed(stage));
+        let mut learned = Self::default();
+        for stage in Stage::ALL {
+            learned.0[*stage as usize] = match stage {
+                Stage::Resolve => report.followed().is_some(),
+                Stage::Connect => report.used_legs().next().is_some(),
+                Stage::Tls => passed(Stage::Connect),
+                Stage::Auth => passed(Stage::Tls),
+                Stage::Ping => passed(Stage::Auth),
+                Stage::Inspect => cache.busiest(report).is_some(),
+            };
+        }
+        learned
+    }
+
+    /// Whether this round could tell that a condition does not hold.
+    pub(super) fn tells(self, id: FindingId) -> bool {
+        self.0[stage_of(id) as usize]
+    }
+}
+
+/// The stage that must have been reached to know that a condition does not hold.
+fn stage_of(id: FindingId) -> Stage {
+    use FindingId as Id;
+    match id {
+        Id::DnsNameNotFound
+        | Id::DnsRecordMissing
+        | Id::DnsZoneNotLinked
+        | Id::DnsNoPrivateEndpoint
+        | Id::DnsMixedAnswer
+        | Id::DnsUnexpectedPrivate
+        | Id::DnsUnexpectedPublic
+        | Id::DnsPrivateWhenPublicExpected
+        | Id::DnsDrift
+        | Id::DnsTimeout
+        | Id::DnsServerFailure
+        | Id::DnsRefused
+        | Id::DnsUnreachable
+        | Id::DnsFailed
+        | Id::DnsTtlLong
+        | Id::ConfigPrivatelinkName
+        | Id::ConfigIpAddress
+        | Id::ProbeFailed => Stage::Resolve,
+        Id::TcpRefused
+        | Id::TcpFiltered
+        | Id::TcpUnreachable
+        | Id::TcpFailed
+        | Id::TcpPartial
+        | Id::LocalExhaustion => Stage::Connect,
+        Id::TlsNotSpoken
+        | Id::TlsVersion
+        | Id::TlsNoCommonCipher
+        | Id::TlsNameMismatch
+        | Id::TlsExpired
+        | Id::TlsNotYetValid
+        | Id::TlsExpiresSoon
+        | Id::TlsUntrusted
+        | Id::TlsClosed
+        | Id::TlsTimeout
+        | Id::TlsFailed => Stage::Tls,
+        Id::AuthRequired | Id::AuthRejected | Id::AuthNotConfigured | Id::CredentialUnreadable => Stage::Auth,
+        Id::RedisClientLimitReached
+        | Id::RedisLoading
+        | Id::RedisBusy
+        | Id::RedisMasterDown
+        | Id::RedisClusterDown
+        | Id::RedisReadOnly
+        | Id::RedisTimeout
+        | Id::RedisSlow
+        | Id::RedisProtocol
+        | Id::RedisFailed
+        | Id::AuthNotPermitted => Stage::Ping,
+        Id::ClientsHeadroomLow | Id::ConnectionsRejected => Stage::Inspect,
+    }
+}
+
+/// The causes that one round shows.
+pub(super) fn diagnose(cache: &Cache, report: &ProbeReport, memory: &Memory) -> Diagnosis {
+    let case = Case { cache, report, endpoint: azure::identify(&cache.host) };
+    let mut diagnosis = Diagnosis { learned: Learned::of(cache, report), ..Diagnosis::default() };
+    if let Some(fault) = &report.fault {
+        let summary = "the probe itself failed, so nothing is known about this cache".to_owned();
+        let finding = case.finding(FindingId::ProbeFailed, Severity::Degraded, Stage::Resolve, summary);
+        diagnosis.findings.push(finding.evidence(fault.detail.to_string()).done());
+        return diagnosis;
+    }
+    resolution::diagnose(&case, memory, &mut diagnosis);
+    connection::diagnose(&case, &mut diagnosis);
+    tls::diagnose(&case, &mut diagnosis);
+    server::diagnose(&case, memory, &mut diagnosis);
+    diagnosis
+}
+
+/// What a diagnosis rests on.
+struct Case<'round> {
+    cache: &'round Cache,
+    report: &'round ProbeReport,
+    endpoint: Endpoint,
+}
+
+impl<'round> Case<'round> {
+    /// A finding about this cache, to be completed.
+    fn finding(&self, id: FindingId, severity: Severity, stage: Stage, summary: String) -> Draft {
+        Draft(Finding {
+            id,
+            severity,
+            cache: self.cache.name.clone(),
+            stage,
+            summary,
+            evidence: Vec::new(),
+            remedy: Vec::new(),
+            since: self.report.at,
+        })
+    }
+
+    /// The legs that failed at `stage`, with their faults.
+    fn failed_at(&self, stage: Stage) -> Vec<(&'round Leg, &'round Fault)> {
+        let failed = self.report.used_legs().filter_map(|leg| leg.fault.as_ref().map(|fault| (leg, fault)));
+        failed.filter(|(_, fault)| fault.stage == stage).collect()
+    }
+
+    /// The severity of something that breaks a leg: unavailable where it breaks them all, else degraded.
+    fn severity_of(&self, broken: usize) -> Severity {
+        if broken == self.report.used_legs().count() { Severity::Unavailable } else { Severity::Degraded }
+    }
+
+    /// Groups failed legs by what is wrong with them, in order of their first appearance.
+    fn by_kind(failed: Vec<(&'round Leg, &'round Fault)>) -> Vec<(FaultKind, Vec<(&'round Leg, &'round Fault)>)> {
+        let mut groups: Vec<(FaultKind, Vec<_>)> = Vec::new();
+        for (leg, fault) in failed {
+            match groups.iter_mut().find(|(kind, _)| *kind == fault.kind) {
+                Some((_, group)) => group.push((leg, fault)),
+                None => groups.push((fault.kind, vec![(leg, fault)])),
+            }
+        }
+        groups
+    }
+
+    /// The resource's name, for a command.
+    fn resource(&self) -> &str {
+        &self.endpoint.resource
+    }
+
+    /// `az redis`, or the group of the product at hand.
+    fn cli(&self) -> &'static str {
+        self.endpoint.product.cli()
+    }
+}
+
+/// How a leg is named in evidence: the address, its class, and what was dialled in its place.
+fn place(leg: &Leg, port: u16) -> String {
+    let redirected = if leg.is_redirected(port) { format!(", dialled as {}", leg.dialled) } else { String::new() };
+    format!("{} ({}{redirected})", leg.address, leg.class)
+}
+
+/// `20.1.2.3 (public): what happened`, one line a leg.
+fn observations(cache: &Cache, failed: &[(&Leg, &Fault)]) -> Vec<String> {
+    failed.iter().map(|(leg, fault)| format!("{}: {}", place(leg, cache.port), fault.detail)).collect()
+}
+
+/// A finding in the making.
+struct Draft(Finding);
+
+impl Draft {
+    fn evidence(mut self, line: impl Into<String>) -> Self {
+        self.0.evidence.push(line.into());
+        self
+    }
+
+    fn evidences(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.0.evidence.extend(lines);
+        self
+    }
+
+    fn run(mut self, command: impl Into<String>) -> Self {
+        self.0.remedy.push(command.into());
+        self
+    }
+
+    fn remark(mut self, words: &str) -> Self {
+        self.0.remedy.push(format!("# {words}"));
+        self
+    }
+
+    fn done(self) -> Finding {
+        self.0
+    }
+}

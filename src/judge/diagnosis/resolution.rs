@@ -1,0 +1,308 @@
+//! Causes in the resolution of the name.
+
+use std::net::IpAddr;
+
+use super::{Case, Diagnosis, Draft, narrate};
+use crate::judge::memory::{Memory, listed};
+use crate::model::{
+    AddressClass, Answer, Fault, FaultKind, FindingId, Isolation, Resolution, ResolverName, Severity, Source, Stage,
+};
+
+pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
+    name(case, diagnosis);
+    let Some(resolution) = case.report.followed() else { return };
+    if let Some(fault) = &resolution.fault {
+        diagnosis.findings.push(failure(case, resolution, fault).done());
+        return;
+    }
+    answer(case, resolution, diagnosis);
+    drift(case, resolution, memory, diagnosis);
+    ttl(case, resolution, diagnosis);
+}
+
+/// The name itself, before anyone is asked.
+fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    let host = &case.cache.host;
+    if host.parse::<IpAddr>().is_ok() {
+        let summary = format!("the configured host {host} is an address: no certificate covers it, and it can move");
+        let finding = case.finding(FindingId::ConfigIpAddress, Severity::Risk, Stage::Resolve, summary);
+        diagnosis.findings.push(
+            finding
+                .evidence(format!("host = \"{host}\" in the configuration of cache {}", case.cache.name))
+                .remark("configure the host name that the application uses, such as NAME.redis.cache.windows.net")
+                .done(),
+        );
+    }
+    if case.endpoint.is_privatelink {
+        let summary = format!(
+            "the configured host {host} is the privatelink name: no certificate covers it, and it is not for use"
+        );
+        let public = host.replacen(".privatelink.", ".", 1);
+        let finding = case.finding(FindingId::ConfigPrivatelinkName, Severity::Risk, Stage::Resolve, summary);
+        diagnosis.findings.push(
+            finding
+                .evidence(format!("host = \"{host}\" in the configuration of cache {}", case.cache.name))
+                .remark(&format!("use {public}: DNS leads it to the private endpoint by itself"))
+                .done(),
+        );
+    }
+}
+
+/// The lookup failed.
+fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
+    let host = &case.cache.host;
+    let privatelink = resolution.privatelink_alias();
+    let id = match (fault.kind, privatelink) {
+        (FaultKind::NameNotFound | FaultKind::NoAddress, Some(_)) => FindingId::DnsRecordMissing,
+        (FaultKind::NameNotFound | FaultKind::NoAddress, None) => FindingId::DnsNameNotFound,
+        (FaultKind::Timeout, _) => FindingId::DnsTimeout,
+        (FaultKind::ServerFailure, _) => FindingId::DnsServerFailure,
+        (FaultKind::QueryRefused, _) => FindingId::DnsRefused,
+        (FaultKind::ResolverUnreachable | FaultKind::NoResolver, _) => FindingId::DnsUnreachable,
+        (FaultKind::LocalExhaustion, _) => FindingId::LocalExhaustion,
+        _ => FindingId::DnsFailed,
+    };
+    let summary = match id {
+        FindingId::DnsRecordMissing => format!(
+            "{host} is led to {}, and there is no record: the private zone is seen here, its A record is gone",
+            resolution.chain.last().map_or_else(|| resolution.name.clone(), |alias| alias.target.clone())
+        ),
+        FindingId::DnsNameNotFound if fault.kind == FaultKind::NoAddress => format!("{host} exists and has no address"),
+        FindingId::DnsNameNotFound => format!("{host} does not exist"),
+        FindingId::DnsTimeout => format!("no name server answered for {host} in time"),
+        FindingId::DnsServerFailure => format!("the name server failed on {host} (SERVFAIL)"),
+        FindingId::DnsRefused => format!("the name server refuses to answer for {host} (REFUSED)"),
+        FindingId::DnsUnreachable => format!("no name server can be reached to look up {host}"),
+        FindingId::LocalExhaustion => format!("this machine cannot open a socket to look up {host}"),
+        _ => format!("the lookup of {host} failed"),
+    };
+    let mut finding = case
+        .finding(id, Severity::Unavailable, Stage::Resolve, summary)
+        .evidence(fault.detail.to_string())
+        .evidence(narrate::path(resolution));
+    let mut asked: Vec<_> = resolution
+        .queries
+        .iter()
+        .map(|query| {
+            format!(
+                "{} {} at {} over {}: {}",
+                query.name, query.record_type, query.server, query.transport, query.outcome
+            )
+        })
+        .collect();
+    asked.dedup();
+    finding = finding.evidences(asked.into_iter().take(6));
+    remedy(case, resolution, id, finding)
+}
+
+/// What to run where a lookup failed.
+fn remedy(case: &Case<'_>, resolution: &Resolution, id: FindingId, finding: Draft) -> Draft {
+    let (host, resource, cli) = (&case.cache.host, case.resource(), case.cli());
+    let server = resolution.queries.last().map(|query| query.server.ip());
+    let nslookup = server.map_or_else(|| format!("nslookup {host}"), |server| format!("nslookup {host} {server}"));
+    match id {
+        FindingId::DnsRecordMissing => {
+            let zone = case.endpoint.zone.unwrap_or("<the privatelink zone>");
+            finding
+                .run(format!("az network private-dns record-set a list -g <resource-group> -z {zone} -o table"))
+                .run(format!(
+                    "az network private-endpoint list --query \"[?contains(to_string(privateLinkServiceConnections), '{resource}')].{{name:name, state:provisioningState}}\" -o table"
+                ))
+                .remark("the endpoint was deleted, or has no DNS zone group: create it, and the record comes by itself")
+                .run("az network private-endpoint dns-zone-group list -g <resource-group> --endpoint-name <endpoint>")
+        }
+        FindingId::DnsNameNotFound => finding
+            .run(format!("{cli} list --query \"[?name=='{resource}'].{{name:name, host:hostName, group:resourceGroup}}\" -o table"))
+            .remark("nothing listed: the cache was deleted, or its name is misspelt; compare with the host above")
+            .run(nslookup),
+        FindingId::DnsTimeout | FindingId::DnsUnreachable => finding
+            .run(nslookup)
+            .remark("is port 53 open from here to the name server, over UDP and TCP? 168.63.129.16 answers inside Azure only")
+            .run("cat /etc/resolv.conf"),
+        FindingId::DnsServerFailure | FindingId::DnsRefused => finding
+            .run(nslookup)
+            .remark("the forwarder behind this server is failing: check its upstream and its conditional forwarding rule")
+            .run(format!("nslookup {host} 168.63.129.16")),
+        FindingId::LocalExhaustion => {
+            finding.run("ss -s").run("cat /proc/sys/fs/file-nr").remark("raise LimitNOFILE, or find what leaks sockets")
+        }
+        _ => finding.run(nslookup),
+    }
+}
+
+/// The name led somewhere: is it where it should?
+fn answer(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
+    let expectation = &case.cache.expectation;
+    let (inside, outside): (Vec<&Answer>, Vec<&Answer>) =
+        resolution.addresses.iter().partition(|answer| answer.class.is_inside_a_network());
+    let unexpected: Vec<_> = resolution.addresses.iter().filter(|answer| !expectation.admits(answer.address)).collect();
+    let public_among_unexpected =
+        unexpected.iter().any(|answer| matches!(answer.class, AddressClass::Public | AddressClass::Other));
+    let named_both = unexpected.is_empty() && expectation.is_asserted();
+    let has_public = outside.iter().any(|answer| answer.class == AddressClass::Public);
+    let finding = if !inside.is_empty() && has_public && !named_both {
+        mixed(case, resolution, &inside, &outside)
+    } else if unexpected.is_empty() {
+        return;
+    } else if expectation.is_private() && public_among_unexpected {
+        led_to_public(case, resolution, &unexpected)
+    } else if expectation.isolation == Some(Isolation::Public)
+        && unexpected.iter().all(|answer| answer.class.is_inside_a_network())
+        && expectation.addresses.is_empty()
+    {
+        let summary = format!(
+            "{} leads to {}, inside a network, where a public address is expected",
+            case.cache.host,
+            shown(&unexpected)
+        );
+        case.finding(FindingId::DnsPrivateWhenPublicExpected, Severity::Risk, Stage::Resolve, summary)
+            .remark("either a private endpoint was added, and the expectation is out of date, or this resolver is not the intended one")
+            .run(format!("nslookup {}", case.cache.host))
+    } else {
+        elsewhere(case, &unexpected, public_among_unexpected)
+    };
+    diagnosis.findings.push(finding.evidence(narrate::path(resolution)).evidence(narrate::who(resolution)).done());
+}
+
+fn mixed(case: &Case<'_>, resolution: &Resolution, inside: &[&Answer], outside: &[&Answer]) -> Draft {
+    let summary = format!(
+        "{} leads to private and public addresses in one answer ({} and {}): connections go either way",
+        case.cache.host,
+        shown(inside),
+        shown(outside)
+    );
+    let zone = case.endpoint.zone.unwrap_or("<the zone that answers>");
+    let server =
+        resolution.queries.last().map_or_else(|| "the hosts file".to_owned(), |query| query.server.to_string());
+    case.finding(FindingId::DnsMixedAnswer, Severity::Degraded, Stage::Resolve, summary)
+        .remark(&format!("find the record that does not belong, at {server}"))
+        .run(format!("az network private-dns record-set a list -g <resource-group> -z {zone} -o table"))
+}
+
+/// A private address is expected and the answer is public.
+fn led_to_public(case: &Case<'_>, resolution: &Resolution, unexpected: &[&Answer]) -> Draft {
+    let host = &case.cache.host;
+    let addresses = shown(unexpected);
+    let zone = case.endpoint.zone.unwrap_or("<the privatelink zone>");
+    let closed = all_fail_to_connect(case);
+    let severity = if closed { Severity::Unavailable } else { Severity::Degraded };
+    let path = if closed { ", and does not answer there" } else { "" };
+    let resource = case.resource();
+    if resolution.has_privatelink_alias() {
+        let summary = format!(
+            "{host} leads to {addresses} where a private address is expected{path}: a private endpoint exists, and this machine is not led to it"
+        );
+        case.finding(FindingId::DnsZoneNotLinked, severity, Stage::Resolve, summary)
+            .evidence("the alias into a privatelink zone is there, so a private endpoint exists")
+            .remark("1. is the zone linked to this network? (look for this virtual network in the list)")
+            .run(format!("az network private-dns link vnet list -g <resource-group> -z {zone} -o table"))
+            .remark("2. is the right name server asked? inside Azure, 168.63.129.16 must give the private address")
+            .run(format!("nslookup {host} 168.63.129.16"))
+            .remark("3. is the record missing and the link set to fall back to the internet (NxDomainRedirect)?")
+            .run(format!("az network private-dns record-set a list -g <resource-group> -z {zone} -o table"))
+    } else {
+        let summary = format!(
+            "{host} leads to {addresses} where a private address is expected{path}, and nothing on the way speaks of a private endpoint"
+        );
+        case.finding(FindingId::DnsNoPrivateEndpoint, severity, Stage::Resolve, summary)
+            .evidence("no alias into a privatelink zone: the endpoint was never made, is not approved, or was deleted")
+            .run(format!(
+                "az network private-endpoint list --query \"[?contains(to_string(privateLinkServiceConnections), '{resource}')].{{name:name, status:privateLinkServiceConnections[0].privateLinkServiceConnectionState.status}}\" -o table"
+            ))
+            .run(format!("{} show -n {resource} -g <resource-group> --query privateEndpointConnections", case.cli()))
+            .run(format!("nslookup {host} 168.63.129.16"))
+    }
+}
+
+/// Whether every address that was dialled stayed closed.
+pub(super) fn all_fail_to_connect(case: &Case<'_>) -> bool {
+    let legs = case.report.used_legs().count();
+    legs > 0 && case.failed_at(Stage::Connect).len() == legs
+}
+
+/// An address of the right kind, and not the expected one.
+fn elsewhere(case: &Case<'_>, unexpected: &[&Answer], public: bool) -> Draft {
+    let id = if public { FindingId::DnsUnexpectedPublic } else { FindingId::DnsUnexpectedPrivate };
+    let expected: Vec<_> = case.cache.expectation.addresses.iter().map(ToString::to_string).collect();
+    let expected = if expected.is_empty() { "a private one".to_owned() } else { expected.join(", ") };
+    let summary = format!("{} leads to {}, and {expected} is expected", case.cache.host, shown(unexpected));
+    case.finding(id, Severity::Degraded, Stage::Resolve, summary)
+        .remark("a stale record, an endpoint made anew with another address, or another network's endpoint")
+        .run(format!("nslookup {}", case.cache.host))
+        .run(format!(
+            "az network private-endpoint list --query \"[?contains(to_string(privateLinkServiceConnections), '{}')].{{name:name, dns:customDnsConfigs}}\"",
+            case.resource()
+        ))
+}
+
+/// The answer left the addresses that were accepted.
+fn drift(case: &Case<'_>, resolution: &Resolution, memory: &Memory, diagnosis: &mut Diagnosis) {
+    let Some(baseline) = &memory.baseline else { return };
+    let now = resolution.sorted_addresses();
+    let strangers: Vec<_> = now.iter().filter(|address| !baseline.contains(address)).collect();
+    if strangers.is_empty() {
+        return;
+    }
+    let class = |address: &IpAddr| AddressClass::of(*address);
+    let was_private = baseline.iter().all(|address| class(address).is_inside_a_network());
+    let became_public = strangers.iter().any(|address| class(address) == AddressClass::Public);
+    let private_to_public = was_private && became_public;
+    let expectation = &case.cache.expectation;
+    // Named by the configuration: accepted. Public to public on a public cache: Azure moves it at will.
+    let named = !expectation.addresses.is_empty() && now.iter().all(|address| expectation.admits(*address));
+    let public_to_public =
+        !expectation.is_private() && baseline.iter().chain(&now).all(|address| class(address) == AddressClass::Public);
+    if named || public_to_public {
+        return;
+    }
+    let severity = if private_to_public { Severity::Degraded } else { Severity::Risk };
+    let summary = format!(
+        "{} has moved from {} to {}{}",
+        case.cache.host,
+        listed(baseline),
+        listed(&now),
+        if private_to_public { ": from a private address to a public one" } else { "" }
+    );
+    if private_to_public {
+        // Whatever this round makes of the public answer, it does not wait for a second look.
+        diagnosis.urgent.extend(
+            diagnosis.findings.iter().filter(|finding| finding.severity.is_serious()).map(|finding| finding.id),
+        );
+        diagnosis.urgent.push(FindingId::DnsDrift);
+    }
+    let finding = case.finding(FindingId::DnsDrift, severity, Stage::Resolve, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!("before: {}", listed(baseline)))
+            .evidence(format!("now: {}", narrate::path(resolution)))
+            .evidence(narrate::who(resolution))
+            .remark("if the move was meant, set expected_addresses to the new addresses and reload")
+            .run(format!("nslookup {}", case.cache.host))
+            .done(),
+    );
+}
+
+/// The answer may be kept for longer than a failover or a migration can wait.
+fn ttl(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
+    let Some(seconds) = resolution.smallest_ttl() else { return };
+    let threshold = case.cache.thresholds.ttl_long.as_secs();
+    if u64::from(seconds) <= threshold || resolution.source != Source::Dns {
+        return;
+    }
+    let summary = format!(
+        "the answer for {} may be kept for {seconds}s, longer than {threshold}s: a move would be seen that much later",
+        case.cache.host
+    );
+    let finding = case.finding(FindingId::DnsTtlLong, Severity::Advice, Stage::Resolve, summary);
+    let resolver = if resolution.resolver.as_str() == ResolverName::SYSTEM { "" } else { " at the zone that answers" };
+    diagnosis.findings.push(
+        finding
+            .evidence(narrate::path(resolution))
+            .remark(&format!("lower the TTL of the record{resolver} to 300 seconds or less"))
+            .done(),
+    );
+}
+
+fn shown(answers: &[&Answer]) -> String {
+    answers.iter().map(|answer| format!("{} ({})", answer.address, answer.class)).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,226 @@
+//! Causes in authentication and in the server itself.
+
+use super::{Case, Diagnosis, Draft, narrate, observations};
+use crate::judge::memory::Memory;
+use crate::model::{Auth, Fault, FaultKind, FindingId, Leg, Password, Severity, Stage};
+
+pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
+    for stage in [Stage::Auth, Stage::Ping, Stage::Inspect] {
+        for (kind, group) in Case::by_kind(case.failed_at(stage)) {
+            let severity = case.severity_of(group.len());
+            let draft = failure(case, stage, kind, severity, &group);
+            diagnosis.findings.push(draft.evidences(observations(case.cache, &group)).done());
+        }
+    }
+    notes(case, diagnosis);
+    slow(case, diagnosis);
+    headroom(case, diagnosis);
+    rejected(case, memory, diagnosis);
+}
+
+fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, group: &[(&Leg, &Fault)]) -> Draft {
+    let endpoint = case.cache.endpoint();
+    let (cli, resource) = (case.cli(), case.resource());
+    let draft = |id, severity, summary| case.finding(id, severity, stage, summary);
+    match kind {
+        FaultKind::CredentialUnreadable => draft(
+            FindingId::CredentialUnreadable,
+            severity,
+            format!("the password for {endpoint} cannot be read on this machine"),
+        )
+        .run(match &case.cache.auth {
+            Auth::AccessKey { password: Password::File(path), .. } => format!("ls -l {}", path.display()),
+            Auth::AccessKey { password: Password::Environment(name), .. } => format!("# is {name} set for this process?"),
+            Auth::None => "# no password is configured".to_owned(),
+        })
+        .remark("the file must exist, hold the key, and be readable by the user that runs cachewatch"),
+        FaultKind::AuthRequired => {
+            draft(FindingId::AuthRequired, severity, format!("{endpoint} wants a password, and none was sent"))
+                .remark("set caches.auth with password_file, or password_env")
+                .run(format!("{cli} list-keys -n {resource} -g <resource-group> -o none # writes nothing; shows whether you may read the keys"))
+        }
+        FaultKind::AuthRejected => auth_rejected(case, severity),
+        FaultKind::AuthNotConfigured => draft(
+            FindingId::AuthNotConfigured,
+            severity,
+            format!("{endpoint} has no password, and one was sent: this may be another server than you think"),
+        )
+        .run(format!("nslookup {}", case.cache.host))
+        .remark("if the server is meant to be open, set caches.auth.method = \"none\""),
+        FaultKind::NotPermitted => not_permitted(case, severity),
+        FaultKind::ClientLimit => draft(
+            FindingId::RedisClientLimitReached,
+            severity,
+            format!("{endpoint} takes no more clients: the limit is reached"),
+        )
+        .remark("find the client that opens too many connections; restart it, then share one connection per process")
+        .run(format!(
+            "az monitor metrics list --resource $({cli} show -n {resource} -g <resource-group> --query id -o tsv) --metric connectedclients --interval PT1M -o table"
+        ))
+        .run("redis-cli --tls -h <host> -p <port> --askpass CLIENT LIST | awk '{print $2}' | cut -d: -f1 | sort | uniq -c | sort -rn | head"),
+        FaultKind::Loading => draft(
+            FindingId::RedisLoading,
+            severity,
+            format!("{endpoint} is loading its data set and serves nobody until it has"),
+        )
+        .remark("it restarted; wait, and look for the reason")
+        .run(format!("az monitor activity-log list -g <resource-group> --offset 1h --query \"[?contains(resourceId, '{resource}')]\" -o table")),
+        FaultKind::Busy => draft(
+            FindingId::RedisBusy,
+            severity,
+            format!("{endpoint} is busy with a script and serves nobody until it ends"),
+        )
+        .remark("a Lua script runs for too long; SCRIPT KILL ends one that has not written")
+        .run("redis-cli --tls -h <host> -p <port> --askpass SCRIPT KILL"),
+        FaultKind::MasterDown => draft(
+            FindingId::RedisMasterDown,
+            severity,
+            format!("{endpoint} is a replica that has lost its primary"),
+        )
+        .remark("a failover is under way, or failed"),
+        FaultKind::ClusterDown => {
+            draft(FindingId::RedisClusterDown, severity, format!("the cluster behind {endpoint} does not serve"))
+                .remark("slots are not covered: a shard is down")
+                .run("redis-cli --tls -h <host> -p <port> --askpass CLUSTER INFO")
+        }
+        FaultKind::ReadOnly => {
+            draft(FindingId::RedisReadOnly, severity, format!("{endpoint} refuses to write: it is a replica"))
+                .remark("a failover is under way, or the application dials a replica")
+        }
+        FaultKind::Timeout => draft(
+            FindingId::RedisTimeout,
+            severity,
+            format!("{endpoint} is connected and does not answer in time"),
+        )
+        .remark("the server is overloaded, blocked by a slow command, or a proxy in between has lost it")
+        .run(format!(
+            "az monitor metrics list --resource $({cli} show -n {resource} -g <resource-group> --query id -o tsv) --metric serverLoad --interval PT1M -o table"
+        )),
+        FaultKind::NotRedis | FaultKind::ReplyTooLarge => draft(
+            FindingId::RedisProtocol,
+            severity,
+            format!("what answers at {endpoint} does not speak Redis"),
+        )
+        .remark("the name or the port leads to another service")
+        .run(format!("nslookup {}", case.cache.host)),
+        _ => {
+            let words = group.first().map_or_else(String::new, |(_, fault)| format!(": {}", fault.detail));
+            draft(FindingId::RedisFailed, severity, format!("{endpoint} failed at {stage}{words}"))
+                .run(format!("{cli} show -n {resource} -g <resource-group> --query provisioningState"))
+        }
+    }
+}
+
+fn auth_rejected(case: &Case<'_>, severity: Severity) -> Draft {
+    let (cli, resource) = (case.cli(), case.resource());
+    let user = match &case.cache.auth {
+        Auth::AccessKey { username: Some(user), .. } => format!(" for user {user}"),
+        _ => String::new(),
+    };
+    let summary = format!("{} does not accept the password{user}", case.cache.endpoint());
+    case.finding(FindingId::AuthRejected, severity, Stage::Auth, summary)
+        .remark("the key was rotated, access keys are disabled, or the name leads to another cache")
+        .run(format!("{cli} show -n {resource} -g <resource-group> --query disableAccessKeyAuthentication"))
+        .run(format!("{cli} list-keys -n {resource} -g <resource-group>"))
+        .remark("compare with what the application uses; write the new key to the password file, which is read again by itself")
+}
+
+fn not_permitted(case: &Case<'_>, severity: Severity) -> Draft {
+    let summary =
+        format!("{} denies a command that this probe needs: what it would tell stays unknown", case.cache.endpoint());
+    case.finding(FindingId::AuthNotPermitted, severity, Stage::Ping, summary)
+        .remark("a user for monitoring needs PING and INFO: +ping +info")
+}
+
+/// What went wrong without making the cache unreachable.
+fn notes(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    let noted = case.report.used_legs().flat_map(|leg| leg.notes.iter().map(move |fault| (leg, fault)));
+    for (kind, group) in Case::by_kind(noted.collect()) {
+        let stage = group.first().map_or(Stage::Inspect, |(_, fault)| fault.stage);
+        let draft = failure(case, stage, kind, Severity::Risk, &group).evidences(observations(case.cache, &group));
+        diagnosis.findings.push(draft.done());
+    }
+}
+
+fn slow(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    let threshold = case.cache.thresholds.slow_ping;
+    let answered = case.report.used_legs().filter(|leg| leg.fault.is_none());
+    let slowest =
+        answered.filter_map(|leg| leg.timings.of(Stage::Ping).map(|took| (took, leg))).max_by_key(|(took, _)| *took);
+    let Some((took, leg)) = slowest.filter(|(took, _)| *took > threshold) else { return };
+    let milliseconds = |time: std::time::Duration| time.as_millis();
+    let summary = format!(
+        "{} answers PING in {} ms, more than {} ms",
+        case.cache.endpoint(),
+        milliseconds(took),
+        milliseconds(threshold)
+    );
+    let finding = case.finding(FindingId::RedisSlow, Severity::Risk, Stage::Ping, summary);
+    let connect = leg.timings.of(Stage::Connect).map_or(0, milliseconds);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!(
+                "{}: PING took {} ms, the TCP connection {connect} ms",
+                super::place(leg, case.cache.port),
+                milliseconds(took)
+            ))
+            .remark("if the connection is as slow, the path is long or lossy; if only PING is, the server is busy")
+            .run("redis-cli --tls -h <host> -p <port> --askpass SLOWLOG GET 10")
+            .done(),
+    );
+}
+
+fn headroom(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    let Some((leg, _, Some(clients))) = case.cache.busiest(case.report) else { return };
+    let Some(free) = clients.headroom() else { return };
+    let used = 1.0 - free;
+    let thresholds = &case.cache.thresholds;
+    let (severity, threshold) = if used >= thresholds.headroom_critical {
+        (Severity::Degraded, thresholds.headroom_critical)
+    } else if used >= thresholds.headroom_warning {
+        (Severity::Risk, thresholds.headroom_warning)
+    } else {
+        return;
+    };
+    let (cli, resource) = (case.cli(), case.resource());
+    let summary = format!(
+        "{} has {}: {} in use, the threshold is {}",
+        case.cache.endpoint(),
+        narrate::clients(clients),
+        narrate::percent(used),
+        narrate::percent(threshold)
+    );
+    let finding = case.finding(FindingId::ClientsHeadroomLow, severity, Stage::Inspect, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!("{}: {}", super::place(leg, case.cache.port), narrate::clients(clients)))
+            .remark("find the client that holds too many connections, or scale to a tier with a higher limit")
+            .run("redis-cli --tls -h <host> -p <port> --askpass CLIENT LIST | awk '{print $2}' | cut -d: -f1 | sort | uniq -c | sort -rn | head")
+            .run(format!(
+                "az monitor metrics list --resource $({cli} show -n {resource} -g <resource-group> --query id -o tsv) --metric connectedclients --interval PT1M -o table"
+            ))
+            .done(),
+    );
+}
+
+/// The server turned connections away since the last round.
+fn rejected(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
+    let Some((leg, server, _)) = case.cache.busiest(case.report) else { return };
+    let (Some(now), Some((process, before))) = (server.rejected_connections, &memory.rejected) else { return };
+    if server.run_id != *process || now <= *before {
+        return;
+    }
+    let summary = format!("{} has rejected {} connections since the last round", case.cache.endpoint(), now - before);
+    let finding = case.finding(FindingId::ConnectionsRejected, Severity::Degraded, Stage::Inspect, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!("{}: rejected_connections went from {before} to {now}", super::place(leg, case.cache.port)))
+            .remark("the client limit was hit in between: see the clients' metric for the peak")
+            .run(format!(
+                "az monitor metrics list --resource $({} show -n {} -g <resource-group> --query id -o tsv) --metric connectedclients --interval PT1M --aggregation Maximum -o table",
+                case.cli(),
+                case.resource()
+            ))
+            .done(),
+    );
+}

@@ -1,0 +1,183 @@
+//! Causes in the TLS handshake and in the certificate.
+
+use super::{Case, Diagnosis, Draft, observations};
+use crate::azure::Product;
+use crate::model::{Certificate, Fault, FaultKind, FindingId, Leg, Severity, Stage, TlsSession, WireText};
+
+pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    for (kind, group) in Case::by_kind(case.failed_at(Stage::Tls)) {
+        let draft = failure(case, kind, &group).evidences(observations(case.cache, &group));
+        diagnosis.findings.push(draft.evidences(certificates(&group)).done());
+    }
+    expiry(case, diagnosis);
+}
+
+fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
+    let (endpoint, name) = (case.cache.endpoint(), case.cache.server_name());
+    let session = group.iter().find_map(|(leg, _)| leg.tls.as_ref());
+    let leaf = session.and_then(TlsSession::leaf);
+    let severity = case.severity_of(group.len());
+    let draft = |id, summary| case.finding(id, severity, Stage::Tls, summary);
+    let openssl = format!(
+        "openssl s_client -connect {endpoint} -servername {name} -showcerts </dev/null | openssl x509 -noout -subject -issuer -dates -ext subjectAltName"
+    );
+    match kind {
+        FaultKind::NameMismatch => name_mismatch(case, draft, leaf).run(openssl),
+        FaultKind::CertificateExpired => {
+            let expired = session.and_then(|session| session.chain.iter().min_by_key(|certificate| certificate.not_after));
+            let summary = match expired {
+                Some(certificate) => {
+                    format!("the certificate of {endpoint} expired on {}", certificate.not_after.date())
+                }
+                None => format!("the certificate of {endpoint} has expired"),
+            };
+            draft(FindingId::TlsExpired, summary)
+                .remark("Azure renews its certificates by itself: is this the cache, and is the clock of this machine right?")
+                .run("timedatectl status")
+                .run(openssl)
+        }
+        FaultKind::CertificateNotYetValid => {
+            let from = leaf.map_or_else(String::new, |leaf| format!(" before {}", leaf.not_before.date()));
+            draft(FindingId::TlsNotYetValid, format!("the certificate of {endpoint} is not valid{from}"))
+                .remark("the clock of this machine is most likely behind")
+                .run("timedatectl status")
+                .run(openssl)
+        }
+        FaultKind::UntrustedIssuer => untrusted(case, draft, session).run(openssl),
+        FaultKind::TrustUnreadable => draft(
+            FindingId::TlsUntrusted,
+            format!("the roots to verify {endpoint} with cannot be read on this machine"),
+        )
+        .run("apt-get install --reinstall ca-certificates")
+        .remark("or set caches.tls.ca_file to a readable PEM file"),
+        FaultKind::NotTls => not_spoken(case, draft),
+        FaultKind::TlsVersion => {
+            draft(FindingId::TlsVersion, format!("{endpoint} offers no TLS version that is still allowed (1.2 or 1.3)"))
+                .remark("what answers is older than Azure's services of today, or stands between")
+                .run(format!("openssl s_client -connect {endpoint} -servername {name} -tls1_2 </dev/null"))
+        }
+        FaultKind::NoCommonCipher => draft(
+            FindingId::TlsNoCommonCipher,
+            format!("{endpoint} and this probe have no cipher suite in common"),
+        )
+        .remark("this probe speaks AEAD suites only (AES-GCM, ChaCha20); another client with CBC suites may still connect")
+        .run(format!("openssl s_client -connect {endpoint} -servername {name} </dev/null")),
+        FaultKind::Closed => draft(
+            FindingId::TlsClosed,
+            format!("{endpoint} accepts the connection and closes it inside the TLS handshake"),
+        )
+        .remark("three causes look like this: TLS inspection on the path, public access disabled, the client limit reached")
+        .run(format!("{} show -n {} -g <resource-group> --query publicNetworkAccess", case.cli(), case.resource()))
+        .run(format!(
+            "az monitor metrics list --resource $({} show -n {} -g <resource-group> --query id -o tsv) --metric connectedclients --interval PT1M -o table",
+            case.cli(),
+            case.resource()
+        ))
+        .run(openssl),
+        FaultKind::Timeout => {
+            draft(FindingId::TlsTimeout, format!("{endpoint} accepts the connection and does not answer the TLS handshake"))
+                .remark("a port without TLS, an overloaded server, or a path that drops large packets (MTU)")
+                .run(openssl)
+        }
+        _ => draft(FindingId::TlsFailed, format!("the TLS handshake with {endpoint} failed")).run(openssl),
+    }
+}
+
+fn name_mismatch(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, leaf: Option<&Certificate>) -> Draft {
+    let name = case.cache.server_name();
+    let covered = match leaf {
+        Some(leaf) if !leaf.names.is_empty() => {
+            leaf.names.iter().take(4).map(WireText::as_str).collect::<Vec<_>>().join(", ")
+        }
+        _ => "no name at all".to_owned(),
+    };
+    let summary = format!("the certificate presented for {name} covers {covered}, and not {name}");
+    draft(FindingId::TlsNameMismatch, summary)
+        .remark("the name leads to another server, or the application dials a name or an address that no certificate covers")
+        .run(format!("nslookup {}", case.cache.host))
+}
+
+fn untrusted(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, session: Option<&TlsSession>) -> Draft {
+    let last = session.and_then(|session| session.chain.last());
+    let wanted = last.map_or_else(|| "an unknown authority".to_owned(), |last| format!("\"{}\"", last.issuer));
+    let store = case.cache.tls.as_ref().and_then(|tls| tls.ca_file.as_ref());
+    let store = store.map_or_else(|| "the platform's store".to_owned(), |file| file.display().to_string());
+    let summary =
+        format!("the certificate of {} was issued by {wanted}, which {store} does not trust", case.cache.endpoint());
+    let draft = draft(FindingId::TlsUntrusted, summary);
+    if case.endpoint.product == Product::Other {
+        return draft.remark("add the issuing root to the store, or set caches.tls.ca_file to it");
+    }
+    draft
+        .remark("Azure's chains end at DigiCert Global Root G2 or Microsoft RSA Root CA 2017: if the issuer is another, something inspects TLS on the path")
+        .run("apt-get install --reinstall ca-certificates")
+}
+
+fn not_spoken(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft) -> Draft {
+    let (port, product) = (case.cache.port, case.endpoint.product);
+    let draft = draft(FindingId::TlsNotSpoken, format!("what answers at {} does not speak TLS", case.cache.endpoint()));
+    if port == product.plain_port() && port != product.tls_port() {
+        draft.remark(&format!("port {port} is the one without TLS: use port {}", product.tls_port()))
+    } else {
+        draft
+            .remark("the port has TLS off, or a proxy stands between")
+            .run(format!("printf 'PING\\r\\n' | nc -w 3 {} {port}", case.cache.host))
+    }
+}
+
+/// What each failing address presented.
+fn certificates(group: &[(&Leg, &Fault)]) -> Vec<String> {
+    let mut lines: Vec<_> = group
+        .iter()
+        .filter_map(|(leg, _)| leg.tls.as_ref().and_then(TlsSession::leaf))
+        .map(|leaf| {
+            let names: Vec<_> = leaf.names.iter().take(8).map(WireText::as_str).collect();
+            format!(
+                "certificate: subject \"{}\", issuer \"{}\", valid {} to {}, covers {}",
+                leaf.subject,
+                leaf.issuer,
+                leaf.not_before.date(),
+                leaf.not_after.date(),
+                if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+            )
+        })
+        .collect();
+    lines.dedup();
+    lines
+}
+
+/// A certificate that verifies today and will not for long.
+fn expiry(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    let sessions = case.report.used_legs().filter_map(|leg| leg.tls.as_ref()).filter(|session| session.verified);
+    let Some(certificate) = sessions.flat_map(|session| &session.chain).min_by_key(|certificate| certificate.not_after)
+    else {
+        return;
+    };
+    let left = certificate.not_after.since(case.report.at);
+    let thresholds = &case.cache.thresholds;
+    let severity = if left < thresholds.certificate_critical {
+        Severity::Degraded
+    } else if left < thresholds.certificate_warning {
+        Severity::Risk
+    } else {
+        return;
+    };
+    let days = left.as_secs() / 86_400;
+    let summary = format!(
+        "the certificate of {} expires in {days} days, on {}",
+        case.cache.endpoint(),
+        certificate.not_after.date()
+    );
+    let finding = case.finding(FindingId::TlsExpiresSoon, severity, Stage::Tls, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!("\"{}\" is valid until {}", certificate.subject, certificate.not_after))
+            .remark("Azure renews certificates some weeks ahead; where this stays, open a support case")
+            .run(format!(
+                "openssl s_client -connect {} -servername {} </dev/null | openssl x509 -noout -dates",
+                case.cache.endpoint(),
+                case.cache.server_name()
+            ))
+            .done(),
+    );
+}

@@ -1,0 +1,15 @@
+//! Judges what a probe saw: report and expectation in, findings and events out.
+//!
+//! Pure: no clock, no IO. Time comes on the report, and what must be remembered from one round to the next is in
+//! [`Watch`], which belongs to whoever runs the rounds.
+
+mod diagnosis;
+mod memory;
+mod narrate;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use narrate::{address, path, server};
+pub use watch::Watch;

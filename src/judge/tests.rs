@@ -1,0 +1,419 @@
+//! Whole rounds, judged: what was seen on the left, every finding that must come of it on the right.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Watch;
+use crate::model::{
+    Alias, Answer, Auth, Cache, CacheName, Certificate, Expectation, Fault, FaultKind, Isolation, Leg, Outcome,
+    ProbeReport, Query, RecordType, Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage, Thresholds,
+    Timeouts, Timestamp, Timings, Tls, TlsSession, Transport, WireText,
+};
+
+const HOST: &str = "orders.redis.cache.windows.net";
+const NOW: i64 = 1_800_000_000;
+const DAY: Duration = Duration::from_hours(24);
+
+fn cache() -> Cache {
+    let second = Duration::from_secs(1);
+    Cache {
+        name: CacheName::new("orders"),
+        host: HOST.to_owned(),
+        port: 6380,
+        expectation: Expectation { isolation: Some(Isolation::PrivateEndpoint), addresses: Vec::new() },
+        resolvers: vec![Resolver::System],
+        tls: Some(Tls::default()),
+        auth: Auth::None,
+        max_clients: None,
+        tier: None,
+        interval: second * 30,
+        timeouts: Timeouts { total: second * 10, resolve: second, connect: second, tls: second, command: second },
+        rules: Rules { open_after: 2, clear_after: 2 },
+        thresholds: Thresholds {
+            headroom_warning: 0.75,
+            headroom_critical: 0.9,
+            certificate_warning: DAY * 30,
+            certificate_critical: DAY * 7,
+            slow_ping: Duration::from_millis(100),
+            ttl_long: Duration::from_hours(1),
+        },
+        connect_to: Vec::new(),
+    }
+}
+
+fn resolution(aliases: &[&str], addresses: &[&str]) -> Resolution {
+    let mut owner = HOST;
+    let chain = aliases.iter().map(|target| {
+        let alias = Alias { owner: WireText::new(owner), target: WireText::new(target), ttl: 300 };
+        owner = target;
+        alias
+    });
+    Resolution {
+        resolver: ResolverName::new("system"),
+        source: Source::Dns,
+        name: WireText::new(HOST),
+        searched: false,
+        chain: chain.collect(),
+        addresses: addresses.iter().map(|address| Answer::new(address.parse().unwrap(), Some(10))).collect(),
+        addresses_dropped: 0,
+        queries: vec![Query {
+            server: "10.0.0.4:53".parse().unwrap(),
+            transport: Transport::Udp,
+            name: WireText::new(HOST),
+            record_type: RecordType::A,
+            outcome: Outcome::Answered,
+            detail: WireText::default(),
+            took: Duration::from_millis(2),
+        }],
+        took: Duration::from_millis(2),
+        fault: None,
+    }
+}
+
+const PRIVATELINK: &str = "orders.privatelink.redis.cache.windows.net";
+
+fn leg(address: &str) -> Leg {
+    let address: IpAddr = address.parse().unwrap();
+    let certificate = Certificate {
+        subject: WireText::new("CN=*.redis.cache.windows.net"),
+        issuer: WireText::new("CN=Test Root"),
+        names: vec![WireText::new("*.redis.cache.windows.net")],
+        serial: WireText::new("01"),
+        not_before: Timestamp::from_unix_seconds(NOW - 1_000_000),
+        not_after: Timestamp::from_unix_seconds(NOW).plus(DAY * 200),
+    };
+    let mut timings = Timings::default();
+    timings.set(Stage::Ping, Duration::from_millis(1));
+    Leg {
+        timings,
+        tls: Some(TlsSession {
+            version: "TLSv1.3".into(),
+            cipher: "TLS_AES_256_GCM_SHA384".into(),
+            server_name: HOST.into(),
+            verified: true,
+            chain: vec![certificate],
+        }),
+        server: Some(ServerFacts {
+            connected_clients: Some(10),
+            max_clients: Some(100),
+            run_id: Some(WireText::new("one")),
+            rejected_connections: Some(0),
+            ..ServerFacts::default()
+        }),
+        ..Leg::new(address, (address, 6380).into())
+    }
+}
+
+fn failed(address: &str, stage: Stage, kind: FaultKind) -> Leg {
+    let good = leg(address);
+    Leg {
+        tls: good.tls.filter(|_| stage > Stage::Tls),
+        fault: Some(Fault::new(stage, kind, "words of the peer")),
+        ..Leg::new(good.address, good.dialled)
+    }
+}
+
+fn report(resolution: Resolution, legs: Vec<Leg>) -> ProbeReport {
+    ProbeReport {
+        cache: CacheName::new("orders"),
+        at: Timestamp::from_unix_seconds(NOW),
+        took: Duration::from_millis(20),
+        resolutions: vec![resolution],
+        legs,
+        fault: None,
+    }
+}
+
+fn healthy() -> ProbeReport {
+    report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg("10.20.1.4")])
+}
+
+fn no_address(aliases: &[&str], kind: FaultKind) -> ProbeReport {
+    let fault = Some(Fault::new(Stage::Resolve, kind, "words of the resolver"));
+    report(Resolution { fault, ..resolution(aliases, &[]) }, Vec::new())
+}
+
+/// What one round says, as `id severity`, where every condition opens at once.
+fn verdict(cache: &Cache, report: &ProbeReport) -> Vec<String> {
+    let cache = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache.clone() };
+    let mut watch = Watch::default();
+    let _ = watch.observe(&cache, report);
+    for finding in watch.open() {
+        assert!(!finding.summary.is_empty() && !finding.evidence.is_empty(), "{finding:?}");
+        assert!(!finding.remedy.is_empty(), "{} tells nobody what to do", finding.id);
+    }
+    watch.open().iter().map(|finding| format!("{} {}", finding.id, finding.severity.number())).collect()
+}
+
+#[test]
+fn a_healthy_round_says_nothing() {
+    assert_eq!(verdict(&cache(), &healthy()), [""; 0]);
+}
+
+#[test]
+fn each_broken_round_names_its_cause_and_nothing_else() {
+    use FaultKind as Kind;
+    let public = || resolution(&[PRIVATELINK], &["20.1.2.3"]);
+    let private = || resolution(&[PRIVATELINK], &["10.20.1.4"]);
+    let two = || resolution(&[PRIVATELINK], &["10.20.1.4", "10.20.1.5"]);
+    let at = |stage, kind| report(private(), vec![failed("10.20.1.4", stage, kind)]);
+    let table: &[(ProbeReport, &[&str])] = &[
+        (no_address(&[], Kind::NameNotFound), &["dns-name-not-found 1"]),
+        (no_address(&[PRIVATELINK], Kind::NameNotFound), &["dns-record-missing 1"]),
+        (no_address(&[PRIVATELINK], Kind::NoAddress), &["dns-record-missing 1"]),
+        (no_address(&[], Kind::Timeout), &["dns-timeout 1"]),
+        (no_address(&[], Kind::ServerFailure), &["dns-server-failure 1"]),
+        (no_address(&[], Kind::QueryRefused), &["dns-refused 1"]),
+        (no_address(&[], Kind::ResolverUnreachable), &["dns-unreachable 1"]),
+        (no_address(&[], Kind::AliasLoop), &["dns-failed 1"]),
+        (report(public(), vec![leg("20.1.2.3")]), &["dns-zone-not-linked 2"]),
+        (report(public(), vec![failed("20.1.2.3", Stage::Connect, Kind::Filtered)]), &["dns-zone-not-linked 1"]),
+        (report(resolution(&[], &["20.1.2.3"]), vec![leg("20.1.2.3")]), &["dns-no-private-endpoint 2"]),
+        (
+            report(resolution(&[PRIVATELINK], &["10.20.1.4", "20.1.2.3"]), vec![leg("10.20.1.4"), leg("20.1.2.3")]),
+            &["dns-mixed-answer 2"],
+        ),
+        (report(resolution(&[], &["127.0.0.1"]), vec![leg("127.0.0.1")]), &["dns-unexpected-private 2"]),
+        (at(Stage::Connect, Kind::Refused), &["tcp-refused 1"]),
+        (at(Stage::Connect, Kind::Filtered), &["tcp-filtered 1"]),
+        (at(Stage::Connect, Kind::Unreachable), &["tcp-unreachable 1"]),
+        (at(Stage::Connect, Kind::LocalExhaustion), &["local-exhaustion 2"]),
+        (at(Stage::Connect, Kind::Unrecognised), &["tcp-failed 1"]),
+        (
+            report(two(), vec![leg("10.20.1.4"), failed("10.20.1.5", Stage::Connect, Kind::Filtered)]),
+            &["tcp-partial 2"],
+        ),
+        (at(Stage::Tls, Kind::NotTls), &["tls-not-spoken 1"]),
+        (at(Stage::Tls, Kind::TlsVersion), &["tls-version 1"]),
+        (at(Stage::Tls, Kind::NoCommonCipher), &["tls-no-common-cipher 1"]),
+        (at(Stage::Tls, Kind::NameMismatch), &["tls-name-mismatch 1"]),
+        (at(Stage::Tls, Kind::CertificateExpired), &["tls-expired 1"]),
+        (at(Stage::Tls, Kind::CertificateNotYetValid), &["tls-not-yet-valid 1"]),
+        (at(Stage::Tls, Kind::UntrustedIssuer), &["tls-untrusted 1"]),
+        (at(Stage::Tls, Kind::Closed), &["tls-closed 1"]),
+        (at(Stage::Tls, Kind::Timeout), &["tls-timeout 1"]),
+        (at(Stage::Tls, Kind::Unrecognised), &["tls-failed 1"]),
+        (
+            report(two(), vec![leg("10.20.1.4"), failed("10.20.1.5", Stage::Tls, Kind::CertificateExpired)]),
+            &["tls-expired 2"],
+        ),
+        (at(Stage::Auth, Kind::AuthRequired), &["auth-required 1"]),
+        (at(Stage::Auth, Kind::AuthRejected), &["auth-rejected 1"]),
+        (at(Stage::Auth, Kind::AuthNotConfigured), &["auth-not-configured 1"]),
+        (at(Stage::Auth, Kind::CredentialUnreadable), &["credential-unreadable 1"]),
+        (at(Stage::Auth, Kind::ClientLimit), &["redis-client-limit-reached 1"]),
+        (at(Stage::Ping, Kind::Loading), &["redis-loading 1"]),
+        (at(Stage::Ping, Kind::Busy), &["redis-busy 1"]),
+        (at(Stage::Ping, Kind::MasterDown), &["redis-master-down 1"]),
+        (at(Stage::Ping, Kind::ClusterDown), &["redis-cluster-down 1"]),
+        (at(Stage::Ping, Kind::ReadOnly), &["redis-read-only 1"]),
+        (at(Stage::Ping, Kind::Timeout), &["redis-timeout 1"]),
+        (at(Stage::Ping, Kind::NotRedis), &["redis-protocol 1"]),
+        (at(Stage::Ping, Kind::Closed), &["redis-failed 1"]),
+        // Two causes at once, the deepest first.
+        (
+            report(public(), vec![failed("20.1.2.3", Stage::Tls, Kind::CertificateExpired)]),
+            &["dns-zone-not-linked 2", "tls-expired 1"],
+        ),
+    ];
+    for (report, expected) in table {
+        assert_eq!(verdict(&cache(), report), *expected, "{report:?}");
+    }
+}
+
+#[test]
+fn what_is_not_asserted_is_not_judged() {
+    let nothing = Cache { expectation: Expectation::default(), ..cache() };
+    assert_eq!(verdict(&nothing, &report(resolution(&[], &["20.1.2.3"]), vec![leg("20.1.2.3")])), [""; 0]);
+
+    let public = Expectation { isolation: Some(Isolation::Public), addresses: Vec::new() };
+    let public = Cache { expectation: public, ..cache() };
+    assert_eq!(verdict(&public, &report(resolution(&[], &["20.1.2.3"]), vec![leg("20.1.2.3")])), [""; 0]);
+    assert_eq!(verdict(&public, &healthy()), ["dns-private-when-public-expected 3"]);
+
+    let named = Expectation { isolation: None, addresses: vec!["10.20.2.0/24".parse().unwrap()] };
+    assert_eq!(verdict(&Cache { expectation: named, ..cache() }, &healthy()), ["dns-unexpected-private 2"]);
+    let named = Expectation { isolation: None, addresses: vec!["20.1.2.0/24".parse().unwrap()] };
+    let named = Cache { expectation: named, ..cache() };
+    assert_eq!(
+        verdict(&named, &report(resolution(&[], &["20.9.9.9"]), vec![leg("20.9.9.9")])),
+        ["dns-unexpected-public 2"]
+    );
+}
+
+#[test]
+fn the_configured_name_itself_can_be_wrong() {
+    let address = Cache { host: "10.20.1.4".into(), ..cache() };
+    let literal = Resolution { source: Source::Literal, ..resolution(&[], &["10.20.1.4"]) };
+    assert_eq!(verdict(&address, &report(literal, vec![leg("10.20.1.4")])), ["config-ip-address 3"]);
+    let privatelink = Cache { host: PRIVATELINK.into(), ..cache() };
+    assert_eq!(
+        verdict(&privatelink, &report(resolution(&[], &["10.20.1.4"]), vec![leg("10.20.1.4")])),
+        ["config-privatelink-name 3"]
+    );
+}
+
+#[test]
+fn an_address_family_this_machine_lacks_is_no_fault() {
+    let both = resolution(&[PRIVATELINK], &["10.20.1.4", "fd00::4"]);
+    let legs = vec![leg("10.20.1.4"), failed("fd00::4", Stage::Connect, FaultKind::FamilyUnavailable)];
+    assert_eq!(verdict(&cache(), &report(both, legs)), [""; 0]);
+    let only = resolution(&[PRIVATELINK], &["fd00::4"]);
+    let legs = vec![failed("fd00::4", Stage::Connect, FaultKind::FamilyUnavailable)];
+    assert_eq!(verdict(&cache(), &report(only, legs)), ["tcp-unreachable 1"]);
+}
+
+#[test]
+fn numbers_become_findings_at_their_thresholds() {
+    let clients = |connected| {
+        let mut busy = leg("10.20.1.4");
+        busy.server.as_mut().unwrap().connected_clients = Some(connected);
+        verdict(&cache(), &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy]))
+    };
+    assert_eq!(clients(74), [""; 0]);
+    assert_eq!(clients(75), ["clients-headroom-low 3"]);
+    assert_eq!(clients(90), ["clients-headroom-low 2"]);
+    assert_eq!(clients(500), ["clients-headroom-low 2"]);
+
+    let expiring = |left: Duration| {
+        let mut leg = leg("10.20.1.4");
+        leg.tls.as_mut().unwrap().chain[0].not_after = Timestamp::from_unix_seconds(NOW).plus(left);
+        verdict(&cache(), &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg]))
+    };
+    assert_eq!(expiring(DAY * 30), [""; 0]);
+    assert_eq!(expiring(DAY * 29), ["tls-expires-soon 3"]);
+    assert_eq!(expiring(DAY * 6), ["tls-expires-soon 2"]);
+
+    let mut slow = leg("10.20.1.4");
+    slow.timings.set(Stage::Ping, Duration::from_millis(101));
+    let slow = report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![slow]);
+    assert_eq!(verdict(&cache(), &slow), ["redis-slow 3"]);
+
+    let mut long = healthy();
+    long.resolutions[0].chain[0].ttl = 86_400;
+    long.resolutions[0].addresses[0].ttl = Some(7_200);
+    assert_eq!(verdict(&cache(), &long), ["dns-ttl-long 4"]);
+}
+
+#[test]
+fn a_denied_info_is_a_risk_and_not_an_outage() {
+    let mut denied = leg("10.20.1.4");
+    denied.server = None;
+    denied.notes.push(Fault::new(Stage::Inspect, FaultKind::NotPermitted, "NOPERM"));
+    let denied = report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![denied]);
+    assert!(denied.succeeded());
+    assert_eq!(verdict(&cache(), &denied), ["auth-not-permitted 3"]);
+}
+
+/// The kinds of events that rounds gave, one list a round.
+fn story(cache: &Cache, rounds: &[ProbeReport]) -> Vec<Vec<String>> {
+    let mut watch = Watch::default();
+    let shown = |event: crate::model::Event| match event.finding {
+        Some(id) => format!("{} {id}", event.kind),
+        None => event.kind.to_string(),
+    };
+    rounds.iter().map(|report| watch.observe(cache, report).into_iter().map(shown).collect()).collect()
+}
+
+#[test]
+fn a_finding_opens_and_clears_after_its_rounds() {
+    let bad = || {
+        report(
+            resolution(&[PRIVATELINK], &["10.20.1.4"]),
+            vec![failed("10.20.1.4", Stage::Connect, FaultKind::Refused)],
+        )
+    };
+    let rounds = [bad(), healthy(), bad(), bad(), healthy(), bad(), healthy(), healthy(), healthy()];
+    let expected: [&[&str]; 9] =
+        [&[], &[], &[], &["finding_opened tcp-refused"], &[], &[], &[], &["finding_cleared tcp-refused"], &[]];
+    assert_eq!(story(&cache(), &rounds), expected);
+}
+
+#[test]
+fn what_is_unknown_neither_opens_nor_clears() {
+    let full = || {
+        let mut busy = leg("10.20.1.4");
+        busy.server.as_mut().unwrap().connected_clients = Some(95);
+        report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy])
+    };
+    let blind = || no_address(&[], FaultKind::Timeout);
+    let cache = cache();
+    let mut watch = Watch::default();
+    let open = |watch: &Watch| watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>();
+    for report in [full(), blind(), full()] {
+        let _ = watch.observe(&cache, &report);
+    }
+    assert_eq!(open(&watch), ["clients-headroom-low"], "a blind round broke the run of bad ones");
+    for _ in 0..5 {
+        let _ = watch.observe(&cache, &blind());
+    }
+    assert_eq!(open(&watch), ["dns-timeout", "clients-headroom-low"], "blindness cleared what it could not see");
+    for _ in 0..2 {
+        let _ = watch.observe(&cache, &healthy());
+    }
+    assert_eq!(open(&watch), [""; 0]);
+}
+
+#[test]
+fn a_move_from_private_to_public_opens_at_once() {
+    let public = || report(resolution(&[PRIVATELINK], &["20.1.2.3"]), vec![leg("20.1.2.3")]);
+    let rounds = [healthy(), public(), healthy(), healthy()];
+    let expected: [&[&str]; 4] = [
+        &[],
+        &["addresses_changed", "finding_opened dns-zone-not-linked", "finding_opened dns-drift"],
+        &["addresses_changed"],
+        &["finding_cleared dns-zone-not-linked", "finding_cleared dns-drift"],
+    ];
+    assert_eq!(story(&cache(), &rounds), expected);
+}
+
+#[test]
+fn a_public_cache_may_move_and_a_private_one_may_not() {
+    let at = |address: &str| report(resolution(&[], &[address]), vec![leg(address)]);
+    let public =
+        Cache { expectation: Expectation { isolation: Some(Isolation::Public), addresses: Vec::new() }, ..cache() };
+    assert_eq!(
+        story(&public, &[at("20.1.2.3"), at("20.9.9.9"), at("20.9.9.9")]),
+        [vec![], vec!["addresses_changed".to_owned()], vec![]]
+    );
+    assert_eq!(
+        story(&cache(), &[at("10.20.1.4"), at("10.20.1.9"), at("10.20.1.9")]),
+        [vec![], vec!["addresses_changed".to_owned()], vec!["finding_opened dns-drift".to_owned()]]
+    );
+    let named =
+        Expectation { isolation: Some(Isolation::PrivateEndpoint), addresses: vec!["10.20.1.0/24".parse().unwrap()] };
+    let named = Cache { expectation: named, ..cache() };
+    assert_eq!(
+        story(&named, &[at("10.20.1.4"), at("10.20.1.9"), at("10.20.1.9")]),
+        [vec![], vec!["addresses_changed".to_owned()], vec![]]
+    );
+}
+
+#[test]
+fn the_order_of_addresses_is_no_change() {
+    let two =
+        |first: &str, second: &str| report(resolution(&[PRIVATELINK], &[first, second]), vec![leg(first), leg(second)]);
+    let rounds = [two("10.20.1.4", "10.20.1.5"), two("10.20.1.5", "10.20.1.4")];
+    assert_eq!(story(&cache(), &rounds), [[""; 0], [""; 0]]);
+}
+
+#[test]
+fn rejected_connections_count_within_one_process() {
+    let at = |process: &str, rejected| {
+        let mut leg = leg("10.20.1.4");
+        let server = leg.server.as_mut().unwrap();
+        server.run_id = Some(WireText::new(process));
+        server.rejected_connections = Some(rejected);
+        report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg])
+    };
+    let cache = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
+    assert_eq!(
+        story(&cache, &[at("one", 7), at("one", 9), at("one", 9), at("two", 50)]),
+        [
+            vec![],
+            vec!["finding_opened connections-rejected".to_owned()],
+            vec!["finding_cleared connections-rejected".to_owned()],
+            vec![]
+        ]
+    );
+}
