@@ -1,0 +1,4 @@
+//! The whole program from outside: the built binary against real Redis servers, scripted name servers, hostile peers
+//! and filtered networks. `support` holds the fixtures; every other module is tests.
+
+mod support;

@@ -1,0 +1,274 @@
+//! The program under test, driven as a person or an init system drives it.
+
+use std::{
+    fs,
+    io::{Read, Write as _},
+    net::SocketAddr,
+    process::{Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
+
+use cachewatch::clock::Stopwatch;
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    PATIENCE,
+    http::{self, Response},
+    process::{Process, Unsaid, handle_of, wait_for_exit},
+    scrape::Scrape,
+};
+
+/// What one call of the program did.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// `None` after a signal.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// Standard output as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
+    }
+}
+
+/// The program with arguments, in an environment that holds nothing but what the test puts there.
+#[track_caller]
+pub(crate) fn cachewatch(arguments: &[&str]) -> Call {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cachewatch"));
+    command.args(arguments).env_clear();
+    Call { command, input: String::new(), limit: PATIENCE }
+}
+
+/// A call about to be made.
+#[derive(Debug)]
+pub(crate) struct Call {
+    command: Command,
+    input: String,
+    limit: Duration,
+}
+
+impl Call {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// What it reads from standard input; without this, nothing.
+    pub(crate) fn input(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.input);
+        self
+    }
+
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    ///
+    /// If it is still running when its time is up, with what it had said.
+    #[track_caller]
+    pub(crate) fn run(mut self) -> Run {
+        let command = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("cargo has built the program");
+        let handle = handle_of(&child);
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let (input, limit) = (self.input, self.limit);
+        // A program need not read its input.
+        let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+        let stdout = collect(child.stdout.take().expect("stdout is piped"));
+        let stderr = collect(child.stderr.take().expect("stderr is piped"));
+        let status = wait_for_exit(&mut child, &handle, limit);
+        if status.is_none() {
+            child.kill().expect("a child of ours can be killed");
+            child.wait().expect("a child of ours can be waited for");
+        }
+        let text = |reader: thread::JoinHandle<String>| reader.join().expect("reading a pipe does not panic");
+        let run = Run { code: status.and_then(|status| status.code()), stdout: text(stdout), stderr: text(stderr) };
+        writer.join().expect("writing a pipe does not panic");
+        assert!(status.is_some(), "still running after {limit:?}: {:?}\n{run:#?}", self.command);
+        run
+    }
+}
+
+const CONFIGURATION: &str = "config.toml";
+
+/// The daemon, in the background. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    process: Process,
+    address: SocketAddr,
+    /// Holds the configuration, if the daemon was started with one.
+    directory: Option<TempDir>,
+}
+
+impl Daemon {
+    /// Starts `cachewatch run` with this configuration on a free port and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(configuration: &str) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let path = directory.path().join(CONFIGURATION);
+        fs::write(&path, configuration).expect("a temporary directory can be written to");
+        let mut daemon = Self::start_with(&["--config", &path.to_string_lossy()], &[]);
+        daemon.directory = Some(directory);
+        daemon
+    }
+
+    /// Starts `cachewatch run` with these arguments and this environment on a free port and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cachewatch"));
+        command.env_clear().env("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:0").env("CACHEWATCH__LOG__FORMAT", "json");
+        command.envs(environment.iter().copied()).arg("run").args(arguments);
+        Self::listening(&mut command)
+    }
+
+    /// Starts a program that logs the line of a daemon that listens.
+    #[track_caller]
+    fn listening(command: &mut Command) -> Self {
+        let process = Process::spawn(command, "cachewatch");
+        let address = |line: &str| {
+            let record: Value = serde_json::from_str(line).ok()?;
+            let listening = field(&record, "message")? == "listening";
+            if listening { field(&record, "address")?.parse().ok() } else { None }
+        };
+        match process.transcript().wait_for(PATIENCE, address) {
+            Ok(address) => Self { process, address, directory: None },
+            Err(Unsaid::Ended(output) | Unsaid::Overdue(output)) => panic!("the daemon does not listen:\n{output}"),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Response {
+        http::get(self.address, path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str) -> Response {
+        http::post(self.address, path).unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.log()))
+    }
+
+    #[track_caller]
+    pub(crate) fn scrape(&self) -> Scrape {
+        Scrape::parse(&self.get("/metrics").body)
+    }
+
+    /// Replaces the configuration file, as an editor does, in one step. The daemon is not told.
+    #[track_caller]
+    pub(crate) fn configure(&self, configuration: &str) {
+        let directory = self.directory.as_ref().expect("the daemon was started with a configuration").path();
+        let draft = directory.join("draft");
+        fs::write(&draft, configuration).expect("a temporary directory can be written to");
+        fs::rename(&draft, directory.join(CONFIGURATION)).expect("both are in one directory");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        let ended = self.process.wait(PATIENCE);
+        ended.unwrap_or_else(|| panic!("the daemon still runs:\n{}", self.log()))
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.transcript().lines().join("\n")
+    }
+
+    /// Waits for a JSON log record that `pick` takes, in what was or will be logged.
+    #[track_caller]
+    pub(crate) fn wait_for_record<T>(&self, mut pick: impl FnMut(&Value) -> Option<T>) -> T {
+        let picked = self.process.transcript().wait_for(PATIENCE, |line| pick(&serde_json::from_str(line).ok()?));
+        picked.unwrap_or_else(|unsaid| panic!("no such record: {unsaid:?}"))
+    }
+
+    /// Asks again until `look` finds something: for what the daemon shows and does not announce.
+    #[track_caller]
+    pub(crate) fn wait_until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let watch = Stopwatch::start();
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            assert!(watch.elapsed() < PATIENCE, "never: {what}\n{}", self.log());
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Resident memory in bytes.
+    #[track_caller]
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("the daemon runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("the kernel writes a number");
+        kibibytes * 1024
+    }
+
+    /// How many file descriptors it holds.
+    #[track_caller]
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.pid())).expect("the daemon runs").count()
+    }
+}
+
+/// A field of a log record, flattened or not.
+pub(crate) fn field<'a>(record: &'a Value, name: &str) -> Option<&'a str> {
+    record.get(name).or_else(|| record.get("fields")?.get(name))?.as_str()
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::peer::{Peer, Step};
+
+    #[test]
+    fn a_daemon_is_started_read_and_ended() {
+        let reply = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\ncachewatch_config_caches 2\n";
+        let page = Peer::plain([Step::Hear, Step::say(reply)]);
+        let line = format!(r#"{{"fields":{{"message":"listening","address":"{}"}}}}"#, page.address());
+        let script = "echo 'not json'; echo \"$1\" >&2; exec cat";
+        let daemon = Daemon::listening(Command::new("sh").args(["-c", script, "sh", &line]));
+
+        assert_eq!(daemon.address(), page.address());
+        assert_eq!(daemon.scrape().value("cachewatch_config_caches", &[]), Some(2.0));
+        assert_eq!(daemon.get("/").header("content-type"), Some("text/plain"));
+        let polled = daemon.wait_until("three requests", |_| (page.connections() >= 2).then_some(page.connections()));
+        assert_eq!(polled, 2);
+        assert!(daemon.wait_for_record(|record| field(record, "address").map(str::len)) > 0);
+        assert!(daemon.resident_bytes() > 0);
+        assert!(daemon.open_files() >= 3);
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait().code(), None, "cat does not handle SIGTERM");
+    }
+
+    #[test]
+    fn a_call_returns_its_code_and_its_words() {
+        let run = cachewatch(&[]).env("NO_COLOR", "1").input("ignored").within(PATIENCE).run();
+        assert!(run.code.is_some(), "{run:?}");
+    }
+}

@@ -1,0 +1,76 @@
+//! The smallest HTTP client that can read what the daemon says, and a stream of its events.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+};
+
+use super::PATIENCE;
+
+/// An answer read to its end.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.body))
+    }
+}
+
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Response> {
+    request(address, "GET", path)
+}
+
+pub(crate) fn post(address: SocketAddr, path: &str) -> io::Result<Response> {
+    request(address, "POST", path)
+}
+
+/// Opens a path that does not end, and returns its lines as they come. One that is late by [`PATIENCE`] is an error.
+pub(crate) fn stream(address: SocketAddr, path: &str) -> io::Result<impl Iterator<Item = io::Result<String>>> {
+    let mut reader = open(address, "GET", path)?;
+    read_head(&mut reader)?;
+    Ok(reader.lines())
+}
+
+fn request(address: SocketAddr, method: &str, path: &str) -> io::Result<Response> {
+    let mut reader = open(address, method, path)?;
+    let (status, headers) = read_head(&mut reader)?;
+    let mut body = String::new();
+    reader.read_to_string(&mut body)?;
+    Ok(Response { status, headers, body })
+}
+
+/// HTTP/1.0, so that a body is never chunked and ends with the connection.
+fn open(address: SocketAddr, method: &str, path: &str) -> io::Result<BufReader<TcpStream>> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    Ok(BufReader::new(stream))
+}
+
+fn read_head(reader: &mut BufReader<TcpStream>) -> io::Result<(u16, Vec<(String, String)>)> {
+    let mut lines = reader.lines();
+    let mut line = || lines.next().unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()));
+    let first = line()?;
+    let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP: {first}")))?;
+    let mut headers = Vec::new();
+    loop {
+        match line()?.split_once(':') {
+            Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.trim().to_owned())),
+            None => return Ok((status, headers)),
+        }
+    }
+}

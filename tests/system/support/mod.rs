@@ -1,0 +1,29 @@
+//! What the tests stand on: everything a cache can look like from this machine, made on the spot and gone with its value.
+//!
+//! - [`pki`]: certificates · [`redis`]: real servers · [`dns`]: a scripted name server · [`peer`]: everything hostile
+//! - [`net`]: a network of one's own, where addresses are at hand and packets can be dropped
+//! - [`cachewatch`]: the program under test · [`http`] and [`scrape`]: what it says
+//! - [`resp`], [`process`] and [`background`]: how fixtures run, and how they end
+//!
+//! Invariant: a fixture binds its sockets and starts its processes in the constructor, on the calling thread, so inside
+//! [`net::Namespace::run`] it belongs to that network, and elsewhere to the host's loopback.
+//! Invariant: nothing waits for a fixed time. Waits end with what they wait for, or fail at [`PATIENCE`].
+
+#![expect(dead_code, reason = "fixtures come before the tests that use them; remove this when it is unfulfilled")]
+
+use std::time::Duration;
+
+pub(crate) mod background;
+pub(crate) mod cachewatch;
+pub(crate) mod dns;
+pub(crate) mod http;
+pub(crate) mod net;
+pub(crate) mod peer;
+pub(crate) mod pki;
+pub(crate) mod process;
+pub(crate) mod redis;
+pub(crate) mod resp;
+pub(crate) mod scrape;
+
+/// How long anything that should happen soon may take on a busy machine, before it counts as never.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

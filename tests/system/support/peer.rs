@@ -1,0 +1,442 @@
+//! Peers that are not what a client hopes for: each connection walks through the same few steps.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::Command,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::{
+    PATIENCE,
+    background::Background,
+    pki::Leaf,
+    process::{Process, Unsaid},
+    resp::bulk,
+};
+
+/// No connection outlives this, and no more than this many are open at once: a fixture must not eat the machine.
+const LONGEST: Duration = Duration::from_mins(2);
+const MOST: usize = 256;
+
+/// One step of a conversation. After the last, the connection is closed in order.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// Waits until the client has said something.
+    Hear,
+    Say(Vec<u8>),
+    /// One byte at a time.
+    Drip {
+        bytes: Vec<u8>,
+        every: Duration,
+    },
+    /// The same bytes again and again, this many times or until the client hangs up.
+    Repeat {
+        bytes: Vec<u8>,
+        times: usize,
+    },
+    /// Reads and never answers, until the client hangs up.
+    Hold,
+    /// Answers each command, until the client hangs up.
+    Serve(Replies),
+    /// Breaks the connection with RST.
+    Reset,
+}
+
+impl Step {
+    pub(crate) fn say(bytes: impl AsRef<[u8]>) -> Self {
+        Self::Say(bytes.as_ref().to_vec())
+    }
+}
+
+/// What each command is answered with, as raw bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Replies {
+    by_command: HashMap<String, Vec<u8>>,
+    otherwise: Vec<u8>,
+}
+
+impl Replies {
+    /// A small, healthy Redis: it greets, answers PING and INFO, and takes any password.
+    pub(crate) fn redis() -> Self {
+        let info = "# Server\r\nredis_version:7.4.0\r\nredis_mode:standalone\r\n# Clients\r\nconnected_clients:3\r\n\
+                    maxclients:1000\r\n# Stats\r\nrejected_connections:0\r\n# Replication\r\nrole:master\r\n";
+        Self::always("-ERR unknown command\r\n")
+            .on("PING", "+PONG\r\n")
+            .on("AUTH", "+OK\r\n")
+            .on("CLIENT", "+OK\r\n")
+            .on("INFO", bulk(info))
+    }
+
+    /// The same to everything, as a server does that is loading, busy, or wants a password first.
+    pub(crate) fn always(reply: impl AsRef<[u8]>) -> Self {
+        Self { by_command: HashMap::new(), otherwise: reply.as_ref().to_vec() }
+    }
+
+    /// To one command, named by its first word or its first two: `INFO`, `CONFIG GET`.
+    pub(crate) fn on(mut self, command: &str, reply: impl AsRef<[u8]>) -> Self {
+        self.by_command.insert(command.to_ascii_uppercase(), reply.as_ref().to_vec());
+        self
+    }
+
+    fn to(&self, words: &[String]) -> &[u8] {
+        let name = |count: usize| words.iter().take(count).map(|word| word.to_ascii_uppercase()).collect::<Vec<_>>();
+        let reply = [2, 1].into_iter().find_map(|count| self.by_command.get(&name(count).join(" ")));
+        reply.unwrap_or(&self.otherwise)
+    }
+}
+
+/// Error replies as Redis words them.
+pub(crate) mod reply {
+    pub(crate) const BUSY: &str =
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n";
+    pub(crate) const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
+    pub(crate) const MASTERDOWN: &str =
+        "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n";
+    pub(crate) const MAX_CLIENTS: &str = "-ERR max number of clients reached\r\n";
+    pub(crate) const NOAUTH: &str = "-NOAUTH Authentication required.\r\n";
+    pub(crate) const NOPERM: &str = "-NOPERM this user has no permissions to run the 'info' command\r\n";
+    pub(crate) const WRONGPASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+}
+
+/// TLS alerts as bare records, from a peer that never gets as far as a certificate.
+pub(crate) mod alert {
+    pub(crate) const HANDSHAKE_FAILURE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
+    pub(crate) const PROTOCOL_VERSION: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 70];
+}
+
+/// Peers no client should hang on, grow on or fall over, each with a name for the test's message. Meant for a plain
+/// port and, after a handshake, for a TLS port alike.
+pub(crate) fn hostile() -> Vec<(&'static str, Vec<Step>)> {
+    const MIB: usize = 1 << 20;
+    let answer = |bytes: Vec<u8>| vec![Step::Hear, Step::Say(bytes), Step::Hold];
+    vec![
+        ("closes at once", vec![]),
+        ("closes when spoken to", vec![Step::Hear]),
+        ("resets at once", vec![Step::Reset]),
+        ("resets when spoken to", vec![Step::Hear, Step::Reset]),
+        ("never answers", vec![Step::Hold]),
+        ("one byte a second", vec![Step::Hear, Step::Drip { bytes: vec![b'+'; 100], every: Duration::from_secs(1) }]),
+        (
+            "endless bulk string",
+            vec![
+                Step::Hear,
+                Step::say("$9223372036854775807\r\n"),
+                Step::Repeat { bytes: vec![b'x'; MIB], times: 256 },
+            ],
+        ),
+        ("endless line", vec![Step::Hear, Step::say("+"), Step::Repeat { bytes: vec![b'x'; MIB], times: 256 }]),
+        ("a promise of a huge bulk string", answer(b"$9223372036854775807\r\n".to_vec())),
+        ("a promise of a huge array", answer(b"*2147483647\r\n".to_vec())),
+        ("deep nesting", answer(b"*1\r\n".repeat(100_000))),
+        ("half a reply, then the end", vec![Step::Hear, Step::say("$4\r\nPO")]),
+        ("half a reply, then nothing", answer(b"$4\r\nPO".to_vec())),
+        ("garbage", answer((0..=255).collect())),
+        ("an HTTP server", vec![Step::Hear, Step::say("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")]),
+        ("2 MiB of INFO", vec![Step::Serve(Replies::redis().on("INFO", bulk(&"x:1\r\n".repeat(2 * MIB / 5))))]),
+    ]
+}
+
+/// A listening peer. Dropping it closes every connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    address: SocketAddr,
+    record: Arc<Record>,
+    _service: Background,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    connections: AtomicUsize,
+    commands: Mutex<Vec<Vec<String>>>,
+}
+
+impl Peer {
+    /// Plain TCP on a free port of 127.0.0.1. A client that begins TLS here meets the steps instead of a handshake.
+    pub(crate) fn plain(steps: impl Into<Vec<Step>>) -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0), None, steps)
+    }
+
+    /// TLS on a free port of 127.0.0.1; the steps come after the handshake.
+    pub(crate) fn tls(server: Arc<ServerConfig>, steps: impl Into<Vec<Step>>) -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0), Some(server), steps)
+    }
+
+    /// At this very address, with TLS or without.
+    #[track_caller]
+    pub(crate) fn start_at(
+        address: impl Into<SocketAddr>,
+        tls: Option<Arc<ServerConfig>>,
+        steps: impl Into<Vec<Step>>,
+    ) -> Self {
+        let address = address.into();
+        let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
+        listener.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let record = Arc::<Record>::default();
+        let service = accept(listener, tls, steps.into().into(), Arc::clone(&record));
+        Self { address, record, _service: Background::run("peer", service) }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections were accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.record.connections.load(Ordering::SeqCst)
+    }
+
+    /// Every command that [`Step::Serve`] was asked, as words, over all connections.
+    pub(crate) fn commands(&self) -> Vec<Vec<String>> {
+        self.record.commands.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, steps: Arc<[Step]>, record: Arc<Record>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("inside a runtime");
+    let room = Arc::new(Semaphore::new(MOST));
+    loop {
+        let place = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
+        let Ok((stream, _)) = listener.accept().await else { return };
+        record.connections.fetch_add(1, Ordering::SeqCst);
+        let (tls, steps, record) = (tls.clone(), Arc::clone(&steps), Arc::clone(&record));
+        tokio::spawn(async move {
+            // What goes wrong on a connection is the client's story to tell.
+            let _ = timeout(LONGEST, async {
+                match tls {
+                    None => converse(stream, &steps, &record).await,
+                    Some(server) => converse(TlsAcceptor::from(server).accept(stream).await?, &steps, &record).await,
+                }
+            })
+            .await;
+            drop(place);
+        });
+    }
+}
+
+/// A stream that knows the TCP connection it runs on.
+trait Wire: AsyncRead + AsyncWrite + Unpin {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+async fn converse(stream: impl Wire, steps: &[Step], record: &Record) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    for step in steps {
+        match step {
+            Step::Hear => {
+                let heard = stream.fill_buf().await?.len();
+                if heard == 0 {
+                    return Ok(());
+                }
+                stream.consume(heard);
+            }
+            Step::Say(bytes) => send(&mut stream, bytes).await?,
+            Step::Drip { bytes, every } => {
+                for byte in bytes {
+                    send(&mut stream, &[*byte]).await?;
+                    tokio::time::sleep(*every).await;
+                }
+            }
+            Step::Repeat { bytes, times } => {
+                for _ in 0..*times {
+                    send(&mut stream, bytes).await?;
+                }
+            }
+            Step::Hold => {
+                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+            }
+            Step::Serve(replies) => {
+                while let Some(words) = read_command(&mut stream).await? {
+                    let answer = replies.to(&words).to_vec();
+                    record.commands.lock().unwrap_or_else(PoisonError::into_inner).push(words);
+                    send(&mut stream, &answer).await?;
+                }
+            }
+            Step::Reset => return stream.get_ref().tcp().set_zero_linger(),
+        }
+    }
+    stream.shutdown().await?;
+    // What the client still says must be read: closing on unread bytes is an RST, which would overtake the reply.
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
+}
+
+async fn send(stream: &mut BufReader<impl Wire>, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// One command, inline or as an array of bulk strings; `None` at the end of the stream.
+async fn read_command(stream: &mut BufReader<impl Wire>) -> io::Result<Option<Vec<String>>> {
+    let line = read_line(stream).await?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let Some(count) = line.strip_prefix('*') else {
+        return Ok(Some(line.split_whitespace().map(str::to_owned).collect()));
+    };
+    let mut words = Vec::new();
+    for _ in 0..number(count)? {
+        let length = number(read_line(stream).await?.trim_start_matches('$'))?;
+        let mut word = vec![0; length + b"\r\n".len()];
+        stream.read_exact(&mut word).await?;
+        words.push(String::from_utf8_lossy(&word[..length]).into_owned());
+    }
+    Ok(Some(words))
+}
+
+/// Up to and with the next line feed; empty at the end of the stream. A TLS handshake on a plain port is no text.
+async fn read_line(stream: &mut BufReader<impl Wire>) -> io::Result<String> {
+    let mut line = Vec::new();
+    stream.read_until(b'\n', &mut line).await?;
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// A count as a client under test may send it: small.
+fn number(text: &str) -> io::Result<usize> {
+    let number: u16 = text.trim_end().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(number.into())
+}
+
+/// A TLS server by OpenSSL, for what rustls will not speak: old versions, CBC suites.
+#[derive(Debug)]
+pub(crate) struct OpensslServer {
+    address: SocketAddr,
+    _process: Process,
+}
+
+/// `openssl s_server` arguments.
+pub(crate) mod openssl {
+    /// Nothing newer than TLS 1.1.
+    pub(crate) const TLS_1_1: &[&str] = &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
+    /// TLS 1.2 with the suites only that rustls leaves out.
+    pub(crate) const CBC: &[&str] = &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"];
+}
+
+impl OpensslServer {
+    /// Starts `openssl s_server` with this leaf and these further arguments on a free port of 127.0.0.1.
+    #[track_caller]
+    pub(crate) fn start(leaf: &Leaf, arguments: &[&str]) -> Self {
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-accept", "127.0.0.1:0", "-cert"]).arg(leaf.cert_file());
+        command.arg("-key").arg(leaf.key_file()).args(arguments);
+        let process = Process::spawn(&mut command, "openssl");
+        let accepting = |line: &str| line.strip_prefix("ACCEPT ").and_then(|address| address.trim().parse().ok());
+        match process.transcript().wait_for(PATIENCE, accepting) {
+            Ok(address) => Self { address, _process: process },
+            Err(Unsaid::Ended(output) | Unsaid::Overdue(output)) => panic!("openssl does not serve:\n{output}"),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, io::Write as _};
+
+    use super::*;
+    use crate::support::{pki::Authority, resp::exchange};
+
+    fn connect(peer: &Peer) -> std::net::TcpStream {
+        let stream = std::net::TcpStream::connect(peer.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    #[test]
+    fn a_scripted_peer_answers_by_command_and_remembers() {
+        let replies = Replies::redis().on("CONFIG GET", "*0\r\n").on("info", reply::NOPERM);
+        let peer = Peer::plain([Step::Serve(replies)]);
+        let mut stream = connect(&peer);
+        assert_eq!(exchange(&mut stream, "config get maxclients").unwrap(), "*0");
+        assert_eq!(exchange(&mut stream, "*1\r\n$4\r\nINFO").unwrap(), reply::NOPERM.trim_end());
+        assert_eq!(exchange(&mut stream, "EVAL").unwrap(), "-ERR unknown command");
+        assert_eq!(peer.commands(), [vec!["config", "get", "maxclients"], vec!["INFO"], vec!["EVAL"]]);
+        assert_eq!(peer.connections(), 1);
+    }
+
+    #[test]
+    fn each_ending_is_the_one_asked_for() {
+        let end = |steps: Vec<Step>| {
+            let mut heard = Vec::new();
+            let peer = Peer::plain(steps);
+            let mut stream = connect(&peer);
+            let _ = stream.write_all(b"PING\r\n");
+            let outcome = stream.read_to_end(&mut heard);
+            (outcome.map_err(|error| error.kind()).err(), heard.len())
+        };
+        assert_eq!(end(vec![Step::Hear]), (None, 0));
+        assert_eq!(end(vec![Step::Hear, Step::Reset]), (Some(io::ErrorKind::ConnectionReset), 0));
+        assert_eq!(end(vec![Step::Hear, Step::Drip { bytes: vec![0; 3], every: Duration::ZERO }]), (None, 3));
+        assert_eq!(end(vec![Step::Hear, Step::Repeat { bytes: vec![0; 5], times: 7 }]), (None, 35));
+    }
+
+    #[test]
+    fn no_peer_outlives_its_value() {
+        for (name, steps) in hostile() {
+            let peer = Peer::plain(steps);
+            let mut stream = connect(&peer);
+            let _ = stream.write_all(b"INFO\r\n");
+            drop(peer);
+            let ended = io::copy(&mut stream, &mut io::sink()).map_err(|error| error.kind());
+            assert_ne!(ended, Err(io::ErrorKind::WouldBlock), "{name}: still open when the client lost patience");
+        }
+    }
+
+    #[test]
+    fn tls_fails_where_the_peer_wants_it_to() {
+        let authority = Authority::new();
+        let leaf = authority.leaf(&["orders.test"]);
+        let fault = |address| {
+            let mut stream = authority.connect(address, "orders.test").unwrap();
+            format!("{:?}", exchange(&mut stream, "PING"))
+        };
+        let refuse = |alert: [u8; 7]| Peer::plain([Step::Hear, Step::say(alert)]);
+        let failing = refuse(alert::HANDSHAKE_FAILURE);
+        let versioned = refuse(alert::PROTOCOL_VERSION);
+        let old = OpensslServer::start(&leaf, openssl::TLS_1_1);
+        let cbc = OpensslServer::start(&leaf, openssl::CBC);
+        let mutual = Peer::tls(leaf.server_wanting_client_from(&authority), [Step::Hold]);
+        let full = Peer::tls(leaf.server(), [Step::say(reply::MAX_CLIENTS)]);
+        for (address, expected) in [
+            (failing.address(), "HandshakeFailure"),
+            (versioned.address(), "ProtocolVersion"),
+            (old.address(), "ProtocolVersion"),
+            (cbc.address(), "HandshakeFailure"),
+            (mutual.address(), "CertificateRequired"),
+            (full.address(), "max number of clients"),
+        ] {
+            let fault = fault(address);
+            assert!(fault.contains(expected), "{fault}");
+        }
+    }
+}
