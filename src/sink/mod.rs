@@ -3,9 +3,13 @@
 //! A sink neither waits nor fails: each takes a [`Round`](crate::model::Round), returns nothing, does no IO of its own
 //! and holds a lock only while it copies numbers. So one sink cannot silence another, nor hold up the next probe.
 
+mod board;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ledger;
 mod metrics;
+mod pulse;
 
+pub use board::{Board, Configuration, Snapshot, Standing, Watched};
 pub use metrics::Metrics;
+pub use pulse::Pulse;
