@@ -7,9 +7,11 @@ mod board;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ledger;
+mod log;
 mod metrics;
 mod pulse;
 
 pub use board::{Board, Configuration, Snapshot, Standing, Watched};
+pub use log::{log_event, log_round};
 pub use metrics::Metrics;
 pub use pulse::Pulse;
