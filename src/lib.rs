@@ -15,3 +15,5 @@ pub mod azure;
 pub mod clock;
 
 pub mod sink;
+
+pub mod http;

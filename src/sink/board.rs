@@ -161,8 +161,8 @@ impl Watched {
         self.events.truncate(Self::MOST_EVENTS);
     }
 
-    /// How the cache fares at `now`. Unknown is not good: a cache that was not probed, or not lately, is neither well nor
-    /// at risk; it stays ill if it was.
+    /// How the cache fares at `now`. Unknown is not good: a cache that was not probed, or not lately, is neither well
+    /// nor at risk; it stays ill if it was.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Standing {
         if self.open.iter().any(|finding| finding.severity.is_serious()) {

@@ -33,8 +33,8 @@ const LONGEST_VERSION: usize = 32;
 /// since each is a series for every cache and stage.
 const DURATION_BUCKETS: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
 
-/// Declares the families: name, type, labels and help text of a metric stand in one place. A field's name is the metric's
-/// name without the prefix `cachewatch_`; its doc comment is the help text.
+/// Declares the families: name, type, labels and help text of a metric stand in one place. A field's name is the
+/// metric's name without the prefix `cachewatch_`; its doc comment is the help text.
 macro_rules! families {
     ($( #[doc = $help:literal] $name:ident: $kind:ident [$($label:literal),*]; )+) => {
         struct Families {
@@ -214,8 +214,8 @@ impl Metrics {
         self.families.probe_panics_total.of(&[]).inc();
     }
 
-    /// Everything, in Prometheus' text format 0.0.4. Takes some 0.3 s where there are 100 000 series, so it belongs on a
-    /// thread that may block.
+    /// Everything, in Prometheus' text format 0.0.4. Takes some 0.3 s where there are 100 000 series, so it belongs on
+    /// a thread that may block.
     ///
     /// # Errors
     /// Where a metric cannot be written, which would be a defect of this room.
@@ -450,8 +450,8 @@ fn every_fault(report: &ProbeReport) -> impl Iterator<Item = &Fault> {
     report.fault.iter().chain(names).chain(legs)
 }
 
-/// Moves a counter to the value that its subject reports. A smaller value means that the subject started again, which is
-/// how counters reset.
+/// Moves a counter to the value that its subject reports. A smaller value means that the subject started again, which
+/// is how counters reset.
 fn follow(counter: &IntCounter, reported: u64) {
     if reported < counter.get() {
         counter.reset();
