@@ -699,6 +699,78 @@ mod tests {
         assert_eq!(changes(fixture::leading_to(&cache, &["20.50.1.2"])), "1 1700000000");
     }
 
+    /// The values of one metric, with the labels after the cache's.
+    fn values(metrics: &Metrics, name: &str) -> Vec<String> {
+        let prefix = format!("cachewatch_{name}{{cache=\"orders\"");
+        let lines = of_caches(metrics);
+        lines.iter().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn one_bad_address_of_two_shows_in_every_metric_that_speaks_of_all() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let mut round = fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"]);
+        let leg = &mut Arc::make_mut(&mut round.report).legs[1];
+        leg.fault = Some(Fault::new(Stage::Tls, FaultKind::CertificateExpired, "expired"));
+        leg.server = None;
+        let session = leg.tls.as_mut().unwrap();
+        session.verified = false;
+        session.chain.iter_mut().for_each(|link| link.not_after = Timestamp::from_unix_seconds(1_699_999_999));
+        metrics.observe(&round);
+        assert_eq!(values(&metrics, "probe_success"), ["} 0"]);
+        let failures = values(&metrics, "probe_failures_total");
+        assert_eq!(failures, [r#",reason="certificate_expired",stage="tls"} 1"#]);
+        let reachable = values(&metrics, "address_reachable");
+        assert_eq!(reachable, [r#",state="reachable"} 2"#, r#",state="unreachable"} 0"#], "TCP was accepted by both");
+        assert_eq!(values(&metrics, "tls_chain_verified"), ["} 0"]);
+        let expiry = values(&metrics, "tls_certificate_not_after_timestamp_seconds");
+        assert_eq!(expiry, [r#",position="chain"} 1699999999"#, r#",position="leaf"} 1699999999"#]);
+        assert_eq!(values(&metrics, "clients_connected"), [r#",node="endpoint"} 750"#]);
+
+        let leg = &mut Arc::make_mut(&mut round.report).legs[1];
+        leg.fault = Some(Fault::new(Stage::Connect, FaultKind::Filtered, "no answer"));
+        leg.tls = None;
+        metrics.observe(&round);
+        let reachable = values(&metrics, "address_reachable");
+        assert_eq!(reachable, [r#",state="reachable"} 1"#, r#",state="unreachable"} 1"#]);
+    }
+
+    #[test]
+    fn an_alias_that_leads_to_no_record_is_still_an_alias() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let mut round = fixture::name_not_found(&cache);
+        let chain = fixture::healthy(&cache).report.resolutions[0].chain.clone();
+        Arc::make_mut(&mut round.report).resolutions[0].chain = chain;
+        metrics.observe(&round);
+        assert_eq!(values(&metrics, "dns_privatelink_alias"), [r#",resolver="system"} 1"#]);
+        assert_eq!(values(&metrics, "dns_as_expected"), Vec::<String>::new());
+        assert_eq!(values(&metrics, "dns_ttl_seconds"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn expectation_is_judged_only_where_there_is_one() {
+        let mut cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        metrics.observe(&fixture::leading_to(&cache, &["10.20.1.4", "20.50.1.2"]));
+        assert_eq!(values(&metrics, "dns_as_expected"), [r#",resolver="system"} 0"#]);
+        cache.expectation = crate::model::Expectation::default();
+        metrics.observe(&fixture::leading_to(&cache, &["20.50.1.2"]));
+        assert_eq!(values(&metrics, "dns_as_expected"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_answer_cut_short_is_not_compared() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        metrics.observe(&fixture::leading_to(&cache, &["10.20.1.4"]));
+        let mut round = fixture::leading_to(&cache, &["10.20.1.5"]);
+        Arc::make_mut(&mut round.report).resolutions[0].addresses_dropped = 1;
+        metrics.observe(&round);
+        assert_eq!(values(&metrics, "dns_changes_total"), [r#",resolver="system"} 0"#]);
+    }
+
     #[test]
     fn addresses_are_bounded_over_all_resolvers_of_a_cache() {
         let cache = fixture::cache("orders");
