@@ -16,3 +16,6 @@ pub mod clock;
 
 pub mod judge;
 pub mod probe;
+pub mod sink;
+
+pub mod http;

@@ -1,0 +1,112 @@
+//! Health: `/livez` and `/readyz` speak of the daemon, `/healthz` of the caches.
+
+use axum::extract::{Path, State as Shared};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::{State, reply};
+use crate::clock;
+use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Timestamp};
+use crate::sink::{Standing, Watched};
+
+/// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
+pub(super) async fn live(Shared(state): Shared<State>) -> Response {
+    if state.pulse.is_alive(state.standstill) {
+        "alive\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "a loop of the daemon stands still\n").into_response()
+    }
+}
+
+/// `/readyz`: whether every cache has had its first report. A reload that adds a cache makes it wait for that one.
+pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
+    let snapshot = state.board.snapshot();
+    if snapshot.is_ready() {
+        return "ready\n".into_response();
+    }
+    let awaited: Vec<_> = snapshot.awaited().map(CacheName::as_str).collect();
+    let text = match awaited.as_slice() {
+        [] => "waiting for the configuration\n".to_owned(),
+        names => format!("waiting for the first report of {}\n", names.join(", ")),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+/// `/healthz`: 200 where no cache is ill or unknown, else 503.
+///
+/// An application's readiness may hang on it, so no evidence is no health: a cache that was not probed yet, or not for
+/// three intervals, is unknown and answers 503.
+pub(super) async fn of_all(Shared(state): Shared<State>) -> Response {
+    let (snapshot, now) = (state.board.snapshot(), clock::now());
+    let caches: Vec<_> = snapshot.caches.values().map(|watched| CacheHealth::new(watched, now)).collect();
+    let healthy = snapshot.configuration.generation > 0 && caches.iter().all(|cache| is_healthy(cache.standing));
+    reply::json(status(healthy), Health { healthy, caches })
+}
+
+/// `/healthz/{cache}`: the same, of one cache.
+pub(super) async fn of_one(Shared(state): Shared<State>, Path(name): Path<String>) -> Response {
+    let snapshot = state.board.snapshot();
+    let Some(watched) = snapshot.caches.get(name.as_str()) else { return reply::no_such_cache() };
+    let cache = CacheHealth::new(watched, clock::now());
+    let healthy = is_healthy(cache.standing);
+    reply::json(status(healthy), Health { healthy, caches: vec![cache] })
+}
+
+#[derive(Serialize)]
+struct Health<'a> {
+    healthy: bool,
+    caches: Vec<CacheHealth<'a>>,
+}
+
+#[derive(Serialize)]
+struct CacheHealth<'a> {
+    cache: &'a CacheName,
+    standing: Standing,
+    probed_at: Option<Timestamp>,
+    findings: Vec<Complaint<'a>>,
+}
+
+/// A finding in few words: what gates on it needs no remedy.
+#[derive(Serialize)]
+struct Complaint<'a> {
+    finding: FindingId,
+    severity: Severity,
+    stage: Stage,
+    summary: &'a str,
+    since: Timestamp,
+}
+
+impl<'a> CacheHealth<'a> {
+    fn new(watched: &'a Watched, now: Timestamp) -> Self {
+        Self {
+            cache: &watched.cache.name,
+            standing: watched.standing(now),
+            probed_at: watched.report.as_ref().map(|report| report.at),
+            findings: watched.open.iter().map(Complaint::new).collect(),
+        }
+    }
+}
+
+impl<'a> Complaint<'a> {
+    fn new(finding: &'a Finding) -> Self {
+        Self {
+            finding: finding.id,
+            severity: finding.severity,
+            stage: finding.stage,
+            summary: &finding.summary,
+            since: finding.since,
+        }
+    }
+}
+
+fn is_healthy(standing: Standing) -> bool {
+    match standing {
+        Standing::Well | Standing::AtRisk => true,
+        Standing::Ill | Standing::Unknown => false,
+    }
+}
+
+fn status(healthy: bool) -> StatusCode {
+    if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}

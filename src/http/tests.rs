@@ -1,0 +1,264 @@
+//! The paths as a client sees them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Method, Request, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::clock;
+use crate::model::{Cache, DialOverride, Round, Severity};
+use crate::sink::fixture;
+
+/// A daemon with one cache, `orders`, and what a test needs to move it.
+struct Daemon {
+    state: State,
+    cache: Cache,
+    reloads: mpsc::Receiver<Reload>,
+}
+
+impl Daemon {
+    fn new() -> Self {
+        let (reload, reloads) = mpsc::channel(1);
+        let state = State {
+            board: Arc::new(Board::new()),
+            metrics: Arc::new(Metrics::new("1.2.3", "abc")),
+            pulse: Arc::new(Pulse::new()),
+            standstill: Duration::from_secs(10),
+            reload,
+        };
+        let daemon = Self { state, cache: fixture::cache("orders"), reloads };
+        daemon.configure(&daemon.cache);
+        daemon
+    }
+
+    fn configure(&self, cache: &Cache) {
+        self.state.board.add_cache(Arc::new(cache.clone()));
+        self.state.board.configured(fixture::start());
+        self.state.metrics.add_cache(cache);
+    }
+
+    /// A round that has just been walked.
+    fn observe(&self, mut round: Round) {
+        Arc::make_mut(&mut round.report).at = clock::now();
+        self.state.board.observe(&round);
+        self.state.metrics.observe(&round);
+    }
+
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], peer: &str) -> Response {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
+        router(self.state.clone()).oneshot(request).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, String) {
+        text(self.ask(Method::GET, path, &[], "127.0.0.1:1").await).await
+    }
+
+    async fn json(&self, path: &str) -> (StatusCode, Value) {
+        let (status, text) = self.get(path).await;
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["schema_version"], 1, "{path}");
+        (status, document)
+    }
+}
+
+async fn text(response: Response) -> (StatusCode, String) {
+    let status = response.status();
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn health_of_the_caches_is_not_good_before_there_is_evidence() {
+    let daemon = Daemon::new();
+    let (status, document) = daemon.json("/healthz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let unknown = json!({
+        "schema_version": 1, "healthy": false,
+        "caches": [{"cache": "orders", "standing": "unknown", "probed_at": null, "findings": []}],
+    });
+    assert_eq!(document, unknown);
+
+    daemon.observe(fixture::healthy(&daemon.cache));
+    for path in ["/healthz", "/healthz/orders"] {
+        let (status, document) = daemon.json(path).await;
+        assert_eq!((status, &document["healthy"]), (StatusCode::OK, &json!(true)), "{path}");
+        assert_eq!(document["caches"][0]["standing"], "well");
+    }
+}
+
+#[tokio::test]
+async fn health_of_the_caches_falls_with_a_serious_finding_only() {
+    let daemon = Daemon::new();
+    let mut round = fixture::name_not_found(&daemon.cache);
+    daemon.observe(round.clone());
+    let (status, document) = daemon.json("/healthz/orders").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let complaint = json!([{
+        "finding": "dns-name-not-found", "severity": 1, "stage": "resolve",
+        "summary": "orders.redis.cache.windows.net does not exist", "since": "2023-11-14T22:13:50.000Z",
+    }]);
+    assert_eq!(document["caches"][0]["findings"], complaint);
+    assert_eq!(daemon.get("/livez").await.0, StatusCode::OK, "the monitor is well though its cache is not");
+
+    round.open[0].severity = Severity::Risk;
+    daemon.observe(round);
+    let (status, document) = daemon.json("/healthz").await;
+    assert_eq!((status, &document["caches"][0]["standing"]), (StatusCode::OK, &json!("at_risk")));
+}
+
+#[tokio::test]
+async fn readiness_waits_for_every_cache() {
+    let daemon = Daemon::new();
+    let waiting = (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first report of orders\n".to_owned());
+    assert_eq!(daemon.get("/readyz").await, waiting);
+    daemon.observe(fixture::name_not_found(&daemon.cache));
+    assert_eq!(daemon.get("/readyz").await, (StatusCode::OK, "ready\n".to_owned()));
+    daemon.configure(&fixture::cache("sessions"));
+    assert_eq!(daemon.get("/-/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn liveness_falls_when_a_loop_stands_still() {
+    let daemon = Daemon::new();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(daemon.get("/-/healthy").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    daemon.state.pulse.loop_turned();
+    daemon.state.pulse.schedule_advanced();
+    assert_eq!(daemon.get("/livez").await, (StatusCode::OK, "alive\n".to_owned()));
+}
+
+#[tokio::test]
+async fn a_cache_is_told_with_its_report_and_its_overrides() {
+    let mut daemon = Daemon::new();
+    let to = "127.0.0.1:7000".parse().unwrap();
+    daemon.cache.connect_to = vec![DialOverride { address: "10.20.1.4".parse().unwrap(), port: None, to }];
+    daemon.configure(&daemon.cache);
+    daemon.observe(fixture::healthy(&daemon.cache));
+
+    let (status, document) = daemon.json("/api/v1/caches/orders").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(document["connect_to"], json!(["10.20.1.4=127.0.0.1:7000"]));
+    let leg = &document["report"]["legs"][0];
+    assert_eq!((&leg["address"], &leg["dialled"]), (&json!("10.20.1.4"), &json!("127.0.0.1:7000")));
+    assert_eq!(leg["timings_seconds"], json!({"connect": 0.004, "tls": 0.008, "ping": 0.016}));
+    let clients = json!({"connected": 750, "limit": 7500, "limit_source": "server", "headroom_ratio": 0.9});
+    assert_eq!(document["clients"], clients);
+
+    let (_, list) = daemon.json("/api/v1/caches").await;
+    let names: Vec<_> = list["caches"].as_array().unwrap().iter().map(|cache| &cache["name"]).collect();
+    assert_eq!(names, ["orders"]);
+    assert!(list["caches"][0].get("report").is_none(), "the list is short");
+}
+
+#[tokio::test]
+async fn findings_are_told_as_the_contract_says() {
+    let daemon = Daemon::new();
+    daemon.observe(fixture::name_not_found(&daemon.cache));
+    let (_, document) = daemon.json("/api/v1/findings").await;
+    let expected = json!([{
+        "id": "dns-name-not-found", "severity": 1, "cache": "orders", "stage": "resolve",
+        "summary": "orders.redis.cache.windows.net does not exist", "evidence": ["10.0.0.4:53 says NXDOMAIN"],
+        "remedy": ["az redis show --name orders"], "since": "2023-11-14T22:13:50.000Z",
+    }]);
+    assert_eq!(document["findings"], expected);
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let daemon = Daemon::new();
+    let response = daemon.ask(Method::GET, "/metrics", &[], "127.0.0.1:1").await;
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
+    assert!(text(response).await.1.contains("\ncachewatch_probes_total{cache=\"orders\"} 0\n"));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_so() {
+    let daemon = Daemon::new();
+    for path in ["/nowhere", "/api/v1/caches/nobody", "/healthz/nobody", "/healthz/%3Cscript%3E"] {
+        let (status, document) = daemon.json(path).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert!(!document.to_string().contains("script"), "{document}");
+    }
+    for (method, path, allowed) in [(Method::POST, "/healthz", "GET,HEAD"), (Method::GET, "/-/reload", "POST")] {
+        let response = daemon.ask(method, path, &[], "127.0.0.1:1").await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(response.headers()["allow"], allowed, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_forbids_scripts() {
+    let daemon = Daemon::new();
+    for path in ["/", "/assets/page.css", "/metrics", "/livez", "/api/v1/caches", "/nowhere"] {
+        let response = daemon.ask(Method::GET, path, &[], "127.0.0.1:1").await;
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'self';") && !policy.contains("unsafe"), "{path}");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(response.headers()["referrer-policy"], "no-referrer", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_answers_what_came_of_it() {
+    let mut daemon = Daemon::new();
+    for (answer, status, words) in [
+        (Ok("2 caches in use".to_owned()), StatusCode::OK, "2 caches in use\n"),
+        (
+            Err("caches.orders.prot: unknown key, did you mean port?".to_owned()),
+            StatusCode::BAD_REQUEST,
+            "caches.orders.prot: unknown key, did you mean port?\n",
+        ),
+    ] {
+        let state = daemon.state.clone();
+        let asked = tokio::spawn(async move {
+            let mut request = Request::post("/-/reload").body(Body::empty()).unwrap();
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+            text(router(state).oneshot(request).await.unwrap()).await
+        });
+        daemon.reloads.recv().await.unwrap().send(answer).unwrap();
+        assert_eq!(asked.await.unwrap(), (status, words.to_owned()));
+    }
+    daemon.reloads.close();
+    let response = daemon.ask(Method::POST, "/-/reload", &[], "[::ffff:127.0.0.1]:1").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
+}
+
+#[tokio::test]
+async fn a_reload_is_taken_from_this_machine_only() {
+    let mut daemon = Daemon::new();
+    let cases: [(&str, &[(&str, &str)]); 4] = [
+        ("10.0.0.9:1", &[]),
+        ("[2001:db8::1]:1", &[]),
+        ("127.0.0.1:1", &[("x-forwarded-for", "10.0.0.9")]),
+        ("127.0.0.1:1", &[("origin", "https://evil.example")]),
+    ];
+    for (peer, headers) in cases {
+        let response = daemon.ask(Method::POST, "/-/reload", headers, peer).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{peer} {headers:?}");
+    }
+    assert!(daemon.reloads.try_recv().is_err(), "nothing was asked of the daemon");
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_the_service() {
+    let daemon = Daemon::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let service = tokio::spawn(serve(listener, router(daemon.state.clone()), shutdown));
+    stop.send(()).unwrap();
+    service.await.unwrap().unwrap();
+}

@@ -1,0 +1,268 @@
+//! What HTTP shows: the last round of every cache.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::model::{Cache, CacheName, Event, Finding, ProbeReport, Round, Timestamp, WireText, vocabulary};
+
+/// The last state of every cache, written by the dispatch loop and read by HTTP.
+///
+/// A reader takes a [`Snapshot`], one pointer; the writer copies the map of pointers only while a reader still has one.
+#[derive(Debug, Default)]
+pub struct Board(RwLock<Snapshot>);
+
+/// Everything the board held at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The caches, in the order of their names.
+    pub caches: Arc<BTreeMap<CacheName, Arc<Watched>>>,
+    /// The configuration in use.
+    pub configuration: Arc<Configuration>,
+}
+
+/// Which configuration is in use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Configuration {
+    /// How many configurations have been taken into use; 0 before the first.
+    pub generation: u64,
+    /// When the one in use was read.
+    pub read_at: Option<Timestamp>,
+    /// When a newer one was last refused, and why; `None` once one is accepted again.
+    pub refused: Option<(Timestamp, Vec<WireText>)>,
+}
+
+/// One cache as the board knows it.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The cache as it is configured now.
+    pub cache: Arc<Cache>,
+    /// What the last probe saw; `None` before the first.
+    pub report: Option<Arc<ProbeReport>>,
+    /// The findings open after it, the deepest cause first.
+    pub open: Vec<Finding>,
+    /// What happened last, the latest first, at most [`Watched::MOST_EVENTS`].
+    pub events: VecDeque<Event>,
+}
+
+vocabulary! {
+    /// How a cache fares, in one word.
+    pub enum Standing {
+        /// No finding is open.
+        Well = "well",
+        /// Only findings of severity 3 and 4 are open.
+        AtRisk = "at_risk",
+        /// A finding of severity 1 or 2 is open.
+        Ill = "ill",
+        /// Not probed yet, or not for so long that the last probe proves nothing.
+        Unknown = "unknown",
+    }
+}
+
+impl Board {
+    /// A board without caches.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Shows a cache from now on. One that is shown already keeps its last round and takes the new configuration.
+    pub fn add_cache(&self, cache: Arc<Cache>) {
+        self.write(|snapshot| {
+            let caches = Arc::make_mut(&mut snapshot.caches);
+            match caches.get_mut(&cache.name) {
+                Some(watched) => Arc::make_mut(watched).cache = cache,
+                None => {
+                    caches.insert(cache.name.clone(), Arc::new(Watched::new(cache)));
+                }
+            }
+        });
+    }
+
+    /// Shows a cache no longer.
+    pub fn remove_cache(&self, cache: &CacheName) {
+        self.write(|snapshot| {
+            Arc::make_mut(&mut snapshot.caches).remove(cache);
+        });
+    }
+
+    /// Takes in one round. A round of a cache that is not shown (removed while its probe ran) leaves no trace.
+    pub fn observe(&self, round: &Round) {
+        self.write(|snapshot| {
+            if let Some(watched) = Arc::make_mut(&mut snapshot.caches).get_mut(&round.cache.name) {
+                Arc::make_mut(watched).observe(round);
+            }
+        });
+    }
+
+    /// A configuration was taken into use: all its caches have been added. Until this is said once, nothing is ready.
+    pub fn configured(&self, at: Timestamp) {
+        self.write(|snapshot| {
+            let generation = snapshot.configuration.generation + 1;
+            snapshot.configuration = Arc::new(Configuration { generation, read_at: Some(at), refused: None });
+        });
+    }
+
+    /// A new configuration was refused; the old one stays in use.
+    pub fn configuration_refused(&self, at: Timestamp, problems: &[String]) {
+        let problems = problems.iter().map(|problem| WireText::new(problem)).collect();
+        self.write(|snapshot| Arc::make_mut(&mut snapshot.configuration).refused = Some((at, problems)));
+    }
+
+    /// Everything, as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Snapshot)) {
+        // A panic elsewhere leaves at worst one cache at its round before.
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Snapshot {
+    /// The caches that have had no report yet.
+    pub fn awaited(&self) -> impl Iterator<Item = &CacheName> {
+        self.caches.iter().filter(|(_, watched)| watched.report.is_none()).map(|(name, _)| name)
+    }
+
+    /// Whether a configuration is in use and every cache of it has had its first report.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.configuration.generation > 0 && self.awaited().next().is_none()
+    }
+
+    /// The open findings of every cache, the worst first, then in the order of the caches.
+    #[must_use]
+    pub fn open(&self) -> Vec<&Finding> {
+        let mut open: Vec<_> = self.caches.values().flat_map(|watched| &watched.open).collect();
+        open.sort_by_key(|finding| finding.severity);
+        open
+    }
+}
+
+impl Watched {
+    /// The most events kept for each cache; the journal keeps the rest.
+    pub const MOST_EVENTS: usize = 20;
+
+    /// After how many intervals without a report the last one proves nothing any more.
+    const STALE_AFTER: u32 = 3;
+
+    fn new(cache: Arc<Cache>) -> Self {
+        Self { cache, report: None, open: Vec::new(), events: VecDeque::new() }
+    }
+
+    fn observe(&mut self, round: &Round) {
+        self.report = Some(Arc::clone(&round.report));
+        self.open.clone_from(&round.open);
+        for event in &round.events {
+            self.events.push_front(event.clone());
+        }
+        self.events.truncate(Self::MOST_EVENTS);
+    }
+
+    /// How the cache fares at `now`. Unknown is not good: a cache that was not probed, or not lately, is neither well
+    /// nor at risk; it stays ill if it was.
+    #[must_use]
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        if self.open.iter().any(|finding| finding.severity.is_serious()) {
+            return Standing::Ill;
+        }
+        let lasts = self.cache.interval * Self::STALE_AFTER + self.cache.timeouts.total;
+        match &self.report {
+            Some(report) if now.since(report.at) > lasts => Standing::Unknown,
+            Some(_) if self.open.is_empty() => Standing::Well,
+            Some(_) => Standing::AtRisk,
+            None => Standing::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::fixture;
+    use super::*;
+    use crate::model::Severity;
+
+    fn board(cache: &Cache) -> Board {
+        let board = Board::new();
+        board.add_cache(Arc::new(cache.clone()));
+        board
+    }
+
+    fn standing(board: &Board, now: Timestamp) -> Standing {
+        board.snapshot().caches["orders"].standing(now)
+    }
+
+    #[test]
+    fn nothing_is_ready_before_the_first_report_of_every_cache() {
+        let cache = fixture::cache("orders");
+        let board = Board::new();
+        assert!(!board.snapshot().is_ready(), "an empty board may be one that is not filled yet");
+        board.add_cache(Arc::new(cache.clone()));
+        board.configured(fixture::start());
+        assert!(!board.snapshot().is_ready());
+        assert_eq!(board.snapshot().awaited().map(CacheName::as_str).collect::<Vec<_>>(), ["orders"]);
+        board.observe(&fixture::name_not_found(&cache));
+        assert!(board.snapshot().is_ready(), "a report of failure is a report");
+    }
+
+    #[test]
+    fn a_cache_without_a_recent_report_is_unknown_unless_it_was_ill() {
+        let cache = fixture::cache("orders");
+        let board = board(&cache);
+        let at = fixture::start();
+        assert_eq!(standing(&board, at), Standing::Unknown);
+        board.observe(&fixture::healthy(&cache));
+        assert_eq!(standing(&board, at), Standing::Well);
+        let limit = cache.interval * 3 + cache.timeouts.total;
+        assert_eq!(standing(&board, at.plus(limit)), Standing::Well);
+        assert_eq!(standing(&board, at.plus(limit + Duration::from_millis(1))), Standing::Unknown);
+
+        let mut round = fixture::name_not_found(&cache);
+        board.observe(&round);
+        assert_eq!(standing(&board, at.plus(limit * 9)), Standing::Ill);
+        round.open[0].severity = Severity::Risk;
+        board.observe(&round);
+        assert_eq!(standing(&board, at), Standing::AtRisk);
+    }
+
+    #[test]
+    fn a_snapshot_does_not_change_under_its_reader() {
+        let cache = fixture::cache("orders");
+        let board = board(&cache);
+        let before = board.snapshot();
+        board.observe(&fixture::healthy(&cache));
+        assert!(before.caches["orders"].report.is_none());
+        assert!(board.snapshot().caches["orders"].report.is_some());
+        board.remove_cache(&cache.name);
+        board.observe(&fixture::healthy(&cache));
+        assert!(board.snapshot().caches.is_empty(), "a late round brings no cache back");
+    }
+
+    #[test]
+    fn the_last_events_are_kept_the_latest_first() {
+        let cache = fixture::cache("orders");
+        let board = board(&cache);
+        let mut round = fixture::name_not_found(&cache);
+        for second in 0..30 {
+            round.events[0].at = Timestamp::from_unix_seconds(second);
+            board.observe(&round);
+        }
+        let seconds: Vec<_> = board.snapshot().caches["orders"].events.iter().map(|e| e.at.unix_seconds()).collect();
+        assert_eq!(seconds, (10..30).rev().map(f64::from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_refused_configuration_is_shown_until_one_is_accepted() {
+        let board = Board::new();
+        board.configured(fixture::start());
+        board.configuration_refused(fixture::start(), &["caches.orders: no host".to_owned()]);
+        assert!(board.snapshot().configuration.refused.is_some());
+        board.configured(fixture::start());
+        let configuration = board.snapshot().configuration;
+        assert_eq!((configuration.generation, configuration.refused.is_some()), (2, false));
+    }
+}

@@ -1,0 +1,139 @@
+//! Rounds made by hand, for the tests of the sinks and of HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Fault, FaultKind, Finding,
+    FindingId, Isolation, Leg, Mode, ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts,
+    Severity, Source, Stage, Thresholds, Timeouts, Timestamp, Tls, TlsSession, WireText,
+};
+
+/// When the first probe of every test began.
+pub(crate) fn start() -> Timestamp {
+    Timestamp::from_unix_seconds(1_700_000_000)
+}
+
+/// A cache behind a private endpoint, asked for through the system's resolver.
+pub(crate) fn cache(name: &str) -> Cache {
+    let second = Duration::from_secs(1);
+    Cache {
+        name: CacheName::new(name),
+        host: format!("{name}.redis.cache.windows.net"),
+        port: 6380,
+        expectation: Expectation { isolation: Some(Isolation::PrivateEndpoint), addresses: Vec::new() },
+        resolvers: vec![Resolver::System],
+        tls: Some(Tls::default()),
+        auth: Auth::None,
+        max_clients: None,
+        tier: Some(("P1".to_owned(), 7_500)),
+        interval: 30 * second,
+        timeouts: Timeouts { total: 10 * second, resolve: second, connect: second, tls: second, command: second },
+        rules: Rules { open_after: 2, clear_after: 2 },
+        thresholds: Thresholds {
+            headroom_warning: 0.75,
+            headroom_critical: 0.9,
+            certificate_warning: 30 * 86_400 * second,
+            certificate_critical: 7 * 86_400 * second,
+            slow_ping: second,
+            ttl_long: 3_600 * second,
+        },
+        connect_to: Vec::new(),
+    }
+}
+
+/// A round in which everything is as it should be.
+pub(crate) fn healthy(cache: &Cache) -> Round {
+    leading_to(cache, &["10.20.1.4"])
+}
+
+/// A healthy round in which the name leads to these addresses.
+pub(crate) fn leading_to(cache: &Cache, addresses: &[&str]) -> Round {
+    let legs = addresses.iter().map(|address| leg(cache, address)).collect();
+    let resolution = resolution(cache, addresses);
+    round(cache, report(cache, start(), Duration::from_millis(250), resolution, legs))
+}
+
+/// A round, 30 seconds later, in which the name does not exist; the finding opens in it.
+pub(crate) fn name_not_found(cache: &Cache) -> Round {
+    let at = start().plus(Duration::from_secs(30));
+    let fault = Fault::new(Stage::Resolve, FaultKind::NameNotFound, "NXDOMAIN");
+    let resolution = Resolution { chain: Vec::new(), fault: Some(fault), ..resolution(cache, &[]) };
+    let mut round = round(cache, report(cache, at, Duration::from_millis(2), resolution, Vec::new()));
+    round.open.push(Finding {
+        id: FindingId::DnsNameNotFound,
+        severity: Severity::Unavailable,
+        cache: cache.name.clone(),
+        stage: Stage::Resolve,
+        summary: format!("{} does not exist", cache.host),
+        evidence: vec!["10.0.0.4:53 says NXDOMAIN".to_owned()],
+        remedy: vec![format!("az redis show --name {}", cache.name)],
+        since: at,
+    });
+    round.events.push(Event {
+        finding: Some(FindingId::DnsNameNotFound),
+        severity: Some(Severity::Unavailable),
+        ..Event::new(at, Some(cache.name.clone()), EventKind::FindingOpened)
+    });
+    round
+}
+
+fn round(cache: &Cache, report: ProbeReport) -> Round {
+    Round { cache: Arc::new(cache.clone()), report: Arc::new(report), open: Vec::new(), events: Vec::new() }
+}
+
+fn report(cache: &Cache, at: Timestamp, took: Duration, resolution: Resolution, legs: Vec<Leg>) -> ProbeReport {
+    ProbeReport { cache: cache.name.clone(), at, took, resolutions: vec![resolution], legs, fault: None }
+}
+
+fn resolution(cache: &Cache, addresses: &[&str]) -> Resolution {
+    let target = cache.host.replacen('.', ".privatelink.", 1);
+    Resolution {
+        resolver: ResolverName::new(ResolverName::SYSTEM),
+        source: Source::Dns,
+        name: WireText::new(&cache.host),
+        searched: false,
+        chain: vec![Alias { owner: WireText::new(&cache.host), target: WireText::new(&target), ttl: 300 }],
+        addresses: addresses.iter().map(|address| Answer::new(address.parse().unwrap(), Some(10))).collect(),
+        addresses_dropped: 0,
+        queries: Vec::new(),
+        took: Duration::from_millis(2),
+        fault: None,
+    }
+}
+
+fn leg(cache: &Cache, address: &str) -> Leg {
+    let address = address.parse().unwrap();
+    let mut leg = Leg::new(address, cache.dial(address));
+    for (stage, took) in [(Stage::Connect, 4), (Stage::Tls, 8), (Stage::Ping, 16)] {
+        leg.timings.set(stage, Duration::from_millis(took));
+    }
+    leg.tls = Some(TlsSession {
+        version: "TLSv1.3".to_owned(),
+        cipher: "TLS13_AES_256_GCM_SHA384".to_owned(),
+        server_name: cache.host.clone(),
+        verified: true,
+        chain: vec![certificate(&cache.host, 1_760_000_000), certificate("Test CA", 1_750_000_000)],
+    });
+    leg.server = Some(ServerFacts {
+        version: Some(WireText::new("6.0.14")),
+        role: Some(Role::Primary),
+        mode: Some(Mode::Standalone),
+        connected_clients: Some(750),
+        max_clients: Some(7_500),
+        rejected_connections: Some(3),
+        ..ServerFacts::default()
+    });
+    leg
+}
+
+fn certificate(subject: &str, not_after: i64) -> Certificate {
+    Certificate {
+        subject: WireText::new(subject),
+        issuer: WireText::new("Test CA"),
+        names: vec![WireText::new(subject)],
+        serial: WireText::new("01"),
+        not_before: Timestamp::from_unix_seconds(1_600_000_000),
+        not_after: Timestamp::from_unix_seconds(not_after),
+    }
+}

@@ -1,0 +1,198 @@
+//! Which series of a cache exist, and until when.
+//!
+//! A gauge that was not set this round holds what was true some round ago. A [`Ledger`] is a mark-and-sweep over one
+//! cache's series: what a round does not touch again is removed at its end, and everything is removed when the ledger
+//! is dropped. So no code can leave a stale gauge or an orphan behind by forgetting to remove it.
+
+use std::collections::BTreeMap;
+
+use prometheus::core::{MetricVec, MetricVecBuilder};
+
+use crate::model::CacheName;
+
+/// A metric and all its series; the first label is `cache` where a [`Ledger`] keeps them.
+pub(super) struct Family<V> {
+    name: &'static str,
+    vector: V,
+}
+
+impl<V: Vector> Family<V> {
+    pub(super) fn new(name: &'static str, vector: V) -> Self {
+        Self { name, vector }
+    }
+
+    /// The series of these label values, made where it does not exist. For metrics of the daemon, not of a cache.
+    pub(super) fn of(&self, labels: &[&str]) -> V::Series {
+        self.vector.series(labels)
+    }
+}
+
+/// Gauges, counters or histograms of one name, told apart by labels.
+pub(super) trait Vector: Removable + Clone + 'static {
+    /// One of them.
+    type Series;
+
+    /// The one with these label values, made where it does not exist.
+    fn series(&self, labels: &[&str]) -> Self::Series;
+}
+
+/// All that a sweep needs of a [`Vector`], whatever its type.
+pub(super) trait Removable: Send + Sync {
+    /// Removes the series with these label values, if there is one.
+    fn remove(&self, labels: &[&str]);
+}
+
+impl<B: MetricVecBuilder + 'static> Vector for MetricVec<B> {
+    type Series = B::M;
+
+    fn series(&self, labels: &[&str]) -> B::M {
+        self.with_label_values(labels)
+    }
+}
+
+impl<B: MetricVecBuilder> Removable for MetricVec<B> {
+    fn remove(&self, labels: &[&str]) {
+        // The only error is that there is no such series, which is what is wanted.
+        let _ = self.remove_label_values(labels);
+    }
+}
+
+/// The series of one cache.
+///
+/// Invariant: every series with this cache's label was made here, so that dropping the ledger leaves none.
+pub(super) struct Ledger {
+    cache: CacheName,
+    round: u64,
+    accounts: BTreeMap<&'static str, Account>,
+}
+
+/// The series of one cache in one family.
+struct Account {
+    family: Box<dyn Removable>,
+    series: Vec<Entry>,
+}
+
+struct Entry {
+    /// Label values after the cache's.
+    labels: Box<[Box<str>]>,
+    until: Until,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// The end of that round, unless it is touched again.
+    Round(u64),
+    /// The cache goes.
+    CacheGoes,
+}
+
+impl Ledger {
+    pub(super) fn new(cache: CacheName) -> Self {
+        Self { cache, round: 0, accounts: BTreeMap::new() }
+    }
+
+    /// A series that holds until the end of this round only: a gauge of what was seen.
+    pub(super) fn hold<V: Vector>(&mut self, family: &Family<V>, labels: &[&str]) -> V::Series {
+        self.touch(family, labels, Until::Round(self.round))
+    }
+
+    /// A series that stays for as long as the cache does: counters, histograms, and what is true whatever was seen.
+    pub(super) fn keep<V: Vector>(&mut self, family: &Family<V>, labels: &[&str]) -> V::Series {
+        self.touch(family, labels, Until::CacheGoes)
+    }
+
+    /// Ends the round: what it did not touch goes.
+    pub(super) fn sweep(&mut self) {
+        let now = Until::Round(self.round);
+        self.remove_where(|_, entry| entry.until != Until::CacheGoes && entry.until != now);
+        self.round += 1;
+    }
+
+    /// Removes the series of one family whose labels, without the cache's, are chosen.
+    pub(super) fn forget<V: Vector>(&mut self, family: &Family<V>, chosen: impl Fn(&[Box<str>]) -> bool) {
+        self.remove_where(|name, entry| name == family.name && chosen(&entry.labels));
+    }
+
+    fn touch<V: Vector>(&mut self, family: &Family<V>, labels: &[&str], until: Until) -> V::Series {
+        let account = self
+            .accounts
+            .entry(family.name)
+            .or_insert_with(|| Account { family: Box::new(family.vector.clone()), series: Vec::new() });
+        let known =
+            account.series.iter_mut().find(|entry| entry.labels.iter().map(|l| &**l).eq(labels.iter().copied()));
+        match known {
+            Some(entry) => entry.until = until,
+            None => account.series.push(Entry { labels: labels.iter().map(|label| (*label).into()).collect(), until }),
+        }
+        family.vector.series(&with_cache(&self.cache, labels.iter().copied()))
+    }
+
+    fn remove_where(&mut self, chosen: impl Fn(&str, &Entry) -> bool) {
+        for (name, account) in &mut self.accounts {
+            account.series.retain(|entry| {
+                let goes = chosen(name, entry);
+                if goes {
+                    account.family.remove(&with_cache(&self.cache, entry.labels.iter().map(|label| &**label)));
+                }
+                !goes
+            });
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.remove_where(|_, _| true);
+    }
+}
+
+/// Label values with the cache's name before them.
+fn with_cache<'a>(cache: &'a CacheName, labels: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    std::iter::once(cache.as_str()).chain(labels).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
+
+    use super::*;
+
+    fn lines(registry: &Registry) -> Vec<String> {
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_a_round_does_not_touch_goes_and_what_is_kept_stays_until_the_cache_goes() {
+        let registry = Registry::new();
+        let gauge = GaugeVec::new(Opts::new("g", "g"), &["cache", "who"]).unwrap();
+        let counter = IntCounterVec::new(Opts::new("c_total", "c"), &["cache"]).unwrap();
+        registry.register(Box::new(gauge.clone())).unwrap();
+        registry.register(Box::new(counter.clone())).unwrap();
+        let (gauge, counter) = (Family::new("g", gauge), Family::new("c_total", counter));
+
+        let mut orders = Ledger::new(CacheName::new("orders"));
+        let mut other = Ledger::new(CacheName::new("other"));
+        other.hold(&gauge, &["a"]).set(9.0);
+        for who in ["a", "b"] {
+            orders.hold(&gauge, &[who]).set(1.0);
+        }
+        orders.keep(&counter, &[]).inc();
+        orders.sweep();
+        let both =
+            [r#"g{cache="orders",who="a"} 1"#, r#"g{cache="orders",who="b"} 1"#, r#"g{cache="other",who="a"} 9"#];
+        assert_eq!(lines(&registry), [&[r#"c_total{cache="orders"} 1"#], &both[..]].concat());
+
+        orders.hold(&gauge, &["b"]).set(2.0);
+        orders.sweep();
+        let expected =
+            [r#"c_total{cache="orders"} 1"#, r#"g{cache="orders",who="b"} 2"#, r#"g{cache="other",who="a"} 9"#];
+        assert_eq!(lines(&registry), expected);
+
+        orders.forget(&gauge, |labels| *labels[0] == *"b");
+        assert_eq!(lines(&registry), [r#"c_total{cache="orders"} 1"#, r#"g{cache="other",who="a"} 9"#]);
+
+        drop(orders);
+        assert_eq!(lines(&registry), [r#"g{cache="other",who="a"} 9"#]);
+    }
+}

@@ -1,0 +1,144 @@
+//! The log: one line for a probe, one for each thing that happened.
+
+use tracing::{debug, info, warn};
+
+use crate::model::{Event, EventKind, Finding, Round, Severity, WireText};
+
+/// Writes one round: the probe at debug level, what changed in it at info or warn.
+pub fn log_round(round: &Round) {
+    let report = &round.report;
+    let fault = report.faults().next();
+    debug!(
+        cache = %report.cache,
+        success = report.succeeded(),
+        took_seconds = report.took.as_secs_f64(),
+        addresses = report.legs.len(),
+        stage = fault.map(|fault| fault.stage.as_str()),
+        reason = fault.map(|fault| fault.kind.as_str()),
+        detail = fault.map(|fault| fault.detail.as_str()),
+        "probed"
+    );
+    for event in &round.events {
+        let finding = round.open.iter().find(|finding| Some(finding.id) == event.finding);
+        log(event, finding);
+    }
+}
+
+/// Writes one event that belongs to no round: a start, a reload, a cache added or removed.
+pub fn log_event(event: &Event) {
+    log(event, None);
+}
+
+/// The level is part of the event: a finding of severity 1 or 2, and a configuration that was refused, are warnings.
+fn log(event: &Event, finding: Option<&Finding>) {
+    /// The two calls differ in their level alone, which `tracing` must know when it is compiled.
+    macro_rules! write_event {
+        ($level:ident) => {
+            $level!(
+                event = event.kind.as_str(),
+                cache = event.cache.as_ref().map(|cache| cache.as_str()),
+                finding = event.finding.map(|id| id.as_str()),
+                severity = event.severity.map(Severity::number),
+                stage = finding.map(|finding| finding.stage.as_str()),
+                before = event.before.as_ref().map(WireText::as_str),
+                after = event.after.as_ref().map(WireText::as_str),
+                "{}",
+                finding.map_or(event.kind.as_str(), |finding| finding.summary.as_str())
+            )
+        };
+    }
+    if is_warning(event) { write_event!(warn) } else { write_event!(info) }
+}
+
+fn is_warning(event: &Event) -> bool {
+    match event.kind {
+        EventKind::FindingOpened | EventKind::FindingChanged => event.severity.is_some_and(Severity::is_serious),
+        EventKind::ConfigRejected => true,
+        EventKind::FindingCleared
+        | EventKind::AddressesChanged
+        | EventKind::ChainChanged
+        | EventKind::CertificateChanged
+        | EventKind::CacheAdded
+        | EventKind::CacheRemoved
+        | EventKind::ConfigReloaded
+        | EventKind::Started
+        | EventKind::Stopping => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::super::fixture;
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What is logged while `act` runs, as JSON, without the times.
+    fn logged(act: impl FnOnce()) -> Vec<Value> {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .without_time()
+            .with_target(false)
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(lines.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, act);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_round_is_one_line_and_each_event_another() {
+        let cache = fixture::cache("orders");
+        let lines = logged(|| log_round(&fixture::name_not_found(&cache)));
+        let probe = json!({
+            "level": "DEBUG", "message": "probed", "cache": "orders", "success": false, "took_seconds": 0.002,
+            "addresses": 0, "stage": "resolve", "reason": "name_not_found", "detail": "NXDOMAIN",
+        });
+        let opened = json!({
+            "level": "WARN", "message": "orders.redis.cache.windows.net does not exist", "event": "finding_opened",
+            "cache": "orders", "finding": "dns-name-not-found", "severity": 1, "stage": "resolve",
+        });
+        assert_eq!(lines, [probe, opened]);
+    }
+
+    #[test]
+    fn what_asks_nobody_to_act_is_information() {
+        let at = fixture::start();
+        let mild = Event { severity: Some(Severity::Advice), ..Event::new(at, None, EventKind::FindingOpened) };
+        let moved = Event::new(at, None, EventKind::AddressesChanged).change("10.0.0.4", "10.0.0.5");
+        let refused = Event::new(at, None, EventKind::ConfigRejected);
+        let lines = logged(|| [mild, moved, refused].iter().for_each(log_event));
+        let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
+        assert_eq!(levels, ["INFO", "INFO", "WARN"]);
+        assert_eq!((&lines[1]["before"], &lines[1]["after"]), (&json!("10.0.0.4"), &json!("10.0.0.5")));
+    }
+}

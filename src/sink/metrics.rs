@@ -1,0 +1,903 @@
+//! Every metric there is. `docs/metrics.md` lists them for people; a test keeps the two alike.
+//!
+//! Gauges of what a probe saw hold for one round: where a stage was not reached, its gauges are absent, never left at
+//! their last value (see [`ledger`](super::ledger)). Counters, histograms and the few gauges that are true whatever was
+//! seen stay until the cache goes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+
+use super::ledger::{Family, Ledger, Vector};
+use crate::azure;
+use crate::model::{
+    AddressClass, Cache, CacheName, EventKind, Fault, FaultKind, FindingId, ProbeReport, Resolution, Resolver,
+    ResolverName, Round, Severity, Source, Stage, Timestamp, WireText,
+};
+
+/// What the node label says where the whole endpoint is meant and not one node behind it.
+const ENDPOINT: &str = "endpoint";
+
+/// The most `dns_address_info` series of one cache, over all its resolvers.
+const MOST_ADDRESSES: usize = 16;
+
+/// The most characters of a version in a label.
+const LONGEST_VERSION: usize = 32;
+
+/// Bounds of every duration from a lookup to a whole probe, in seconds: from a LAN's millisecond to the deadline. Few,
+/// since each is a series for every cache and stage.
+const DURATION_BUCKETS: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+
+/// Declares the families: name, type, labels and help text of a metric stand in one place. A field's name is the
+/// metric's name without the prefix `cachewatch_`; its doc comment is the help text.
+macro_rules! families {
+    ($( #[doc = $help:literal] $name:ident: $kind:ident [$($label:literal),*]; )+) => {
+        struct Families {
+            $( #[doc = $help] $name: Family<families!(@type $kind)>, )+
+        }
+
+        impl Families {
+            fn register(registry: &Registry) -> Self {
+                Self {
+                    $( $name: register(
+                        registry,
+                        concat!("cachewatch_", stringify!($name)),
+                        |name| $kind(name, $help.trim(), &[$($label),*]),
+                    ), )+
+                }
+            }
+        }
+
+        /// Name, type and labels of every metric.
+        #[cfg(test)]
+        const CATALOGUE: &[(&str, &str, &[&str])] =
+            &[$( (concat!("cachewatch_", stringify!($name)), stringify!($kind), &[$($label),*]), )+];
+    };
+    (@type gauge) => { GaugeVec };
+    (@type counter) => { IntCounterVec };
+    (@type histogram) => { HistogramVec };
+}
+
+families! {
+    /// The version of this program and the revision it was built from; always 1.
+    build_info: gauge["version", "revision"];
+    /// Whether the last attempt to read the configuration succeeded.
+    config_last_reload_successful: gauge[];
+    /// When the configuration in use was read.
+    config_last_reload_success_timestamp_seconds: gauge[];
+    /// How many caches the configuration in use names.
+    config_caches: gauge[];
+
+    /// A cache as it is configured; always 1.
+    cache_info: gauge["cache", "host", "port", "product", "cloud", "tier", "isolation"];
+
+    /// Whether every address of the cache answered PING in the last probe.
+    probe_success: gauge["cache"];
+    /// Probes that have ended.
+    probes_total: counter["cache"];
+    /// Probes in which a stage failed for a reason, counted once for each pair of both.
+    probe_failures_total: counter["cache", "stage", "reason"];
+    /// How long a whole probe took.
+    probe_duration_seconds: histogram["cache"];
+    /// How long one stage took, for each address dialled; failed stages too.
+    stage_duration_seconds: histogram["cache", "stage"];
+    /// When the last probe began.
+    last_probe_timestamp_seconds: gauge["cache"];
+
+    /// How many addresses of a class the resolver answered with.
+    dns_addresses: gauge["cache", "resolver", "class"];
+    /// An address the resolver answered with, at most 16 a cache; always 1.
+    dns_address_info: gauge["cache", "resolver", "address", "class"];
+    /// Whether an alias on the way to the addresses lies in a privatelink zone.
+    dns_privatelink_alias: gauge["cache", "resolver"];
+    /// Whether every address is one the configuration expects.
+    dns_as_expected: gauge["cache", "resolver"];
+    /// The smallest TTL on the way from the name to the addresses.
+    dns_ttl_seconds: gauge["cache", "resolver"];
+    /// How long all questions to the resolver took.
+    dns_lookup_duration_seconds: histogram["cache", "resolver"];
+    /// Lookups that gave no address.
+    dns_lookup_failures_total: counter["cache", "resolver", "reason"];
+    /// How often the resolver answered with other addresses than in its last good answer.
+    dns_changes_total: counter["cache", "resolver"];
+    /// When the resolver last answered with other addresses than before.
+    dns_last_change_timestamp_seconds: gauge["cache", "resolver"];
+
+    /// How many addresses accepted a TCP connection, and how many did not.
+    address_reachable: gauge["cache", "state"];
+    /// When the server's certificate, or the first one of its chain, expires.
+    tls_certificate_not_after_timestamp_seconds: gauge["cache", "position"];
+    /// The TLS version and cipher suite agreed on; always 1.
+    tls_info: gauge["cache", "version", "cipher"];
+    /// Whether every address presented a chain that is trusted, valid now and covers the name.
+    tls_chain_verified: gauge["cache"];
+
+    /// Connected clients, by the server's own count.
+    clients_connected: gauge["cache", "node"];
+    /// How many clients may be connected, and who says so.
+    clients_limit: gauge["cache", "node", "source"];
+    /// The share of the client limit that is free, 0 to 1.
+    clients_headroom_ratio: gauge["cache", "node"];
+    /// Connections the server says it has rejected for want of room; starts again when the server does.
+    rejected_connections_total: counter["cache", "node"];
+    /// What the server says of itself; always 1.
+    server_info: gauge["cache", "redis_version", "role", "mode"];
+
+    /// Whether a finding is open; 0 after it has been open once.
+    finding_open: gauge["cache", "finding", "severity"];
+    /// How often a finding opened.
+    findings_total: counter["cache", "finding", "severity"];
+
+    /// How long after its due time a probe started.
+    probe_lateness_seconds: histogram[];
+    /// Probes running now.
+    probes_in_flight: gauge[];
+    /// Probes that broke for a defect of this program.
+    probe_panics_total: counter[];
+    /// Errors this program has no word for; each is worth a report to its makers.
+    unrecognised_errors_total: counter[];
+}
+
+/// The metrics of the daemon and of every cache it watches.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    caches: Mutex<BTreeMap<CacheName, Account>>,
+}
+
+impl Metrics {
+    /// The metrics of a daemon that watches nothing yet.
+    ///
+    /// # Panics
+    /// Where the list of families names a metric twice, which a test would show first.
+    #[must_use]
+    pub fn new(version: &str, revision: &str) -> Self {
+        let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self())).expect("the registry is empty");
+        let families = Families::register(&registry);
+        families.build_info.of(&[version, revision]).set(1.0);
+        families.config_last_reload_successful.of(&[]).set(0.0);
+        families.config_caches.of(&[]).set(0.0);
+        families.probes_in_flight.of(&[]).set(0.0);
+        families.probe_panics_total.of(&[]).inc_by(0);
+        families.unrecognised_errors_total.of(&[]).inc_by(0);
+        // Made, and thereby shown as zero.
+        let _ = families.probe_lateness_seconds.of(&[]);
+        Self { registry, families, caches: Mutex::default() }
+    }
+
+    /// Watches a cache from now on. A cache known already is taken as configured anew: its counters go on.
+    pub fn add_cache(&self, cache: &Cache) {
+        let mut caches = self.caches();
+        let account = caches.entry(cache.name.clone()).or_insert_with(|| Account::new(cache.name.clone()));
+        account.configure(&self.families, cache);
+    }
+
+    /// Watches a cache no longer: every series of it goes.
+    pub fn remove_cache(&self, cache: &CacheName) {
+        self.caches().remove(cache);
+    }
+
+    /// Takes in one round. A round of a cache that is not watched (removed while its probe ran) leaves no trace.
+    pub fn observe(&self, round: &Round) {
+        if let Some(account) = self.caches().get_mut(&round.cache.name) {
+            account.observe(&self.families, round);
+        }
+    }
+
+    /// The configuration was read: `caches` is how many are in use after it.
+    pub fn config_reloaded(&self, success: bool, at: Timestamp, caches: usize) {
+        self.families.config_last_reload_successful.of(&[]).set(truth(success));
+        self.families.config_caches.of(&[]).set(count(caches));
+        if success {
+            self.families.config_last_reload_success_timestamp_seconds.of(&[]).set(at.unix_seconds());
+        }
+    }
+
+    /// A probe started that long after it was due.
+    pub fn probe_late(&self, by: Duration) {
+        self.families.probe_lateness_seconds.of(&[]).observe(by.as_secs_f64());
+    }
+
+    /// So many probes run now.
+    pub fn probes_in_flight(&self, probes: usize) {
+        self.families.probes_in_flight.of(&[]).set(count(probes));
+    }
+
+    /// A probe broke for a defect of this program.
+    pub fn probe_panicked(&self) {
+        self.families.probe_panics_total.of(&[]).inc();
+    }
+
+    /// Everything, in Prometheus' text format 0.0.4. Takes some 0.3 s where there are 100 000 series, so it belongs on
+    /// a thread that may block.
+    ///
+    /// # Errors
+    /// Where a metric cannot be written, which would be a defect of this room.
+    pub fn encode(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    fn caches(&self) -> MutexGuard<'_, BTreeMap<CacheName, Account>> {
+        // A panic elsewhere leaves at worst one cache's round half counted.
+        self.caches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One cache's series, and what must be remembered from round to round to count them.
+struct Account {
+    ledger: Ledger,
+    /// The addresses of each resolver's last good answer, sorted.
+    answers: HashMap<ResolverName, Vec<IpAddr>>,
+    /// Every finding that was ever open, with its severity then.
+    findings: BTreeSet<(FindingId, Severity)>,
+    /// The address whose server's rejected connections are followed.
+    followed: Option<IpAddr>,
+}
+
+impl Account {
+    fn new(cache: CacheName) -> Self {
+        Self { ledger: Ledger::new(cache), answers: HashMap::new(), findings: BTreeSet::new(), followed: None }
+    }
+
+    /// Makes the series that must exist before the first probe, and drops those of resolvers no longer asked.
+    fn configure(&mut self, families: &Families, cache: &Cache) {
+        let endpoint = azure::identify(&cache.host);
+        let ledger = &mut self.ledger;
+        ledger.forget(&families.cache_info, |_| true);
+        let info = [
+            cache.host.as_str(),
+            &cache.port.to_string(),
+            endpoint.product.as_str(),
+            endpoint.cloud.as_str(),
+            cache.tier.as_ref().map_or("", |(name, _)| name),
+            cache.expectation.isolation.map_or("", |isolation| isolation.as_str()),
+        ];
+        ledger.keep(&families.cache_info, &info).set(1.0);
+        ledger.keep(&families.probes_total, &[]).inc_by(0);
+        let _ = ledger.keep(&families.probe_duration_seconds, &[]);
+
+        let resolvers: Vec<_> = cache.resolvers.iter().map(Resolver::name).collect();
+        for resolver in &resolvers {
+            ledger.keep(&families.dns_changes_total, &[resolver.as_str()]).inc_by(0);
+            let _ = ledger.keep(&families.dns_lookup_duration_seconds, &[resolver.as_str()]);
+        }
+        // Gauges of a resolver no longer asked go with the next round; what is kept must go here.
+        let is_gone = |labels: &[Box<str>]| !resolvers.iter().any(|resolver| *resolver.as_str() == *labels[0]);
+        ledger.forget(&families.dns_lookup_duration_seconds, is_gone);
+        ledger.forget(&families.dns_lookup_failures_total, is_gone);
+        ledger.forget(&families.dns_changes_total, is_gone);
+        ledger.forget(&families.dns_last_change_timestamp_seconds, is_gone);
+        self.answers.retain(|resolver, _| resolvers.contains(resolver));
+    }
+
+    fn observe(&mut self, families: &Families, round: &Round) {
+        self.probe(families, &round.report);
+        self.names(families, round);
+        self.addresses(families, &round.report);
+        self.tls(families, &round.report);
+        self.servers(families, round);
+        self.findings(families, round);
+        self.ledger.sweep();
+    }
+
+    fn probe(&mut self, families: &Families, report: &ProbeReport) {
+        let ledger = &mut self.ledger;
+        ledger.keep(&families.probe_success, &[]).set(truth(report.succeeded()));
+        ledger.keep(&families.probes_total, &[]).inc();
+        ledger.keep(&families.probe_duration_seconds, &[]).observe(report.took.as_secs_f64());
+        ledger.keep(&families.last_probe_timestamp_seconds, &[]).set(report.at.unix_seconds());
+
+        let failures: BTreeSet<_> = report.faults().map(|fault| (fault.stage, fault.kind)).collect();
+        for (stage, kind) in failures {
+            ledger.keep(&families.probe_failures_total, &[stage.as_str(), kind.as_str()]).inc();
+        }
+        let unrecognised = every_fault(report).filter(|fault| fault.kind == FaultKind::Unrecognised).count();
+        families.unrecognised_errors_total.of(&[]).inc_by(unrecognised as u64);
+
+        let resolve = report.followed().map(|resolution| (Stage::Resolve, resolution.took));
+        for (stage, took) in resolve.into_iter().chain(report.used_legs().flat_map(|leg| leg.timings.iter())) {
+            ledger.keep(&families.stage_duration_seconds, &[stage.as_str()]).observe(took.as_secs_f64());
+        }
+    }
+
+    fn names(&mut self, families: &Families, round: &Round) {
+        let mut room = MOST_ADDRESSES;
+        for resolution in &round.report.resolutions {
+            let resolver = resolution.resolver.as_str();
+            let ledger = &mut self.ledger;
+            if resolution.source != Source::Literal {
+                let took = resolution.took.as_secs_f64();
+                ledger.keep(&families.dns_lookup_duration_seconds, &[resolver]).observe(took);
+            }
+            // A name server that knows the alias and not what it leads to has still shown the alias.
+            let has_alias = resolution.has_privatelink_alias();
+            if resolution.source == Source::Dns && (has_alias || resolution.fault.is_none()) {
+                ledger.hold(&families.dns_privatelink_alias, &[resolver]).set(truth(has_alias));
+            }
+            if let Some(fault) = &resolution.fault {
+                ledger.keep(&families.dns_lookup_failures_total, &[resolver, fault.kind.as_str()]).inc();
+                continue;
+            }
+            for class in AddressClass::ALL {
+                let of_class = resolution.addresses.iter().filter(|answer| answer.class == *class).count();
+                ledger.hold(&families.dns_addresses, &[resolver, class.as_str()]).set(count(of_class));
+            }
+            for answer in resolution.addresses.iter().take(room) {
+                let labels = [resolver, &*answer.address.to_string(), answer.class.as_str()];
+                ledger.hold(&families.dns_address_info, &labels).set(1.0);
+            }
+            room = room.saturating_sub(resolution.addresses.len());
+
+            let expectation = &round.cache.expectation;
+            if expectation.is_asserted() {
+                let as_expected = resolution.addresses.iter().all(|answer| expectation.admits(answer.address));
+                ledger.hold(&families.dns_as_expected, &[resolver]).set(truth(as_expected));
+            }
+            if let Some(ttl) = resolution.smallest_ttl() {
+                ledger.hold(&families.dns_ttl_seconds, &[resolver]).set(f64::from(ttl));
+            }
+            self.changes(families, resolution, round.report.at);
+        }
+    }
+
+    /// Compares a good answer with the one before it. An answer too long to be kept whole is not compared: its rest may
+    /// differ by nothing but the order it came in.
+    fn changes(&mut self, families: &Families, resolution: &Resolution, at: Timestamp) {
+        if resolution.addresses_dropped > 0 {
+            return;
+        }
+        let addresses = resolution.sorted_addresses();
+        let resolver = resolution.resolver.as_str();
+        if self.answers.get(&resolution.resolver).is_some_and(|before| *before != addresses) {
+            self.ledger.keep(&families.dns_changes_total, &[resolver]).inc();
+            self.ledger.keep(&families.dns_last_change_timestamp_seconds, &[resolver]).set(at.unix_seconds());
+        }
+        self.answers.insert(resolution.resolver.clone(), addresses);
+    }
+
+    fn addresses(&mut self, families: &Families, report: &ProbeReport) {
+        let legs = report.used_legs().count();
+        if legs == 0 {
+            return;
+        }
+        let reachable = report.used_legs().filter(|leg| leg.passed(Stage::Connect)).count();
+        self.ledger.hold(&families.address_reachable, &["reachable"]).set(count(reachable));
+        self.ledger.hold(&families.address_reachable, &["unreachable"]).set(count(legs - reachable));
+    }
+
+    fn tls(&mut self, families: &Families, report: &ProbeReport) {
+        let sessions: Vec<_> = report.used_legs().filter_map(|leg| leg.tls.as_ref()).collect();
+        if sessions.is_empty() {
+            return;
+        }
+        let ledger = &mut self.ledger;
+        let verified = sessions.iter().all(|session| session.verified);
+        ledger.hold(&families.tls_chain_verified, &[]).set(truth(verified));
+        let leaf = sessions.iter().filter_map(|session| session.leaf()).map(|leaf| leaf.not_after).min();
+        let chain = sessions.iter().filter_map(|session| session.earliest_expiry()).min();
+        for (position, not_after) in [("leaf", leaf), ("chain", chain)] {
+            if let Some(not_after) = not_after {
+                let gauge = ledger.hold(&families.tls_certificate_not_after_timestamp_seconds, &[position]);
+                gauge.set(not_after.unix_seconds());
+            }
+        }
+        for session in sessions.iter().filter(|session| !session.version.is_empty()) {
+            ledger.hold(&families.tls_info, &[&session.version, &session.cipher]).set(1.0);
+        }
+    }
+
+    fn servers(&mut self, families: &Families, round: &Round) {
+        if let Some((_, _, Some(clients))) = round.cache.busiest(&round.report) {
+            self.ledger.hold(&families.clients_connected, &[ENDPOINT]).set(large_count(clients.connected));
+            if let Some((limit, source)) = clients.limit {
+                self.ledger.hold(&families.clients_limit, &[ENDPOINT, source.as_str()]).set(large_count(limit));
+            }
+            if let Some(headroom) = clients.headroom() {
+                self.ledger.hold(&families.clients_headroom_ratio, &[ENDPOINT]).set(headroom);
+            }
+        }
+        for server in round.report.used_legs().filter_map(|leg| leg.server.as_ref()) {
+            let version = version_label(server.version.as_ref());
+            let role = server.role.map_or("", |role| role.as_str());
+            let mode = server.mode.map_or("", |mode| mode.as_str());
+            self.ledger.hold(&families.server_info, &[&version, role, mode]).set(1.0);
+        }
+        self.rejected(families, &round.report);
+    }
+
+    /// Follows one server's own counter.
+    ///
+    /// It stays with that server for as long as the name leads to it: going from one server to another would read as
+    /// rejections that never were. A round in which it does not speak leaves the counter where it was.
+    fn rejected(&mut self, families: &Families, report: &ProbeReport) {
+        let still_there = |address: &IpAddr| report.legs.iter().any(|leg| leg.address == *address);
+        let counts =
+            || report.used_legs().filter_map(|leg| Some((leg.address, leg.server.as_ref()?.rejected_connections?)));
+        if !report.legs.is_empty() && !self.followed.as_ref().is_some_and(still_there) {
+            self.followed = counts().next().map(|(address, _)| address);
+        }
+        if let Some((_, rejected)) = counts().find(|(address, _)| Some(*address) == self.followed) {
+            follow(&self.ledger.keep(&families.rejected_connections_total, &[ENDPOINT]), rejected);
+        }
+    }
+
+    fn findings(&mut self, families: &Families, round: &Round) {
+        let open: BTreeSet<_> = round.open.iter().map(|finding| (finding.id, finding.severity)).collect();
+        self.findings.extend(&open);
+        for (finding, severity) in &self.findings {
+            let is_open = open.contains(&(*finding, *severity));
+            let labels = [finding.as_str(), severity.as_str()];
+            self.ledger.keep(&families.finding_open, &labels).set(truth(is_open));
+        }
+        for event in round.events.iter().filter(|event| event.kind == EventKind::FindingOpened) {
+            if let (Some(finding), Some(severity)) = (event.finding, event.severity) {
+                self.ledger.keep(&families.findings_total, &[finding.as_str(), severity.as_str()]).inc();
+            }
+        }
+    }
+}
+
+/// Every fault of a report, also those that keep no application from the cache.
+fn every_fault(report: &ProbeReport) -> impl Iterator<Item = &Fault> {
+    let names = report.resolutions.iter().filter_map(|resolution| resolution.fault.as_ref());
+    let legs = report.legs.iter().flat_map(|leg| leg.fault.iter().chain(&leg.notes));
+    report.fault.iter().chain(names).chain(legs)
+}
+
+/// Moves a counter to the value that its subject reports. A smaller value means that the subject started again, which
+/// is how counters reset.
+fn follow(counter: &IntCounter, reported: u64) {
+    if reported < counter.get() {
+        counter.reset();
+    }
+    counter.inc_by(reported - counter.get());
+}
+
+/// A server's version as a label: it is the server's own word, so its length and its letters are bounded.
+fn version_label(version: Option<&WireText>) -> String {
+    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '+' | '-');
+    version.map_or("", WireText::as_str).chars().filter(is_plain).take(LONGEST_VERSION).collect()
+}
+
+fn truth(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+fn count(things: usize) -> f64 {
+    u32::try_from(things).map_or(f64::INFINITY, f64::from)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of clients is far below 2^52")]
+fn large_count(things: u64) -> f64 {
+    things as f64
+}
+
+fn gauge(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+    GaugeVec::new(Opts::new(name, help), labels)
+}
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(Opts::new(name, help), labels)
+}
+
+fn histogram(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec()), labels)
+}
+
+fn register<V: Vector + Collector>(
+    registry: &Registry,
+    name: &'static str,
+    make: impl FnOnce(&str) -> prometheus::Result<V>,
+) -> Family<V> {
+    let vector = make(name).expect("names and labels are literals, which a test builds");
+    registry.register(Box::new(vector.clone())).expect("each name stands once in the list of families");
+    Family::new(name, vector)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::fixture;
+    use super::*;
+    use crate::model::Event;
+
+    /// The samples of this program, without those of the process and without the buckets of histograms.
+    fn samples(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.encode().unwrap();
+        let is_wanted = |line: &&str| line.starts_with("cachewatch_") && !line.contains("_bucket{");
+        text.lines().filter(is_wanted).map(str::to_owned).collect()
+    }
+
+    /// The samples that carry a cache's label.
+    fn of_caches(metrics: &Metrics) -> Vec<String> {
+        samples(metrics).into_iter().filter(|line| line.contains("cache=")).collect()
+    }
+
+    #[track_caller]
+    fn check(metrics: &Metrics, expected: &str) {
+        let expected: Vec<_> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(of_caches(metrics).join("\n"), expected.join("\n"));
+    }
+
+    fn watching(cache: &Cache) -> Metrics {
+        let metrics = Metrics::new("1.2.3", "abc");
+        metrics.add_cache(cache);
+        metrics
+    }
+
+    #[test]
+    fn series_exist_from_the_start() {
+        let metrics = Metrics::new("1.2.3", "abc");
+        let expected = [
+            r#"cachewatch_build_info{revision="abc",version="1.2.3"} 1"#,
+            "cachewatch_config_caches 0",
+            "cachewatch_config_last_reload_successful 0",
+            "cachewatch_probe_lateness_seconds_sum 0",
+            "cachewatch_probe_lateness_seconds_count 0",
+            "cachewatch_probe_panics_total 0",
+            "cachewatch_probes_in_flight 0",
+            "cachewatch_unrecognised_errors_total 0",
+        ];
+        assert_eq!(samples(&metrics), expected);
+
+        metrics.add_cache(&fixture::cache("orders"));
+        check(&metrics, START);
+    }
+
+    const START: &str = r#"
+        cachewatch_cache_info{cache="orders",cloud="public",host="orders.redis.cache.windows.net",isolation="private_endpoint",port="6380",product="azure_cache_for_redis",tier="P1"} 1
+        cachewatch_dns_changes_total{cache="orders",resolver="system"} 0
+        cachewatch_dns_lookup_duration_seconds_sum{cache="orders",resolver="system"} 0
+        cachewatch_dns_lookup_duration_seconds_count{cache="orders",resolver="system"} 0
+        cachewatch_probe_duration_seconds_sum{cache="orders"} 0
+        cachewatch_probe_duration_seconds_count{cache="orders"} 0
+        cachewatch_probes_total{cache="orders"} 0
+    "#;
+
+    #[test]
+    fn a_failed_lookup_leaves_no_gauge_of_what_it_did_not_reach() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        metrics.observe(&fixture::healthy(&cache));
+        check(
+            &metrics,
+            r#"
+            cachewatch_address_reachable{cache="orders",state="reachable"} 1
+            cachewatch_address_reachable{cache="orders",state="unreachable"} 0
+            cachewatch_cache_info{cache="orders",cloud="public",host="orders.redis.cache.windows.net",isolation="private_endpoint",port="6380",product="azure_cache_for_redis",tier="P1"} 1
+            cachewatch_clients_connected{cache="orders",node="endpoint"} 750
+            cachewatch_clients_headroom_ratio{cache="orders",node="endpoint"} 0.9
+            cachewatch_clients_limit{cache="orders",node="endpoint",source="server"} 7500
+            cachewatch_dns_address_info{address="10.20.1.4",cache="orders",class="private",resolver="system"} 1
+            cachewatch_dns_addresses{cache="orders",class="link_local",resolver="system"} 0
+            cachewatch_dns_addresses{cache="orders",class="loopback",resolver="system"} 0
+            cachewatch_dns_addresses{cache="orders",class="other",resolver="system"} 0
+            cachewatch_dns_addresses{cache="orders",class="private",resolver="system"} 1
+            cachewatch_dns_addresses{cache="orders",class="public",resolver="system"} 0
+            cachewatch_dns_addresses{cache="orders",class="shared",resolver="system"} 0
+            cachewatch_dns_as_expected{cache="orders",resolver="system"} 1
+            cachewatch_dns_changes_total{cache="orders",resolver="system"} 0
+            cachewatch_dns_lookup_duration_seconds_sum{cache="orders",resolver="system"} 0.002
+            cachewatch_dns_lookup_duration_seconds_count{cache="orders",resolver="system"} 1
+            cachewatch_dns_privatelink_alias{cache="orders",resolver="system"} 1
+            cachewatch_dns_ttl_seconds{cache="orders",resolver="system"} 10
+            cachewatch_last_probe_timestamp_seconds{cache="orders"} 1700000000
+            cachewatch_probe_duration_seconds_sum{cache="orders"} 0.25
+            cachewatch_probe_duration_seconds_count{cache="orders"} 1
+            cachewatch_probe_success{cache="orders"} 1
+            cachewatch_probes_total{cache="orders"} 1
+            cachewatch_rejected_connections_total{cache="orders",node="endpoint"} 3
+            cachewatch_server_info{cache="orders",mode="standalone",redis_version="6.0.14",role="primary"} 1
+            cachewatch_stage_duration_seconds_sum{cache="orders",stage="connect"} 0.004
+            cachewatch_stage_duration_seconds_count{cache="orders",stage="connect"} 1
+            cachewatch_stage_duration_seconds_sum{cache="orders",stage="ping"} 0.016
+            cachewatch_stage_duration_seconds_count{cache="orders",stage="ping"} 1
+            cachewatch_stage_duration_seconds_sum{cache="orders",stage="resolve"} 0.002
+            cachewatch_stage_duration_seconds_count{cache="orders",stage="resolve"} 1
+            cachewatch_stage_duration_seconds_sum{cache="orders",stage="tls"} 0.008
+            cachewatch_stage_duration_seconds_count{cache="orders",stage="tls"} 1
+            cachewatch_tls_certificate_not_after_timestamp_seconds{cache="orders",position="chain"} 1750000000
+            cachewatch_tls_certificate_not_after_timestamp_seconds{cache="orders",position="leaf"} 1760000000
+            cachewatch_tls_chain_verified{cache="orders"} 1
+            cachewatch_tls_info{cache="orders",cipher="TLS13_AES_256_GCM_SHA384",version="TLSv1.3"} 1
+            "#,
+        );
+
+        metrics.observe(&fixture::name_not_found(&cache));
+        check(
+            &metrics,
+            r#"
+            cachewatch_cache_info{cache="orders",cloud="public",host="orders.redis.cache.windows.net",isolation="private_endpoint",port="6380",product="azure_cache_for_redis",tier="P1"} 1
+            cachewatch_dns_changes_total{cache="orders",resolver="system"} 0
+            cachewatch_dns_lookup_duration_seconds_sum{cache="orders",resolver="system"} 0.004
+            cachewatch_dns_lookup_duration_seconds_count{cache="orders",resolver="system"} 2
+            cachewatch_dns_lookup_failures_total{cache="orders",reason="name_not_found",resolver="system"} 1
+            cachewatch_finding_open{cache="orders",finding="dns-name-not-found",severity="1"} 1
+            cachewatch_findings_total{cache="orders",finding="dns-name-not-found",severity="1"} 1
+            cachewatch_last_probe_timestamp_seconds{cache="orders"} 1700000030
+            cachewatch_probe_duration_seconds_sum{cache="orders"} 0.252
+            cachewatch_probe_duration_seconds_count{cache="orders"} 2
+            cachewatch_probe_failures_total{cache="orders",reason="name_not_found",stage="resolve"} 1
+            cachewatch_probe_success{cache="orders"} 0
+            cachewatch_probes_total{cache="orders"} 2
+            cachewatch_rejected_connections_total{cache="orders",node="endpoint"} 3
+            cachewatch_stage_duration_seconds_sum{cache="orders",stage="connect"} 0.004
+            cachewatch_stage_duration_seconds_count{cache="orders",stage="connect"} 1
+            cachewatch_stage_duration_seconds_sum{cache="orders",stage="ping"} 0.016
+            cachewatch_stage_duration_seconds_count{cache="orders",stage="ping"} 1
+            cachewatch_stage_duration_seconds_sum{cache="orders",stage="resolve"} 0.004
+            cachewatch_stage_duration_seconds_count{cache="orders",stage="resolve"} 2
+            cachewatch_stage_duration_seconds_sum{cache="orders",stage="tls"} 0.008
+            cachewatch_stage_duration_seconds_count{cache="orders",stage="tls"} 1
+            "#,
+        );
+
+        metrics.remove_cache(&cache.name);
+        check(&metrics, "");
+        metrics.observe(&fixture::healthy(&cache));
+        check(&metrics, "");
+    }
+
+    #[test]
+    fn a_cache_configured_anew_keeps_its_counters_and_loses_the_resolvers_it_no_longer_asks() {
+        let mut cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        metrics.observe(&fixture::healthy(&cache));
+        metrics.observe(&fixture::name_not_found(&cache));
+
+        let resolver = Resolver::Server {
+            name: ResolverName::new("hub"),
+            address: "10.0.0.4:53".parse().unwrap(),
+            protocol: crate::model::Protocol::Udp,
+        };
+        cache.resolvers = vec![resolver];
+        cache.tier = None;
+        metrics.add_cache(&cache);
+        let of_dns: Vec<_> = of_caches(&metrics).into_iter().filter(|line| line.contains("resolver=")).collect();
+        assert_eq!(
+            of_dns,
+            [
+                r#"cachewatch_dns_changes_total{cache="orders",resolver="hub"} 0"#,
+                r#"cachewatch_dns_lookup_duration_seconds_sum{cache="orders",resolver="hub"} 0"#,
+                r#"cachewatch_dns_lookup_duration_seconds_count{cache="orders",resolver="hub"} 0"#,
+            ]
+        );
+        let kept: Vec<_> = of_caches(&metrics)
+            .into_iter()
+            .filter(|line| line.contains("cache_info") || line.contains("probes_total"))
+            .collect();
+        assert_eq!(
+            kept,
+            [
+                r#"cachewatch_cache_info{cache="orders",cloud="public",host="orders.redis.cache.windows.net",isolation="private_endpoint",port="6380",product="azure_cache_for_redis",tier=""} 1"#,
+                r#"cachewatch_probes_total{cache="orders"} 2"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_change_of_addresses_is_counted_between_good_answers_only() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let changes = |round: Round| {
+            metrics.observe(&round);
+            let of_changes = |line: &String| line.contains("dns_changes_total") || line.contains("dns_last_change");
+            let lines: Vec<_> = of_caches(&metrics).into_iter().filter(of_changes).collect();
+            lines.iter().map(|line| line.rsplit(' ').next().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(changes(fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"])), "0");
+        assert_eq!(changes(fixture::leading_to(&cache, &["10.20.1.5", "10.20.1.4"])), "0", "the order is no change");
+        assert_eq!(changes(fixture::name_not_found(&cache)), "0", "a failed lookup says nothing of the addresses");
+        assert_eq!(changes(fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"])), "0");
+        assert_eq!(changes(fixture::leading_to(&cache, &["20.50.1.2"])), "1 1700000000");
+    }
+
+    /// The values of one metric, with the labels after the cache's.
+    fn values(metrics: &Metrics, name: &str) -> Vec<String> {
+        let prefix = format!("cachewatch_{name}{{cache=\"orders\"");
+        let lines = of_caches(metrics);
+        lines.iter().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn one_bad_address_of_two_shows_in_every_metric_that_speaks_of_all() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let mut round = fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"]);
+        let leg = &mut Arc::make_mut(&mut round.report).legs[1];
+        leg.fault = Some(Fault::new(Stage::Tls, FaultKind::CertificateExpired, "expired"));
+        leg.server = None;
+        let session = leg.tls.as_mut().unwrap();
+        session.verified = false;
+        session.chain.iter_mut().for_each(|link| link.not_after = Timestamp::from_unix_seconds(1_699_999_999));
+        metrics.observe(&round);
+        assert_eq!(values(&metrics, "probe_success"), ["} 0"]);
+        let failures = values(&metrics, "probe_failures_total");
+        assert_eq!(failures, [r#",reason="certificate_expired",stage="tls"} 1"#]);
+        let reachable = values(&metrics, "address_reachable");
+        assert_eq!(reachable, [r#",state="reachable"} 2"#, r#",state="unreachable"} 0"#], "TCP was accepted by both");
+        assert_eq!(values(&metrics, "tls_chain_verified"), ["} 0"]);
+        let expiry = values(&metrics, "tls_certificate_not_after_timestamp_seconds");
+        assert_eq!(expiry, [r#",position="chain"} 1699999999"#, r#",position="leaf"} 1699999999"#]);
+        assert_eq!(values(&metrics, "clients_connected"), [r#",node="endpoint"} 750"#]);
+
+        let leg = &mut Arc::make_mut(&mut round.report).legs[1];
+        leg.fault = Some(Fault::new(Stage::Connect, FaultKind::Filtered, "no answer"));
+        leg.tls = None;
+        metrics.observe(&round);
+        let reachable = values(&metrics, "address_reachable");
+        assert_eq!(reachable, [r#",state="reachable"} 1"#, r#",state="unreachable"} 1"#]);
+    }
+
+    #[test]
+    fn an_alias_that_leads_to_no_record_is_still_an_alias() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let mut round = fixture::name_not_found(&cache);
+        let chain = fixture::healthy(&cache).report.resolutions[0].chain.clone();
+        Arc::make_mut(&mut round.report).resolutions[0].chain = chain;
+        metrics.observe(&round);
+        assert_eq!(values(&metrics, "dns_privatelink_alias"), [r#",resolver="system"} 1"#]);
+        assert_eq!(values(&metrics, "dns_as_expected"), Vec::<String>::new());
+        assert_eq!(values(&metrics, "dns_ttl_seconds"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn expectation_is_judged_only_where_there_is_one() {
+        let mut cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        metrics.observe(&fixture::leading_to(&cache, &["10.20.1.4", "20.50.1.2"]));
+        assert_eq!(values(&metrics, "dns_as_expected"), [r#",resolver="system"} 0"#]);
+        cache.expectation = crate::model::Expectation::default();
+        metrics.observe(&fixture::leading_to(&cache, &["20.50.1.2"]));
+        assert_eq!(values(&metrics, "dns_as_expected"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_answer_cut_short_is_not_compared() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        metrics.observe(&fixture::leading_to(&cache, &["10.20.1.4"]));
+        let mut round = fixture::leading_to(&cache, &["10.20.1.5"]);
+        Arc::make_mut(&mut round.report).resolutions[0].addresses_dropped = 1;
+        metrics.observe(&round);
+        assert_eq!(values(&metrics, "dns_changes_total"), [r#",resolver="system"} 0"#]);
+    }
+
+    #[test]
+    fn addresses_are_bounded_over_all_resolvers_of_a_cache() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let many: Vec<_> = (0..12).map(|last| format!("10.20.1.{last}")).collect();
+        let mut round = fixture::leading_to(&cache, &many.iter().map(String::as_str).collect::<Vec<_>>());
+        let report = Arc::make_mut(&mut round.report);
+        let mut second = report.resolutions[0].clone();
+        second.resolver = ResolverName::new("hub");
+        report.resolutions.push(second);
+        metrics.observe(&round);
+        let shown = of_caches(&metrics).into_iter().filter(|line| line.contains("dns_address_info")).count();
+        assert_eq!(shown, MOST_ADDRESSES);
+    }
+
+    #[test]
+    fn rejected_connections_follow_one_server_through_its_restart() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let shown = |counts: &[Option<u64>]| {
+            let mut round = fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"][..counts.len()]);
+            for (leg, count) in Arc::make_mut(&mut round.report).legs.iter_mut().zip(counts) {
+                leg.server.as_mut().unwrap().rejected_connections = *count;
+            }
+            metrics.observe(&round);
+            let line = of_caches(&metrics).into_iter().find(|line| line.contains("rejected_connections"));
+            line.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        };
+        assert_eq!(shown(&[None, None]), None);
+        assert_eq!(shown(&[Some(3), Some(100)]), Some(3));
+        assert_eq!(shown(&[Some(5), Some(100)]), Some(5));
+        assert_eq!(shown(&[None, Some(100)]), Some(5), "the other server is not mistaken for a jump");
+        assert_eq!(shown(&[Some(1), Some(100)]), Some(1), "a restart starts from the server's own count");
+    }
+
+    #[test]
+    fn a_finding_leaves_a_zero_behind_for_each_severity_it_had() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let open = |round: &Round| {
+            metrics.observe(round);
+            of_caches(&metrics).into_iter().filter(|line| line.contains("finding_open")).collect::<Vec<_>>()
+        };
+        let mut round = fixture::name_not_found(&cache);
+        let line = |severity: u8, value: u8| {
+            format!(
+                r#"cachewatch_finding_open{{cache="orders",finding="dns-name-not-found",severity="{severity}"}} {value}"#
+            )
+        };
+        assert_eq!(open(&round), [line(1, 1)]);
+        round.open[0].severity = Severity::Degraded;
+        assert_eq!(open(&round), [line(1, 0), line(2, 1)]);
+        assert_eq!(open(&fixture::healthy(&cache)), [line(1, 0), line(2, 0)]);
+    }
+
+    #[test]
+    fn errors_without_a_word_are_counted() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        let mut round = fixture::healthy(&cache);
+        let note = Fault::new(Stage::Inspect, FaultKind::Unrecognised, "-XYZZY");
+        Arc::make_mut(&mut round.report).legs[0].notes.push(note);
+        round.events.push(Event::new(round.report.at, None, EventKind::AddressesChanged));
+        metrics.observe(&round);
+        assert!(samples(&metrics).contains(&"cachewatch_unrecognised_errors_total 1".to_owned()));
+    }
+
+    #[test]
+    fn the_version_of_a_server_is_bounded() {
+        let label = |text: &str| version_label(Some(&WireText::new(text)));
+        assert_eq!(label("7.2.4-rc1+b"), "7.2.4-rc1+b");
+        assert_eq!(label("7.2\"} 1\nfake{\u{1b}"), "7.21nfakeu1b");
+        assert_eq!(label(&"9".repeat(100)).len(), LONGEST_VERSION);
+        assert_eq!(version_label(None), "");
+    }
+
+    #[test]
+    fn the_configuration_and_the_daemon_itself_are_measured() {
+        let metrics = Metrics::new("1", "r");
+        metrics.config_reloaded(true, Timestamp::from_unix_seconds(1_700_000_000), 2);
+        metrics.config_reloaded(false, Timestamp::from_unix_seconds(1_700_000_060), 2);
+        metrics.probe_late(Duration::from_millis(500));
+        metrics.probes_in_flight(3);
+        metrics.probe_panicked();
+        let expected = [
+            r#"cachewatch_build_info{revision="r",version="1"} 1"#,
+            "cachewatch_config_caches 2",
+            "cachewatch_config_last_reload_success_timestamp_seconds 1700000000",
+            "cachewatch_config_last_reload_successful 0",
+            "cachewatch_probe_lateness_seconds_sum 0.5",
+            "cachewatch_probe_lateness_seconds_count 1",
+            "cachewatch_probe_panics_total 1",
+            "cachewatch_probes_in_flight 3",
+            "cachewatch_unrecognised_errors_total 0",
+        ];
+        assert_eq!(samples(&metrics), expected);
+    }
+
+    #[test]
+    fn names_keep_the_rules() {
+        for (name, kind, labels) in CATALOGUE {
+            assert_eq!(name.ends_with("_total"), *kind == "counter", "{name}");
+            assert!(name.starts_with("cachewatch_"), "{name}");
+            assert!(labels.first().is_none_or(|first| *first == "cache") || *name == "cachewatch_build_info", "{name}");
+            let is_a_unit_too_small = ["_ms", "_millis", "_percent"].iter().any(|unit| name.ends_with(unit));
+            assert!(!is_a_unit_too_small, "{name}");
+        }
+        let metrics = watching(&fixture::cache("orders"));
+        for family in metrics.registry.gather() {
+            assert!(family.help().len() > 10, "{}", family.name());
+        }
+    }
+
+    /// The tables of `docs/metrics.md` list exactly these metrics, with these types and labels.
+    #[test]
+    fn the_document_lists_exactly_these_metrics() {
+        let document = include_str!("../../docs/metrics.md");
+        let mut listed: Vec<_> = document
+            .lines()
+            .filter(|line| line.starts_with("| `cachewatch_"))
+            .map(|line| line.split('|').skip(1).take(3).map(|cell| cell.trim().replace('`', "")).collect::<Vec<_>>())
+            .map(|cells| cells.join(" | "))
+            .collect();
+        let mut known: Vec<_> =
+            CATALOGUE.iter().map(|(name, kind, labels)| format!("{name} | {kind} | {}", labels.join(", "))).collect();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed.join("\n"), known.join("\n"));
+    }
+}
