@@ -257,6 +257,8 @@ fn a_variable_that_leads_nowhere_is_named_with_the_nearest_that_does() {
         assert_eq!(said, format!("environment {variable}: {expected}"));
     };
     check("CACHEWATCH__PROBE__INTERVALL", "1m", "unknown key; did you mean `interval`?");
+    check("CACHEWATCH__PROBE.INTERVAL", "1m", "unknown section; did you mean `CACHEWATCH__PROBE__…`?");
+    check("CACHEWATCH__CACHES[]__HOST", "a", "unknown section; did you mean `CACHEWATCH__CACHES__…`?");
     check("CACHEWATCH__PROB__INTERVAL", "1m", "unknown section; did you mean `CACHEWATCH__PROBE__…`?");
     check(
         "CACHEWATCH__CACHES__ORDRES__PORT",

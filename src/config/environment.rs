@@ -40,7 +40,7 @@ struct At {
 fn locate(reading: &Reading, rest: &str) -> Result<At, Option<Complaint>> {
     let rest = rest.to_ascii_lowercase();
     let (section, inner) = rest.split_once("__").unwrap_or((&rest, ""));
-    match schema::node(section) {
+    match schema::child("", section) {
         Some(Node::Items) => {
             let (name, inner) = match_item(reading, section, inner)?;
             let pattern = format!("{section}[]");
@@ -67,7 +67,7 @@ fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<At, 
         let table = pattern;
         pattern = schema::join(&table, part);
         path.push(part.to_owned());
-        if schema::node(&pattern).is_none() {
+        if schema::child(&table, part).is_none() {
             return Err(unknown_key(&table, part));
         }
     }

@@ -113,6 +113,12 @@ pub(super) enum Node {
     Items,
 }
 
+/// What stands under a name in the table of that pattern, if anything does.
+pub(super) fn child(table: &str, name: &str) -> Option<Node> {
+    // A quoted name may hold what means a path here, and is none.
+    if name.is_empty() || name.contains(['.', '[', ']']) { None } else { node(&join(table, name)) }
+}
+
 /// What stands at the path of that pattern, if anything does.
 pub(super) fn node(pattern: &str) -> Option<Node> {
     KEYS.iter().find_map(|key| {
@@ -213,6 +219,10 @@ mod tests {
         assert!(matches!(node("caches"), Some(Node::Items)));
         assert!(matches!(node("caches[].auth"), Some(Node::Section)));
         assert!(node("pro").is_none() && node("caches[].auth.user").is_none());
+        assert!(child("", "probe").is_some() && child("probe", "interval").is_some());
+        for odd in ["", "probe.interval", "caches[]", "caches[].auth", "caches["] {
+            assert!(child("", odd).is_none(), "{odd}");
+        }
         assert_eq!(names(""), ["server", "probe", "journal", "log", "thresholds", "resolvers", "caches"]);
         assert_eq!(names("caches[].tls"), ["enabled", "ca_file", "server_name"]);
     }

@@ -99,7 +99,7 @@ impl Walk<'_> {
                 self.reading.spoil(&here.path);
                 continue;
             }
-            match (schema::node(&here.pattern), value.get_ref()) {
+            match (schema::child(&at.pattern, name.get_ref()), value.get_ref()) {
                 (Some(Node::Section), DeValue::Table(inner)) => self.table(&here, inner),
                 (Some(Node::Items), DeValue::Array(items)) => self.items(&here, items.iter()),
                 (Some(Node::Leaf(_)), _) => self.leaf(&here, value),
@@ -179,7 +179,7 @@ impl Walk<'_> {
 /// What to say of a key that is not in the table of that pattern.
 pub(super) fn unknown_key(table: &str, name: &str) -> Complaint {
     let near = nearest(name, schema::names(table));
-    match near.map(|near| (near, schema::node(&schema::join(table, near)))) {
+    match near.map(|near| (near, schema::child(table, near))) {
         Some((_, Some(Node::Leaf(schema::Key { kind: Kind::Secret, .. })))) => return kind::secret(),
         Some((near, _)) => return Complaint::new("unknown key").suggest(Some(near)),
         None => {}
@@ -189,10 +189,13 @@ pub(super) fn unknown_key(table: &str, name: &str) -> Complaint {
     }
     let complaint = Complaint::new("unknown key");
     let elsewhere = schema::KEYS.iter().find(|key| key.path.rsplit('.').next() == Some(name));
-    match elsewhere.and_then(|key| key.path.rsplit_once('.')) {
-        Some((home, _)) => complaint.hint(format!("`{name}` belongs in {}", header(home))),
-        None => complaint.hint(format!("known here: {}", schema::names(table).join(", "))),
+    if let Some((home, _)) = elsewhere.and_then(|key| key.path.rsplit_once('.')) {
+        return complaint.hint(format!("`{name}` belongs in {}", header(home)));
     }
+    let is_secret =
+        |name: &&str| matches!(schema::child(table, name), Some(Node::Leaf(schema::Key { kind: Kind::Secret, .. })));
+    let known: Vec<_> = schema::names(table).into_iter().filter(|name| !is_secret(name)).collect();
+    complaint.hint(format!("known here: {}", known.join(", ")))
 }
 
 /// How a table is opened: `[probe]`, `[[caches]]`, `[caches.auth]`.
