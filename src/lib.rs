@@ -9,13 +9,28 @@
 //! - floor 3: [`daemon`] the long run, [`check`] one round
 //! - floor 4: [`cli`]
 
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit this build was made from, where the builder said so in `CACHEWATCH_REVISION`.
+pub const REVISION: &str = match option_env!("CACHEWATCH_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 pub mod model;
 
 pub mod azure;
 pub mod clock;
 
+pub mod config;
 pub mod judge;
 pub mod probe;
 pub mod sink;
 
 pub mod http;
+
+pub mod check;
+pub mod daemon;
+
+pub mod cli;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use futures_util::{FutureExt, StreamExt, future, stream};
+use futures_util::{StreamExt, future, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connect;
@@ -14,7 +14,6 @@ use super::tls::{self, Trust};
 use crate::clock::{self, Stopwatch};
 use crate::model::{
     Auth, Cache, Fault, FaultKind, Leg, Password, ProbeReport, Resolution, Resolver, Secret, Stage, SystemFiles,
-    Timestamp,
 };
 
 /// How many addresses of one cache are dialled at once.
@@ -53,7 +52,8 @@ impl Prober {
         // A slow resolver that nobody follows does not hold up the connection.
         let (mut resolutions, (first, legs)) = future::join(others, async {
             let resolution = self.resolve(cache, followed, deadline).await;
-            let legs = stream::iter(resolution.addresses.iter().map(|answer| answer.address))
+            let addresses: Vec<_> = resolution.addresses.iter().map(|answer| answer.address).collect();
+            let legs = stream::iter(addresses)
                 .map(|address| self.leg(cache, address, deadline))
                 .buffered(LEGS_AT_ONCE)
                 .collect()
@@ -63,16 +63,6 @@ impl Prober {
         .await;
         resolutions.insert(0, first);
         ProbeReport { cache: cache.name.clone(), at, took: watch.elapsed(), resolutions, legs, fault: None }
-    }
-
-    /// As [`Prober::walk`], and a panic inside it becomes a report that says so: one defect does not end a monitor.
-    pub async fn walk_guarded(&self, cache: &Cache) -> ProbeReport {
-        let at = clock::now();
-        let watch = Stopwatch::start();
-        match std::panic::AssertUnwindSafe(self.walk(cache)).catch_unwind().await {
-            Ok(report) => report,
-            Err(_) => broken(cache, at, watch),
-        }
     }
 
     async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
@@ -173,17 +163,4 @@ impl Prober {
 fn secret_of(bytes: &[u8]) -> Option<Secret> {
     let text = std::str::from_utf8(bytes).ok()?.trim_end_matches(['\r', '\n']);
     (!text.is_empty()).then(|| Secret::new(text.to_owned()))
-}
-
-/// What is reported of a probe that broke.
-fn broken(cache: &Cache, at: Timestamp, watch: Stopwatch) -> ProbeReport {
-    let words = "the probe itself failed; this is a defect of cachewatch, please report it with the log";
-    ProbeReport {
-        cache: cache.name.clone(),
-        at,
-        took: watch.elapsed(),
-        resolutions: Vec::new(),
-        legs: Vec::new(),
-        fault: Some(Fault::new(Stage::Resolve, FaultKind::Internal, words)),
-    }
 }

@@ -1,0 +1,342 @@
+//! The caches and the resolvers that files declare.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+
+use super::check::Checker;
+use super::kind::Site;
+use super::layers::Found;
+use super::nearest::nearest;
+use super::problem::Complaint;
+use super::schema;
+use super::settings::Defaults;
+use super::value;
+use crate::azure::{self, Product};
+use crate::model::{
+    Auth, Cache, CacheName, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Timeouts, Tls,
+};
+
+/// The caches, in the order of declaration. A cache without a host is reported and left out.
+pub(super) fn build(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache> {
+    let resolvers = resolvers(checker);
+    let tables: Vec<(String, Site)> =
+        checker.reading.items("caches").map(|item| (item.name.clone(), item.site.clone())).collect();
+    let caches: Vec<_> =
+        tables.iter().filter_map(|(name, site)| Declared { checker, name, site, defaults }.cache(&resolvers)).collect();
+    for (name, resolver) in &resolvers {
+        let is_used = caches.iter().any(|cache| cache.resolvers.contains(resolver));
+        if !is_used && *resolver != Resolver::System {
+            checker.notices.push(format!("resolver {name} is declared and no cache asks it"));
+        }
+    }
+    caches
+}
+
+/// Everyone who can be asked, by name, in the order of declaration; the system first.
+fn resolvers(checker: &mut Checker<'_>) -> Vec<(String, Resolver)> {
+    let mut resolvers = vec![(ResolverName::SYSTEM.to_owned(), Resolver::System)];
+    let tables: Vec<(String, Site)> =
+        checker.reading.items("resolvers").map(|item| (item.name.clone(), item.site.clone())).collect();
+    for (name, site) in tables {
+        let path = |key| ["resolvers", name.as_str(), key];
+        if name == ResolverName::SYSTEM {
+            let complaint = Complaint::new("\"system\" always exists: what this machine itself would ask");
+            checker.complain_at(&path("name"), &site, complaint.hint("choose another name"));
+            continue;
+        }
+        let address = checker.effective.find(&path("address")).and_then(|found| value::name_server(found.text()).ok());
+        let protocol = Protocol::parse(checker.text(&path("protocol"))).unwrap_or(Protocol::Udp);
+        if address.is_none() && !checker.reading.is_spoiled(&path("address")) {
+            let complaint = Complaint::new("missing").hint("write the address of the name server");
+            checker.reading.complain(&site.origin, &schema::join(&site.key, "address"), complaint);
+        }
+        // Without a usable address it stays known by name, so that a cache that asks it is not blamed as well.
+        let resolver = address.map_or(Resolver::System, |address| Resolver::Server {
+            name: ResolverName::new(&name),
+            address,
+            protocol,
+        });
+        resolvers.push((name, resolver));
+    }
+    resolvers
+}
+
+/// One `[[caches]]` table.
+struct Declared<'c, 'a> {
+    checker: &'c mut Checker<'a>,
+    name: &'c str,
+    site: &'c Site,
+    defaults: &'c Defaults,
+}
+
+impl<'a> Declared<'_, 'a> {
+    fn cache(mut self, resolvers: &[(String, Resolver)]) -> Option<Cache> {
+        let host = self.find("host").and_then(|found| value::host(found.text()).ok());
+        if host.is_none() && !self.is_spoiled("host") {
+            let complaint = Complaint::new("missing").hint("write the name an application dials");
+            self.checker.reading.complain(&self.site.origin, &schema::join(&self.site.key, "host"), complaint);
+        }
+        let (interval, timeouts) = self.pace();
+        let expectation = self.expectation();
+        let resolvers = self.resolvers(resolvers);
+        let auth = self.auth();
+        let tls = self.tls();
+        let connect_to = self.parts("connect_to", value::dial_override);
+        let max_clients = self.find("max_clients").and_then(|found| u64::try_from(found.integer()).ok());
+        let tier = self.find("tier").and_then(|found| value::tier(found.text()).ok());
+
+        let host = host?;
+        if let Some(notice) = suffix_notice(&host) {
+            self.checker.notices.push(format!("cache {}: {notice}", self.name));
+        }
+        let product = azure::identify(&host).product;
+        if let Some(tier) = tier.filter(|tier| product != Product::Other && tier.product != product) {
+            self.checker.notices.push(tier_notice(self.name, tier, &host, product));
+        }
+        let port = self.find("port").and_then(|found| u16::try_from(found.integer()).ok());
+        Some(Cache {
+            name: CacheName::new(self.name),
+            port: port.unwrap_or_else(|| default_port(&host, tls.is_some())),
+            host,
+            expectation,
+            resolvers,
+            tls,
+            auth,
+            max_clients,
+            tier: tier.map(|tier| (tier.name.to_owned(), tier.max_clients)),
+            interval,
+            timeouts,
+            rules: self.defaults.rules,
+            thresholds: self.defaults.thresholds,
+            connect_to,
+        })
+    }
+
+    fn pace(&mut self) -> (Duration, Timeouts) {
+        let own = |key| self.find(key).and_then(|found| value::duration(found.text()).ok());
+        let (own_interval, own_timeout) = (own("interval"), own("timeout"));
+        if own_interval.is_some() || own_timeout.is_some() {
+            let interval = ["caches", self.name, "interval"];
+            let timeout = ["caches", self.name, "timeout"];
+            let is_judgeable = !self.is_spoiled("interval") && !self.is_spoiled("timeout");
+            if is_judgeable {
+                self.checker.check_deadline(
+                    if own_timeout.is_some() { &timeout } else { &["probe", "timeout"] },
+                    if own_interval.is_some() { &interval } else { &["probe", "interval"] },
+                );
+            }
+        }
+        let timeouts = own_timeout.map_or(self.defaults.timeouts, |total| within(self.defaults.timeouts, total));
+        (own_interval.unwrap_or(self.defaults.interval), timeouts)
+    }
+
+    fn expectation(&self) -> Expectation {
+        Expectation {
+            isolation: self.find("isolation").and_then(|found| Isolation::parse(found.text())),
+            addresses: self.parts("expected_addresses", value::network),
+        }
+    }
+
+    fn resolvers(&mut self, known: &[(String, Resolver)]) -> Vec<Resolver> {
+        let Some(list) = self.find("resolvers") else { return vec![Resolver::System] };
+        let mut asked: HashMap<&str, &Site> = HashMap::new();
+        let mut resolvers = Vec::new();
+        for part in list.parts() {
+            let name = part.text();
+            if asked.insert(name, part.site).is_some() {
+                let complaint = Complaint::new(format!("{} is listed twice", value::quoted(name)));
+                self.checker.complain(part, complaint);
+            } else if let Some((_, resolver)) = known.iter().find(|(other, _)| other == name) {
+                resolvers.push(resolver.clone());
+            } else {
+                let complaint = Complaint::new(format!("no resolver has the name {}", value::quoted(name)));
+                let names: Vec<_> =
+                    known.iter().map(|(name, _)| name.as_str()).filter(|name| !name.starts_with('?')).collect();
+                let complaint = match nearest(name, names.iter().copied()) {
+                    Some(near) => complaint.suggest(Some(near)),
+                    None => complaint.hint(format!("declared: {}", names.join(", "))),
+                };
+                self.checker.complain(part, complaint);
+            }
+        }
+        if list.parts().is_empty() {
+            let complaint = Complaint::new("the list is empty, so nobody would be asked");
+            self.checker.complain(list, complaint.hint("leave it out to ask the system"));
+        }
+        resolvers
+    }
+
+    fn auth(&mut self) -> Auth {
+        let method = self.find_in("auth", "method");
+        let username = self.find_in("auth", "username").filter(|found| !found.text().is_empty());
+        let password = self.password();
+        let is_spoiled = |key| self.checker.reading.is_spoiled(&["caches", self.name, "auth", key]);
+        let is_judgeable =
+            !["method", "username", "password_file", "password_env", "password"].into_iter().any(is_spoiled);
+        match (method.map(Found::text), password) {
+            (Some("none"), password) => {
+                if password.is_some() || username.is_some() {
+                    let notice = "auth.method is none, so its username and password are not used";
+                    self.checker.notices.push(format!("cache {}: {notice}", self.name));
+                }
+                Auth::None
+            }
+            (_, Some(password)) => {
+                Auth::AccessKey { username: username.map(|found| found.text().to_owned()), password }
+            }
+            (_, None) => {
+                if let Some(found) = method.or(username).filter(|_| is_judgeable) {
+                    let complaint = Complaint::new(format!("{} needs a password, and none is named", found.shown()));
+                    self.checker.complain(found, complaint.hint("set auth.password_file or auth.password_env"));
+                }
+                Auth::None
+            }
+        }
+    }
+
+    /// Where the password is: of a file and a variable the stronger layer's, and never both of one layer.
+    fn password(&mut self) -> Option<Password> {
+        let (file, variable) = (self.find_in("auth", "password_file"), self.find_in("auth", "password_env"));
+        let as_file = |found: Found<'_>| Password::File(found.text().into());
+        let as_variable = |found: Found<'_>| Password::Environment(found.text().to_owned());
+        match (file, variable) {
+            (Some(file), Some(variable)) if file.site.layer == variable.site.layer => {
+                let complaint = Complaint::new("password_file is given as well");
+                self.checker.complain(variable, complaint.hint("keep one of the two"));
+                Some(as_file(file))
+            }
+            (Some(file), Some(variable)) if file.site.layer < variable.site.layer => Some(as_variable(variable)),
+            (Some(file), _) => Some(as_file(file)),
+            (None, variable) => variable.map(as_variable),
+        }
+    }
+
+    fn tls(&mut self) -> Option<Tls> {
+        let ca_file = self.find_in("tls", "ca_file").filter(|found| !found.text().is_empty());
+        let server_name = self.find_in("tls", "server_name").filter(|found| !found.text().is_empty());
+        if !self.find_in("tls", "enabled").is_none_or(Found::flag) {
+            if ca_file.is_some() || server_name.is_some() {
+                let notice = "tls.enabled is false, so its ca_file and server_name are not used";
+                self.checker.notices.push(format!("cache {}: {notice}", self.name));
+            }
+            return None;
+        }
+        if let Some((found, complaint)) = ca_file.and_then(|found| Some((found, roots(found.text().as_ref()).err()?))) {
+            self.checker.complain(found, complaint);
+        }
+        Some(Tls {
+            ca_file: ca_file.map(|found| PathBuf::from(found.text())),
+            server_name: server_name.and_then(|found| value::host(found.text()).ok()),
+        })
+    }
+
+    fn parts<T>(&self, key: &str, parser: fn(&str) -> Result<T, Complaint>) -> Vec<T> {
+        let parts = self.find(key).map(Found::parts).unwrap_or_default();
+        parts.into_iter().filter_map(|part| parser(part.text()).ok()).collect()
+    }
+
+    fn find(&self, key: &str) -> Option<Found<'a>> {
+        self.checker.effective.find(&["caches", self.name, key])
+    }
+
+    fn find_in(&self, table: &str, key: &str) -> Option<Found<'a>> {
+        self.checker.effective.find(&["caches", self.name, table, key])
+    }
+
+    fn is_spoiled(&self, key: &str) -> bool {
+        self.checker.reading.is_spoiled(&["caches", self.name, key])
+    }
+}
+
+/// The timeouts under another deadline: no stage has longer than the whole.
+pub(super) fn within(timeouts: Timeouts, total: Duration) -> Timeouts {
+    Timeouts {
+        total,
+        resolve: timeouts.resolve.min(total),
+        connect: timeouts.connect.min(total),
+        tls: timeouts.tls.min(total),
+        command: timeouts.command.min(total),
+    }
+}
+
+/// The port of the product behind a host, with or without TLS.
+pub(super) fn default_port(host: &str, is_tls: bool) -> u16 {
+    let product = azure::identify(host).product;
+    if is_tls { product.tls_port() } else { product.plain_port() }
+}
+
+/// Whether a file holds roots to trust.
+pub(super) fn roots(path: &Path) -> Result<(), Complaint> {
+    let shown = value::quoted(&path.to_string_lossy());
+    let unreadable = |error: &pem::Error| match error {
+        pem::Error::Io(error) => Complaint::new(format!("{shown} cannot be read: {error}")),
+        _ => Complaint::new(format!("{shown} is not PEM"))
+            .hint("convert it: openssl x509 -inform der -in FILE -out FILE.pem"),
+    };
+    let mut certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?.peekable();
+    if certificates.peek().is_none() {
+        return Err(Complaint::new(format!("{shown} holds no certificate")).hint("it should hold PEM certificates"));
+    }
+    certificates.try_for_each(|certificate| certificate.map(drop).map_err(|error| unreadable(&error)))
+}
+
+/// What to say of a tier that belongs to another product.
+pub(super) fn tier_notice(name: &str, tier: azure::Tier, host: &str, product: Product) -> String {
+    let (sold, named) = (tier.product.title(), product.title());
+    format!("cache {name}: tier {} is one of {sold}, and {host} is a name of {named}", tier.name)
+}
+
+/// What to say of a host that is a letter or two away from one of Azure's domains.
+pub(super) fn suffix_notice(host: &str) -> Option<String> {
+    if azure::identify(host).product != Product::Other {
+        return None;
+    }
+    let labels: Vec<_> = host.split('.').collect();
+    azure::suffixes().find_map(|suffix| {
+        let start = labels.len().checked_sub(suffix.split('.').count()).filter(|start| *start > 0)?;
+        let own = labels[start..].join(".").to_ascii_lowercase();
+        let is_near = (1..=2).contains(&strsim::damerau_levenshtein(&own, suffix));
+        is_near.then(|| format!("host ends in {own}, which is not Azure's; did you mean {suffix}?"))
+    })
+}
+
+impl Checker<'_> {
+    /// Complains of a value, or of the table it should stand in.
+    fn complain_at(&mut self, path: &[&str], table: &Site, complaint: Complaint) {
+        let site = self.effective.find(path).map_or(table, |found| found.site);
+        self.reading.complain(&site.origin, &site.key, complaint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_miss_of_an_azure_domain_is_noticed() {
+        for (host, is_noticed) in [
+            ("orders.redis.cache.window.net", true),
+            ("orders.redis.cahce.windows.net", true),
+            ("orders.redis.cache.windows.net", false),
+            ("redis.azure.net", false),
+            ("orders.example.com", false),
+            ("10.0.0.4", false),
+        ] {
+            assert_eq!(suffix_notice(host).is_some(), is_noticed, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_override_is_shown_as_it_is_read() {
+        for text in
+            ["10.0.0.4=127.0.0.1:6390", "10.0.0.4:6380=127.0.0.1:6390", "fd00::4=[::1]:6390", "[fd00::4]:1=[::1]:2"]
+        {
+            let redirect = value::dial_override(text).unwrap();
+            assert_eq!(redirect.to_string(), text);
+        }
+    }
+}

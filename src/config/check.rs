@@ -1,0 +1,181 @@
+//! The merged values, held to each other: what no line of a file can show alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::caches;
+use super::layers::{Effective, Found};
+use super::problem::Complaint;
+use super::reading::Reading;
+use super::settings::{Config, Defaults, Journal, Log, LogFormat, Probe, Server};
+use super::target::{self, Target};
+use super::value;
+use crate::model::{Rules, SystemFiles, Thresholds, Timeouts};
+
+/// Checks the merged values and builds the configuration from them.
+///
+/// Every value has passed its kind, and every value that did not is replaced by its default, so that building never
+/// stops; whether the result may be used is told by the problems.
+pub(super) struct Checker<'a> {
+    pub(super) effective: &'a Effective,
+    pub(super) reading: &'a mut Reading,
+    pub(super) notices: Vec<String>,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(effective: &'a Effective, reading: &'a mut Reading) -> Self {
+        Self { effective, reading, notices: Vec::new() }
+    }
+
+    pub(super) fn config(mut self, files: Vec<PathBuf>, targets: &[Target]) -> Config {
+        let server = Server {
+            listen: value::listen(self.text(&["server", "listen"])).unwrap_or_else(|_| ([127, 0, 0, 1], 9847).into()),
+            shutdown_grace: self.duration(&["server", "shutdown_grace"]),
+        };
+        let probe =
+            Probe { max_in_flight: self.count(&["probe", "max_in_flight"]), jitter: self.number(&["probe", "jitter"]) };
+        let log = Log {
+            level: self.text(&["log", "level"]).to_owned(),
+            format: LogFormat::parse(self.text(&["log", "format"])).unwrap_or(LogFormat::Text),
+        };
+        let system = SystemFiles {
+            resolv_conf: self.text(&["probe", "resolv_conf"]).into(),
+            hosts: self.text(&["probe", "hosts_file"]).into(),
+        };
+        let journal = self.journal();
+        let defaults = self.defaults();
+        let mut caches = caches::build(&mut self, &defaults);
+        target::append(&mut self, targets, &defaults, &mut caches);
+        let caches = caches.into_iter().map(Arc::new).collect();
+        Config { server, probe, defaults, log, journal, system, caches, files, notices: self.notices }
+    }
+
+    fn journal(&mut self) -> Journal {
+        let path = Some(self.text(&["journal", "path"])).filter(|path| !path.is_empty()).map(PathBuf::from);
+        if path.is_some() {
+            self.notices.push("journal.path is set, and this version keeps no journal yet".to_owned());
+        }
+        Journal { path, retention: self.duration(&["journal", "retention"]) }
+    }
+
+    fn defaults(&mut self) -> Defaults {
+        self.check_deadline(&["probe", "timeout"], &["probe", "interval"]);
+        let total = self.duration(&["probe", "timeout"]);
+        let timeouts = Timeouts {
+            total,
+            resolve: self.stage_timeout("resolve_timeout", total),
+            connect: self.stage_timeout("connect_timeout", total),
+            tls: self.stage_timeout("tls_timeout", total),
+            command: self.stage_timeout("command_timeout", total),
+        };
+        let rules = Rules {
+            open_after: self.count(&["probe", "open_after"]),
+            clear_after: self.count(&["probe", "clear_after"]),
+        };
+        Defaults { interval: self.duration(&["probe", "interval"]), timeouts, rules, thresholds: self.thresholds() }
+    }
+
+    /// A stage never has longer than the whole; only an operator who says otherwise is contradicted.
+    fn stage_timeout(&mut self, key: &str, total: Duration) -> Duration {
+        let path = ["probe", key];
+        let own = self.duration(&path);
+        if own > total && !self.reading.is_spoiled(&["probe", "timeout"]) {
+            self.complain_if_explicit(&path, |text| {
+                let total = value::duration_text(total);
+                Complaint::new(format!("{text} is longer than probe.timeout, {total}, the deadline over all stages"))
+            });
+        }
+        own.min(total)
+    }
+
+    fn thresholds(&mut self) -> Thresholds {
+        let thresholds = Thresholds {
+            headroom_warning: self.number(&["thresholds", "headroom_warning"]),
+            headroom_critical: self.number(&["thresholds", "headroom_critical"]),
+            certificate_warning: self.duration(&["thresholds", "certificate_warning"]),
+            certificate_critical: self.duration(&["thresholds", "certificate_critical"]),
+            slow_ping: self.duration(&["thresholds", "slow_ping"]),
+            ttl_long: self.duration(&["thresholds", "ttl_long"]),
+        };
+        if thresholds.headroom_warning >= thresholds.headroom_critical {
+            self.check_order(
+                "headroom",
+                &format!("below headroom_critical, {}", thresholds.headroom_critical),
+                &format!("above headroom_warning, {}", thresholds.headroom_warning),
+            );
+        }
+        if thresholds.certificate_warning <= thresholds.certificate_critical {
+            let text = value::duration_text;
+            self.check_order(
+                "certificate",
+                &format!("longer than certificate_critical, {}", text(thresholds.certificate_critical)),
+                &format!("shorter than certificate_warning, {}", text(thresholds.certificate_warning)),
+            );
+        }
+        thresholds
+    }
+
+    /// Tells that a warning and a critical threshold are the wrong way round, at the one an operator gave.
+    fn check_order(&mut self, subject: &str, warning_should_be: &str, critical_should_be: &str) {
+        let (warning, critical) = (format!("{subject}_warning"), format!("{subject}_critical"));
+        let (warning, critical) = (["thresholds", warning.as_str()], ["thresholds", critical.as_str()]);
+        if self.reading.is_spoiled(&warning) || self.reading.is_spoiled(&critical) {
+            return;
+        }
+        let (path, should_be) = match self.effective.find(&warning) {
+            Some(found) if found.site.is_explicit() => (warning, warning_should_be),
+            _ => (critical, critical_should_be),
+        };
+        self.complain_if_explicit(&path, |text| Complaint::new(format!("{text} is not {should_be}")));
+    }
+
+    /// One probe must end before the next begins. Tells it at the value an operator gave, the timeout before the interval.
+    pub(super) fn check_deadline(&mut self, timeout: &[&str], interval: &[&str]) {
+        let (limit, pace) = (self.duration(timeout), self.duration(interval));
+        if limit < pace || self.reading.is_spoiled(timeout) || self.reading.is_spoiled(interval) {
+            return;
+        }
+        let strongest = [timeout, interval]
+            .into_iter()
+            .filter_map(|path| Some((self.effective.find(path)?.site.layer, path)))
+            .rev()
+            .max_by_key(|(layer, _)| *layer)
+            .map_or(timeout, |(_, path)| path);
+        let (limit, pace) = (value::duration_text(limit), value::duration_text(pace));
+        self.complain_if_explicit(strongest, |text| {
+            let complaint = if strongest == timeout {
+                Complaint::new(format!("{text} is not shorter than the interval, {pace}"))
+            } else {
+                Complaint::new(format!("{text} is not longer than the timeout, {limit}"))
+            };
+            complaint.hint("one probe must end before the next begins: raise the interval or lower the timeout")
+        });
+    }
+
+    fn complain_if_explicit(&mut self, path: &[&str], complaint: impl FnOnce(&str) -> Complaint) {
+        let Some(found) = self.effective.find(path).filter(|found| found.site.is_explicit()) else { return };
+        let complaint = complaint(&found.shown());
+        self.complain(found, complaint);
+    }
+
+    pub(super) fn complain(&mut self, found: Found<'_>, complaint: Complaint) {
+        self.reading.complain(&found.site.origin, &found.site.key, complaint);
+    }
+
+    pub(super) fn duration(&self, path: &[&str]) -> Duration {
+        value::duration(self.text(path)).unwrap_or_default()
+    }
+
+    pub(super) fn text(&self, path: &[&str]) -> &'a str {
+        self.effective.find(path).map_or("", Found::text)
+    }
+
+    fn number(&self, path: &[&str]) -> f64 {
+        self.effective.find(path).map_or(0.0, Found::number)
+    }
+
+    fn count<T: TryFrom<i64> + Default>(&self, path: &[&str]) -> T {
+        self.effective.find(path).and_then(|found| T::try_from(found.integer()).ok()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,152 @@
+//! The environment as a layer: `CACHEWATCH__SECTION__KEY`, and `CACHEWATCH__CACHES__NAME__KEY` for a cache of that name.
+
+use super::kind::{Kind, Literal, Located, Site};
+use super::nearest::nearest;
+use super::problem::{Complaint, Origin};
+use super::reading::{Entry, Reading, leaf};
+use super::schema::{self, Node};
+use super::strict::unknown_key;
+
+/// What the name of every variable here begins with.
+pub(super) const PREFIX: &str = "CACHEWATCH__";
+
+/// Reads the variables as the strongest layer. Their order does not matter.
+pub(super) fn read(reading: &mut Reading, environment: &[(String, String)]) {
+    let mut variables: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    variables.sort();
+    let layer = reading.layers.len() + 1;
+    let mut entries = Vec::new();
+    for (variable, text) in variables {
+        let origin = Origin::Environment(variable.clone());
+        match locate(reading, &variable[PREFIX.len()..]) {
+            Ok(At { pattern, path }) => {
+                let site = Site { origin, key: path.join("."), layer };
+                entries.extend(entry(reading, &pattern, path, site, variable, text));
+            }
+            Err(None) => {}
+            Err(Some(complaint)) => reading.complain(&origin, "", complaint),
+        }
+    }
+    reading.layers.push(entries);
+}
+
+/// A variable's place: in the schema, in the merged tree.
+struct At {
+    pattern: String,
+    path: Vec<String>,
+}
+
+/// Where the rest of a variable's name leads. `Err(None)` where that cannot be told because a file could not be read.
+fn locate(reading: &Reading, rest: &str) -> Result<At, Option<Complaint>> {
+    let rest = rest.to_ascii_lowercase();
+    let (section, inner) = rest.split_once("__").unwrap_or((&rest, ""));
+    match schema::child("", section) {
+        Some(Node::Items) => {
+            let (name, inner) = match_item(reading, section, inner)?;
+            let pattern = format!("{section}[]");
+            if inner == "name" {
+                return Err(Some(
+                    Complaint::new("a name is not changed from the environment").hint("rename it in its file"),
+                ));
+            }
+            follow(pattern, vec![section.to_owned(), name], inner).map_err(Some)
+        }
+        Some(Node::Section) => follow(section.to_owned(), vec![section.to_owned()], inner).map_err(Some),
+        Some(Node::Leaf(_)) | None => {
+            let near = nearest(section, schema::names("")).map(str::to_ascii_uppercase);
+            Err(Some(
+                Complaint::new("unknown section").suggest(near.map(|near| format!("{PREFIX}{near}__…")).as_deref()),
+            ))
+        }
+    }
+}
+
+/// Follows the parts of a name below a table to a value.
+fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<At, Complaint> {
+    for part in rest.split("__") {
+        let table = pattern;
+        pattern = schema::join(&table, part);
+        path.push(part.to_owned());
+        if schema::child(&table, part).is_none() {
+            return Err(unknown_key(&table, part));
+        }
+    }
+    match leaf(&pattern) {
+        Some(_) => Ok(At { pattern, path }),
+        None => Err(Complaint::new("names a table, not a key")
+            .hint(format!("keys there: {}", schema::names(&pattern).join(", ").to_ascii_uppercase()))),
+    }
+}
+
+/// The table whose name the rest begins with, and what follows the name.
+///
+/// In a variable a name is in either case, with `_` for all that is no letter and no digit; the longest one that fits is
+/// meant.
+fn match_item<'r>(reading: &Reading, array: &str, rest: &'r str) -> Result<(String, &'r str), Option<Complaint>> {
+    let mut fitting: Vec<(&str, &'r str)> = reading
+        .items(array)
+        .filter_map(|item| {
+            let rest = rest.strip_prefix(&as_variable(&item.name))?;
+            Some((item.name.as_str(), rest.strip_prefix("__")?))
+        })
+        .collect();
+    let shortest = fitting.iter().map(|(_, rest)| rest.len()).min();
+    fitting.retain(|(_, rest)| Some(rest.len()) == shortest);
+    match fitting[..] {
+        [(name, rest)] => Ok((name.to_owned(), rest)),
+        [(one, _), (other, _), ..] => {
+            Err(Some(Complaint::new(format!("stands for {one:?} and for {other:?} alike")).hint("rename one of them")))
+        }
+        [] if reading.is_partial => Err(None),
+        [] => {
+            let wanted = rest.split("__").next().unwrap_or(rest);
+            let names: Vec<_> = reading.items(array).map(|item| as_variable(&item.name)).collect();
+            let complaint = Complaint::new(format!("no table of [[{array}]] has the name {wanted:?}"));
+            let near = nearest(wanted, names.iter().map(String::as_str))
+                .map(|near| format!("{PREFIX}{}__{}__…", array.to_ascii_uppercase(), near.to_ascii_uppercase()));
+            Err(Some(match near {
+                Some(near) => complaint.suggest(Some(&near)),
+                None => complaint.hint("the environment changes what a file declares, it declares nothing"),
+            }))
+        }
+    }
+}
+
+/// A name as it is written in a variable, in lower case.
+fn as_variable(name: &str) -> String {
+    let letter = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '_' };
+    name.chars().map(letter).collect()
+}
+
+fn entry(
+    reading: &mut Reading,
+    pattern: &str,
+    mut path: Vec<String>,
+    site: Site,
+    variable: &str,
+    text: &str,
+) -> Option<Entry> {
+    let key = leaf(pattern)?;
+    if matches!(key.kind, Kind::Secret) {
+        // The name of the variable goes on, never its value.
+        path.pop();
+        path.push("password_env".to_owned());
+        return Some(Entry { path, value: Located { literal: Literal::Text(variable.to_owned()), site } });
+    }
+    match key.kind.read(text) {
+        Ok(mut literal) => {
+            if let Literal::List(parts) = &mut literal {
+                for part in parts {
+                    part.site = site.clone();
+                }
+            }
+            let value = Located { literal, site };
+            reading.accept(key, &path, &value).then_some(Entry { path, value })
+        }
+        Err(complaint) => {
+            reading.spoil(&path);
+            reading.complain(&site.origin, &site.key, complaint);
+            None
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A configuration as the rest of the program reads it: checked, and complete.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Cache, Rules, SystemFiles, Thresholds, Timeouts, vocabulary};
+
+/// A checked configuration. Two equal values need no reload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// How the daemon serves HTTP.
+    pub server: Server,
+    /// How probes are scheduled.
+    pub probe: Probe,
+    /// What a cache gets that says nothing of its own.
+    pub defaults: Defaults,
+    /// How the program logs.
+    pub log: Log,
+    /// What is kept of the past.
+    pub journal: Journal,
+    /// Where the machine's resolver finds its own configuration.
+    pub system: SystemFiles,
+    /// The caches, in the order of declaration; bare hosts follow. Their names differ.
+    pub caches: Vec<Arc<Cache>>,
+    /// Every configuration file and every `conf.d` directory that was looked into, existing or not, for a watcher.
+    pub files: Vec<PathBuf>,
+    /// What was accepted and is not acted on, or is likely to be a mistake; one sentence each.
+    pub notices: Vec<String>,
+}
+
+/// How the daemon serves HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where it listens; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// How long requests and probes may take to end after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+/// How probes are scheduled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// The most probes under way at once; at least 1.
+    pub max_in_flight: usize,
+    /// The share of the interval, 0 to 0.5, by which a start may move.
+    pub jitter: f64,
+}
+
+/// What a cache gets that says nothing of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defaults {
+    /// From the start of one probe to the start of the next.
+    pub interval: Duration,
+    /// How long the parts of a probe may take; no part is longer than the whole.
+    pub timeouts: Timeouts,
+    /// When a finding opens and clears.
+    pub rules: Rules,
+    /// Where advice becomes a finding.
+    pub thresholds: Thresholds,
+}
+
+/// How the program logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or directives of `tracing_subscriber::EnvFilter`, which accepts this text.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+vocabulary! {
+    /// How a log line looks.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+/// What is kept of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    /// The file; `None` keeps events in memory only.
+    pub path: Option<PathBuf>,
+    /// How long an event is kept.
+    pub retention: Duration,
+}

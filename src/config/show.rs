@@ -1,0 +1,161 @@
+//! A configuration as TOML, to read it or to load it again.
+
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use super::settings::Config;
+use super::value::duration_text;
+use crate::model::{Auth, Cache, Password, Resolver};
+
+/// The example that explains every key, as it stands in the repository.
+#[must_use]
+pub fn example() -> &'static str {
+    include_str!("../../config.example.toml")
+}
+
+/// The effective configuration as TOML that loads to the same caches and settings.
+///
+/// A secret cannot appear: a configuration holds only the path of its file or the name of its variable.
+#[must_use]
+pub fn show(config: &Config) -> String {
+    let mut page = Page(String::new());
+    page.table("[server]");
+    page.text("listen", config.server.listen);
+    page.duration("shutdown_grace", config.server.shutdown_grace);
+
+    let defaults = &config.defaults;
+    page.table("[probe]");
+    page.duration("interval", defaults.interval);
+    page.duration("timeout", defaults.timeouts.total);
+    page.duration("resolve_timeout", defaults.timeouts.resolve);
+    page.duration("connect_timeout", defaults.timeouts.connect);
+    page.duration("tls_timeout", defaults.timeouts.tls);
+    page.duration("command_timeout", defaults.timeouts.command);
+    page.bare("open_after", defaults.rules.open_after);
+    page.bare("clear_after", defaults.rules.clear_after);
+    page.bare("max_in_flight", config.probe.max_in_flight);
+    page.number("jitter", config.probe.jitter);
+    page.text("resolv_conf", config.system.resolv_conf.display());
+    page.text("hosts_file", config.system.hosts.display());
+
+    page.table("[journal]");
+    page.text("path", config.journal.path.as_deref().unwrap_or("".as_ref()).display());
+    page.duration("retention", config.journal.retention);
+
+    page.table("[log]");
+    page.text("level", &config.log.level);
+    page.text("format", config.log.format);
+
+    page.table("[thresholds]");
+    page.number("headroom_warning", defaults.thresholds.headroom_warning);
+    page.number("headroom_critical", defaults.thresholds.headroom_critical);
+    page.duration("certificate_warning", defaults.thresholds.certificate_warning);
+    page.duration("certificate_critical", defaults.thresholds.certificate_critical);
+    page.duration("slow_ping", defaults.thresholds.slow_ping);
+    page.duration("ttl_long", defaults.thresholds.ttl_long);
+
+    for resolver in servers(config) {
+        if let Resolver::Server { name, address, protocol } = resolver {
+            page.table("[[resolvers]]");
+            page.text("name", name);
+            page.text("address", address);
+            page.text("protocol", protocol);
+        }
+    }
+    for cache in &config.caches {
+        show_cache(&mut page, cache);
+    }
+    page.0
+}
+
+/// The name servers that caches ask, each once, in the order in which they are first asked.
+fn servers(config: &Config) -> Vec<&Resolver> {
+    let mut servers: Vec<&Resolver> = Vec::new();
+    for resolver in config.caches.iter().flat_map(|cache| &cache.resolvers) {
+        if !servers.contains(&resolver) {
+            servers.push(resolver);
+        }
+    }
+    servers
+}
+
+fn show_cache(page: &mut Page, cache: &Cache) {
+    page.table("[[caches]]");
+    page.text("name", &cache.name);
+    page.text("host", &cache.host);
+    page.bare("port", cache.port);
+    page.duration("interval", cache.interval);
+    page.duration("timeout", cache.timeouts.total);
+    if let Some(isolation) = cache.expectation.isolation {
+        page.text("isolation", isolation);
+    }
+    page.list("expected_addresses", &cache.expectation.addresses);
+    page.list("resolvers", &cache.resolvers.iter().map(Resolver::name).collect::<Vec<_>>());
+    if let Some((tier, _)) = &cache.tier {
+        page.text("tier", tier);
+    }
+    if let Some(limit) = cache.max_clients {
+        page.bare("max_clients", limit);
+    }
+    page.list("connect_to", &cache.connect_to);
+
+    page.table("[caches.auth]");
+    match &cache.auth {
+        Auth::None => page.text("method", "none"),
+        Auth::AccessKey { username, password } => {
+            page.text("method", "access_key");
+            if let Some(username) = username {
+                page.text("username", username);
+            }
+            match password {
+                Password::File(path) => page.text("password_file", path.display()),
+                Password::Environment(name) => page.text("password_env", name),
+            }
+        }
+    }
+
+    page.table("[caches.tls]");
+    page.bare("enabled", cache.tls.is_some());
+    if let Some(tls) = &cache.tls {
+        page.text("ca_file", tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
+        page.text("server_name", tls.server_name.as_deref().unwrap_or_default());
+    }
+}
+
+/// TOML in the making.
+struct Page(String);
+
+impl Page {
+    fn table(&mut self, header: &str) {
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        self.0.push_str(header);
+        self.0.push('\n');
+    }
+
+    fn text(&mut self, key: &str, value: impl Display) {
+        self.bare(key, quoted(value));
+    }
+
+    fn duration(&mut self, key: &str, value: Duration) {
+        self.text(key, duration_text(value));
+    }
+
+    fn number(&mut self, key: &str, value: f64) {
+        self.bare(key, toml::Value::Float(value));
+    }
+
+    fn list<T: Display>(&mut self, key: &str, values: &[T]) {
+        let values: Vec<_> = values.iter().map(quoted).collect();
+        self.bare(key, format_args!("[{}]", values.join(", ")));
+    }
+
+    fn bare(&mut self, key: &str, value: impl Display) {
+        writeln!(self.0, "{key} = {value}").expect("a String takes all that is written to it");
+    }
+}
+
+fn quoted(value: impl Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}

@@ -1,0 +1,217 @@
+//! One file, held to the schema: every key known, every value of its kind, each problem with its line.
+
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::kind::{self, Kind, Literal, Located, Site};
+use super::nearest::nearest;
+use super::problem::{Complaint, Origin};
+use super::reading::{Entry, Reading};
+use super::schema::{self, Node};
+use super::value;
+
+/// Reads the text of one file as the next layer.
+pub(super) fn read(reading: &mut Reading, file: &Path, text: &str) {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut walk =
+        Walk { file, text, layer: reading.layers.len() + 1, broken: Vec::new(), entries: Vec::new(), reading };
+    for error in errors {
+        // Invariant: only the message is told. The error's own text would show the line, and what is in it.
+        let line = walk.line(error.span().unwrap_or_default());
+        if walk.broken.contains(&line) {
+            continue;
+        }
+        walk.broken.push(line);
+        walk.reading.is_partial = true;
+        walk.reading.complain(&walk.origin(line), "", Complaint::new(format!("not TOML: {}", error.message())));
+    }
+    walk.table(&At::default(), document.get_ref());
+    let entries = walk.entries;
+    reading.layers.push(entries);
+}
+
+/// A value of TOML as a literal; `site` tells the place of a part of a list from its position.
+pub(super) fn literal(value: &DeValue<'_>, site: &mut dyn FnMut((usize, Range<usize>)) -> Site) -> Literal {
+    match value {
+        DeValue::String(text) => Literal::Text(text.to_string()),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Literal::Integer(number),
+            Err(_) => Literal::Other(number.to_string(), "larger than any number here"),
+        },
+        DeValue::Float(number) => match number.as_str().parse() {
+            Ok(number) => Literal::Number(number),
+            Err(_) => Literal::Other(number.to_string(), "larger than any number here"),
+        },
+        DeValue::Boolean(flag) => Literal::Flag(*flag),
+        DeValue::Datetime(time) => Literal::Other(time.to_string(), "a time"),
+        DeValue::Array(parts) => {
+            let part = |(index, part): (usize, &Spanned<DeValue<'_>>)| Located {
+                literal: match part.get_ref() {
+                    DeValue::Array(_) => Literal::Other("the value".to_owned(), "a list"),
+                    flat => literal(flat, &mut |_| unreachable!("only a list has parts")),
+                },
+                site: site((index, part.span())),
+            };
+            Literal::List(parts.iter().enumerate().map(part).collect())
+        }
+        DeValue::Table(_) => Literal::Other("the value".to_owned(), "a table"),
+    }
+}
+
+/// A table's place: in the schema, in a message, in the merged tree.
+#[derive(Debug, Clone, Default)]
+struct At {
+    pattern: String,
+    shown: String,
+    path: Vec<String>,
+}
+
+impl At {
+    fn join(&self, name: &str) -> Self {
+        let path = self.path.iter().cloned().chain([name.to_owned()]).collect();
+        let is_bare =
+            !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
+        let shown = if is_bare { name.to_owned() } else { value::quoted(name) };
+        Self { pattern: schema::join(&self.pattern, name), shown: schema::join(&self.shown, &shown), path }
+    }
+}
+
+/// The way through one document.
+struct Walk<'a> {
+    file: &'a Path,
+    text: &'a str,
+    layer: usize,
+    /// The lines that are not TOML; what was recovered from them is not judged.
+    broken: Vec<usize>,
+    entries: Vec<Entry>,
+    reading: &'a mut Reading,
+}
+
+impl Walk<'_> {
+    fn table(&mut self, at: &At, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let line = self.line(name.span());
+            let here = at.join(name.get_ref());
+            if self.broken.contains(&line) || self.broken.contains(&self.line(value.span())) {
+                self.reading.spoil(&here.path);
+                continue;
+            }
+            match (schema::child(&at.pattern, name.get_ref()), value.get_ref()) {
+                (Some(Node::Section), DeValue::Table(inner)) => self.table(&here, inner),
+                (Some(Node::Items), DeValue::Array(items)) => self.items(&here, items.iter()),
+                (Some(Node::Leaf(_)), _) => self.leaf(&here, value),
+                (Some(Node::Section), other) => {
+                    let complaint = Complaint::new(format!("{} stands where a table should", other.type_str()));
+                    self.complain(line, &here.shown, complaint.hint(format!("write [{}]", section(&here.pattern))));
+                }
+                (Some(Node::Items), other) => {
+                    let complaint =
+                        Complaint::new(format!("{} stands where an array of tables should", other.type_str()));
+                    self.complain(line, &here.shown, complaint.hint(format!("write [[{}]]", here.pattern)));
+                }
+                (None, _) => self.unknown(line, at, &here, name.get_ref()),
+            }
+        }
+    }
+
+    fn items<'v, 'i: 'v>(&mut self, at: &At, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
+        for (index, item) in items.enumerate() {
+            let shown = format!("{}[{index}]", at.shown);
+            let line = self.line(item.span());
+            let DeValue::Table(table) = item.get_ref() else {
+                let complaint = Complaint::new(format!("{} stands where a table should", item.get_ref().type_str()));
+                self.complain(line, &shown, complaint.hint(format!("write [[{}]]", at.pattern)));
+                continue;
+            };
+            let name = table.get("name").and_then(|name| name.get_ref().as_str());
+            if table.get("name").is_none() {
+                let noun = if at.pattern == "caches" { "cache" } else { "resolver" };
+                let complaint = Complaint::new("missing").hint(format!("every {noun} needs a name of its own"));
+                self.complain(line, &schema::join(&shown, "name"), complaint);
+            }
+            let usable = name.filter(|name| value::name(name).is_ok());
+            let site = Site { origin: self.origin(line), key: shown.clone(), layer: self.layer };
+            let name = self.reading.add_item(&at.shown, usable, site);
+            let path = at.path.iter().cloned().chain([name]).collect();
+            self.table(&At { pattern: format!("{}[]", at.pattern), shown, path }, table);
+        }
+    }
+
+    fn leaf(&mut self, at: &At, value: &Spanned<DeValue<'_>>) {
+        let Some(key) = super::reading::leaf(&at.pattern) else { return };
+        let site = self.site(&value.span(), at.shown.clone());
+        let literal = literal(value.get_ref(), &mut |(index, span)| self.site(&span, format!("{}[{index}]", at.shown)));
+        let value = Located { literal, site };
+        if self.reading.accept(key, &at.path, &value) {
+            self.entries.push(Entry { path: at.path.clone(), value });
+        }
+    }
+
+    /// A key nobody knows. Its value is never shown.
+    fn unknown(&mut self, line: usize, table: &At, at: &At, name: &str) {
+        self.reading.spoil(&at.path);
+        let complaint = unknown_key(&table.pattern, name);
+        self.complain(line, &at.shown, complaint);
+    }
+
+    fn complain(&mut self, line: usize, key: &str, complaint: Complaint) {
+        self.reading.complain(&self.origin(line), key, complaint);
+    }
+
+    fn site(&self, span: &Range<usize>, key: String) -> Site {
+        Site { origin: self.origin(self.line(span.clone())), key, layer: self.layer }
+    }
+
+    fn origin(&self, line: usize) -> Origin {
+        Origin::File { path: self.file.to_owned(), line: Some(line) }
+    }
+
+    /// The line of a position, from 1.
+    fn line(&self, span: Range<usize>) -> usize {
+        let end = span.start.min(self.text.len());
+        self.text.as_bytes()[..end].split(|byte| *byte == b'\n').count()
+    }
+}
+
+/// What to say of a key that is not in the table of that pattern.
+pub(super) fn unknown_key(table: &str, name: &str) -> Complaint {
+    let near = nearest(name, schema::names(table));
+    match near.map(|near| (near, schema::child(table, near))) {
+        Some((_, Some(Node::Leaf(schema::Key { kind: Kind::Secret, .. })))) => return kind::secret(),
+        Some((near, _)) => return Complaint::new("unknown key").suggest(Some(near)),
+        None => {}
+    }
+    if is_secret_like(name) {
+        return kind::secret();
+    }
+    let complaint = Complaint::new("unknown key");
+    let elsewhere = schema::KEYS.iter().find(|key| key.path.rsplit('.').next() == Some(name));
+    if let Some((home, _)) = elsewhere.and_then(|key| key.path.rsplit_once('.')) {
+        return complaint.hint(format!("`{name}` belongs in {}", header(home)));
+    }
+    let is_secret =
+        |name: &&str| matches!(schema::child(table, name), Some(Node::Leaf(schema::Key { kind: Kind::Secret, .. })));
+    let known: Vec<_> = schema::names(table).into_iter().filter(|name| !is_secret(name)).collect();
+    complaint.hint(format!("known here: {}", known.join(", ")))
+}
+
+/// How a table is opened: `[probe]`, `[[caches]]`, `[caches.auth]`.
+fn header(pattern: &str) -> String {
+    match pattern.strip_suffix("[]") {
+        Some(array) => format!("[[{array}]]"),
+        None => format!("[{}]", section(pattern)),
+    }
+}
+
+fn section(pattern: &str) -> String {
+    pattern.replace("[]", "")
+}
+
+/// Whether a key's value is likely to be a secret.
+fn is_secret_like(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["pass", "pwd", "secret", "token", "access_key", "accesskey", "credential"].iter().any(|word| name.contains(word))
+}

@@ -1,0 +1,322 @@
+//! A bare host: a cache that needs no file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::caches;
+use super::check::Checker;
+use super::problem::{Complaint, Origin, Problem};
+use super::settings::Defaults;
+use super::value;
+use crate::azure::{self, Product};
+use crate::model::{Auth, Cache, CacheName, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Tls};
+
+/// A bare host and the options given with it, not yet checked. The rest comes from the configuration's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The host name or address.
+    pub host: String,
+    /// The port; `None` takes the product's.
+    pub port: Option<u16>,
+    /// The ACL user; `None` sends the password alone.
+    pub username: Option<String>,
+    /// Where the password is; `None` does not authenticate.
+    pub password: Option<Password>,
+    /// Roots to trust, PEM; `None` is the platform's store.
+    pub ca_file: Option<PathBuf>,
+    /// The name to send and to verify; `None` is the host.
+    pub server_name: Option<String>,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// Where the name should lead: `private`, `public`, a network or an address, in any number.
+    pub expect: Vec<String>,
+    /// Name servers to ask; none asks the system.
+    pub resolvers: Vec<SocketAddr>,
+    /// The cache's tier.
+    pub tier: Option<String>,
+    /// The deadline of one probe.
+    pub timeout: Option<Duration>,
+    /// Addresses to dial in place of resolved ones: `ADDRESS[:PORT]=ADDRESS:PORT`.
+    pub connect_to: Vec<String>,
+}
+
+impl Target {
+    /// Reads `HOST`, `HOST:PORT`, `[V6]:PORT`, or a bare IPv6 address. The options are left at their defaults, with TLS.
+    ///
+    /// # Errors
+    /// Where the text is a URL, or its host or port cannot be one.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let origin = Origin::Target(value::url_without_credentials(text).unwrap_or_else(|| text.to_owned()));
+        let problem = |complaint| Problem::at(&origin, "", complaint);
+        if let Some(hidden) = value::url_without_credentials(text) {
+            let inner = hidden.split_once("://").map_or(hidden.as_str(), |(_, rest)| rest);
+            let inner = inner.split('/').next().unwrap_or(inner);
+            let inner = inner.rsplit_once('@').map_or(inner, |(_, host)| host);
+            let complaint = Complaint::new("a URL is not a target").hint(format!("write {inner}"));
+            return Err(problem(complaint));
+        }
+        let (host, port) = value::split_port(text);
+        let is_bracketed = text.starts_with('[');
+        let rest = if is_bracketed { text.split_once(']').map(|(_, rest)| rest) } else { Some("") };
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            || (is_bracketed && !matches!(host.parse(), Ok(IpAddr::V6(_))))
+        {
+            let complaint = Complaint::new(format!("{} is not an IPv6 address in brackets", value::quoted(text)));
+            return Err(problem(complaint.hint("write [fd00::4]:6380")));
+        }
+        let host = value::host(host).map_err(problem)?;
+        let port = match port {
+            None => None,
+            Some(port) => match port.parse::<u16>() {
+                Ok(port) if port > 0 => Some(port),
+                _ => {
+                    return Err(problem(Complaint::new(format!("{} is not a port (1 to 65535)", value::quoted(port)))));
+                }
+            },
+        };
+        Ok(Self {
+            host,
+            port,
+            username: None,
+            password: None,
+            ca_file: None,
+            server_name: None,
+            tls: true,
+            expect: Vec::new(),
+            resolvers: Vec::new(),
+            tier: None,
+            timeout: None,
+            connect_to: Vec::new(),
+        })
+    }
+
+    /// The target as it is written.
+    fn text(&self) -> String {
+        match (self.port, self.host.parse::<IpAddr>()) {
+            (Some(port), Ok(address)) => SocketAddr::new(address, port).to_string(),
+            (Some(port), Err(_)) => format!("{}:{port}", self.host),
+            (None, _) => self.host.clone(),
+        }
+    }
+}
+
+/// Adds a cache for every target, each under a name no other has.
+pub(super) fn append(checker: &mut Checker<'_>, targets: &[Target], defaults: &Defaults, caches: &mut Vec<Cache>) {
+    for (index, target) in targets.iter().enumerate() {
+        if targets[..index].contains(target) {
+            checker.notices.push(format!("target {} is given twice and watched once", target.text()));
+            continue;
+        }
+        let is_taken = |name: &str| caches.iter().any(|cache| cache.name.as_str() == name);
+        let shares_host = targets.iter().enumerate().any(|(other, same)| other != index && same.host == target.host);
+        let name = unused_name(target, shares_host, is_taken);
+        let origin = Origin::Target(target.text());
+        let mut bare = Bare { checker, target, origin, name: &name, defaults };
+        if let Some(cache) = bare.cache() {
+            caches.push(cache);
+        }
+    }
+}
+
+/// The host, with its port where another target has the same host, and numbered where even that is taken.
+fn unused_name(target: &Target, shares_host: bool, is_taken: impl Fn(&str) -> bool) -> String {
+    const LONGEST: usize = 63;
+    let letter = |character: char| {
+        if character.is_ascii_alphanumeric() || ".-_".contains(character) { character } else { '-' }
+    };
+    let as_name = |text: &str, room: usize| text.chars().map(letter).take(LONGEST - room).collect::<String>();
+    let ending = match target.port {
+        Some(port) if shares_host => format!("-{port}"),
+        _ => String::new(),
+    };
+    let mut number = 1;
+    loop {
+        let ending = if number == 1 { ending.clone() } else { format!("{ending}-{number}") };
+        let name = as_name(&target.host, ending.len()) + &ending;
+        if !is_taken(&name) {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+/// One target on its way to a cache.
+struct Bare<'c, 'a> {
+    checker: &'c mut Checker<'a>,
+    target: &'c Target,
+    origin: Origin,
+    name: &'c str,
+    defaults: &'c Defaults,
+}
+
+impl Bare<'_, '_> {
+    fn cache(&mut self) -> Option<Cache> {
+        let target = self.target;
+        let host = self.accept("", value::host(&target.host));
+        let expectation = self.expectation();
+        let connect_to = target
+            .connect_to
+            .iter()
+            .filter_map(|text| self.accept("--connect-to", value::dial_override(text)))
+            .collect();
+        let tier = target.tier.as_deref().and_then(|text| self.accept("--tier", value::tier(text)));
+        let server_name =
+            target.server_name.as_deref().and_then(|text| self.accept("--server-name", value::host(text)));
+        if let Some(file) = target.ca_file.as_deref().filter(|_| target.tls) {
+            self.accept("--ca-file", caches::roots(file));
+        }
+        let auth = self.auth();
+        let (interval, timeouts) = self.pace();
+
+        let host = host?;
+        if let Some(notice) = caches::suffix_notice(&host) {
+            self.checker.notices.push(format!("cache {}: {notice}", self.name));
+        }
+        let product = azure::identify(&host).product;
+        if let Some(tier) = tier.filter(|tier| product != Product::Other && tier.product != product) {
+            self.checker.notices.push(caches::tier_notice(self.name, tier, &host, product));
+        }
+        Some(Cache {
+            name: CacheName::new(self.name),
+            port: target.port.unwrap_or_else(|| caches::default_port(&host, target.tls)),
+            host,
+            expectation,
+            resolvers: self.resolvers(),
+            tls: target.tls.then(|| Tls { ca_file: target.ca_file.clone(), server_name }),
+            auth,
+            max_clients: None,
+            tier: tier.map(|tier| (tier.name.to_owned(), tier.max_clients)),
+            interval,
+            timeouts,
+            rules: self.defaults.rules,
+            thresholds: self.defaults.thresholds,
+            connect_to,
+        })
+    }
+
+    fn expectation(&mut self) -> Expectation {
+        let mut expectation = Expectation::default();
+        for text in &self.target.expect {
+            let isolation = match text.as_str() {
+                "private" => Isolation::PrivateEndpoint,
+                "public" => Isolation::Public,
+                _ => {
+                    let network = value::network(text).map_err(|complaint| {
+                        if complaint.message.contains("neither") {
+                            complaint.hint("write private, public, \"10.20.1.0/24\" or \"10.20.1.4\"")
+                        } else {
+                            complaint
+                        }
+                    });
+                    expectation.addresses.extend(self.accept("--expect", network));
+                    continue;
+                }
+            };
+            if expectation.isolation.is_some_and(|other| other != isolation) {
+                self.complain("--expect", Complaint::new("private and public exclude each other").hint("keep one"));
+            }
+            expectation.isolation = Some(isolation);
+        }
+        expectation
+    }
+
+    /// The name servers, each named by its address; the port only where it is not the usual one.
+    fn resolvers(&self) -> Vec<Resolver> {
+        let mut resolvers = Vec::new();
+        for address in &self.target.resolvers {
+            let shown = if address.port() == 53 { address.ip().to_string() } else { address.to_string() };
+            let letter = |character: char| if ":[]".contains(character) { '-' } else { character };
+            let name: String = shown.trim_start_matches('[').replace("]:", "-").chars().map(letter).collect();
+            let resolver =
+                Resolver::Server { name: ResolverName::new(&name), address: *address, protocol: Protocol::Udp };
+            if !resolvers.contains(&resolver) {
+                resolvers.push(resolver);
+            }
+        }
+        if resolvers.is_empty() { vec![Resolver::System] } else { resolvers }
+    }
+
+    fn auth(&mut self) -> Auth {
+        let Target { username, password, .. } = self.target;
+        match (username, password) {
+            (username, Some(password)) => Auth::AccessKey { username: username.clone(), password: password.clone() },
+            (Some(_), None) => {
+                let complaint = Complaint::new("a user needs a password, and none is named");
+                self.complain("--username", complaint.hint("add --password-file, or set CACHEWATCH_PASSWORD"));
+                Auth::None
+            }
+            (None, None) => Auth::None,
+        }
+    }
+
+    /// A deadline on the command line is meant for the one round it is typed for; where it does not fit the interval, the
+    /// interval makes room.
+    fn pace(&mut self) -> (Duration, crate::model::Timeouts) {
+        let Defaults { interval, timeouts, .. } = *self.defaults;
+        match self.target.timeout {
+            None => (interval, timeouts),
+            Some(total) if total.is_zero() => {
+                self.complain("--timeout", Complaint::new("no time at all").hint("write \"10s\""));
+                (interval, timeouts)
+            }
+            Some(total) => {
+                let room = if total < interval { interval } else { total.saturating_mul(2) };
+                (room, caches::within(timeouts, total))
+            }
+        }
+    }
+
+    fn accept<T>(&mut self, option: &str, result: Result<T, Complaint>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(complaint) => {
+                self.complain(option, complaint);
+                None
+            }
+        }
+    }
+
+    fn complain(&mut self, option: &str, complaint: Complaint) {
+        self.checker.reading.complain(&self.origin, option, complaint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_host_with_or_without_a_port() {
+        for (text, host, port) in [
+            ("orders.redis.cache.windows.net", "orders.redis.cache.windows.net", None),
+            ("orders.example:6380", "orders.example", Some(6380)),
+            ("10.0.0.4:6379", "10.0.0.4", Some(6379)),
+            ("[fd00::4]:6380", "fd00::4", Some(6380)),
+            ("[fd00::4]", "fd00::4", None),
+            ("fd00::4", "fd00::4", None),
+        ] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!((target.host.as_str(), target.port, target.tls), (host, port, true), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused_with_advice() {
+        for (text, expected) in [
+            (
+                "rediss://:hunter2@orders.example:6380/0",
+                "target rediss://***@orders.example:6380/0: a URL is not a target; write orders.example:6380",
+            ),
+            ("orders.example:70000", "target orders.example:70000: \"70000\" is not a port (1 to 65535)"),
+            ("orders.example:", "target orders.example:: \"\" is not a port (1 to 65535)"),
+            (
+                "[orders.example]:1",
+                "target [orders.example]:1: \"[orders.example]:1\" is not an IPv6 address in brackets; write [fd00::4]:6380",
+            ),
+            ("", "target : the host is empty; write the name an application dials"),
+        ] {
+            assert_eq!(Target::parse(text).unwrap_err().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What each kind of text means: one parser per kind, which says what is wrong and what was probably meant.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+
+use super::nearest::nearest;
+use super::problem::Complaint;
+use crate::azure::{self, Tier};
+use crate::model::DialOverride;
+
+/// The port name servers listen on.
+const DNS_PORT: u16 = 53;
+
+/// A text as a message shows it: quoted, on one line, not too long.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// A duration, `30s` or `1h 30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {
+    humantime::parse_duration(text).map_err(|_| {
+        let complaint = Complaint::new(format!("{} is not a duration", quoted(text)));
+        match text.trim().parse::<u64>() {
+            Ok(number) => complaint.hint(format!("a duration has a unit: \"{number}s\"")),
+            Err(_) => complaint.hint("write a number and a unit: \"500ms\", \"30s\", \"5m\", \"1h\", \"7d\""),
+        }
+    })
+}
+
+/// A duration in the largest unit that states it exactly; what [`duration`] reads back as the same value.
+pub(super) fn duration_text(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 6] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let nanos = duration.as_nanos();
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    UNITS
+        .iter()
+        .find(|(unit, _)| nanos.is_multiple_of(*unit))
+        .map_or_else(|| format!("{nanos}ns"), |(unit, name)| format!("{}{name}", nanos / unit))
+}
+
+/// The name of a cache or of a resolver.
+pub(super) fn name(text: &str) -> Result<String, Complaint> {
+    if text.is_empty() {
+        return Err(Complaint::new("the name is empty").hint("1 to 63 letters, digits, `.`, `_` and `-`"));
+    }
+    let is_allowed = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
+    let is_bare = !text.contains(|character: char| character.is_ascii_alphanumeric());
+    if text.len() > 63 || !text.chars().all(is_allowed) || is_bare {
+        return Err(Complaint::new(format!("{} is not a name", quoted(text)))
+            .hint("1 to 63 letters, digits, `.`, `_` and `-`, with at least one letter or digit"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A host name or an address, without scheme, port and trailing dot.
+pub(super) fn host(text: &str) -> Result<String, Complaint> {
+    if text.is_empty() {
+        return Err(Complaint::new("the host is empty").hint("write the name an application dials"));
+    }
+    if let Some(hidden) = url_without_credentials(text) {
+        let inner = hidden.split_once("://").map_or(hidden.as_str(), |(_, rest)| rest);
+        let inner = inner.split(['/', '?', '#']).next().unwrap_or(inner);
+        let inner = inner.rsplit_once('@').map_or(inner, |(_, host)| host);
+        return Err(Complaint::new(format!("{} is a URL, not a host", quoted(&hidden))).hint(host_and_port(inner)));
+    }
+    if text.contains(char::is_whitespace) {
+        return Err(Complaint::new(format!("{} holds a space", quoted(text))).hint("write the host name alone"));
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    if text.contains([':', '[', ']']) {
+        return Err(Complaint::new(format!("{} is not a host alone", quoted(text))).hint(host_and_port(text)));
+    }
+    let bare = text.strip_suffix('.').unwrap_or(text);
+    if bare.len() > 253 {
+        return Err(Complaint::new(format!("{} is longer than 253 characters, the longest name in DNS", quoted(text))));
+    }
+    if bare.split('.').any(str::is_empty) {
+        return Err(Complaint::new(format!("{} has an empty part between its dots", quoted(text))));
+    }
+    if let Some(label) = bare.split('.').find(|label| label.len() > 63) {
+        return Err(Complaint::new(format!(
+            "{} is longer than 63 characters, the longest part of a name",
+            quoted(label)
+        )));
+    }
+    let is_allowed = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
+    if let Some(character) = bare.chars().find(|character| !is_allowed(*character)) {
+        let complaint = Complaint::new(format!("{} holds {character:?}, which no host name has", quoted(text)));
+        return Err(if character.is_ascii() { complaint } else { complaint.hint("write it in its `xn--` form") });
+    }
+    if bare.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(Complaint::new(format!("{} is neither a name nor an address", quoted(text))));
+    }
+    Ok(bare.to_owned())
+}
+
+/// How to write `inner`, a host with or without a port, in two keys.
+fn host_and_port(inner: &str) -> String {
+    let (host, port) = split_port(inner);
+    match port.and_then(|port| port.parse::<u16>().ok()) {
+        Some(port) => format!("write host = {} and port = {port}", quoted(host)),
+        None => format!("write host = {}", quoted(host)),
+    }
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare v6, in its two parts.
+pub(super) fn split_port(text: &str) -> (&str, Option<&str>) {
+    if let Some((host, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (host, rest.strip_prefix(':'));
+    }
+    match text.split_once(':') {
+        Some((host, port)) if !port.contains(':') => (host, Some(port)),
+        _ => (text, None),
+    }
+}
+
+/// The text with its credentials replaced, where it is a URL or holds a path or credentials.
+pub(super) fn url_without_credentials(text: &str) -> Option<String> {
+    if !text.contains("://") && !text.contains(['/', '@']) {
+        return None;
+    }
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    // A password may itself hold `/`, `?` and `@`: everything before the last `@` is taken for credentials, and a query
+    // may carry a key.
+    let rest = match rest.rsplit_once('@') {
+        Some((_, host)) => format!("***@{host}"),
+        None => rest.to_owned(),
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    Some(format!("{scheme}{separator}{rest}"))
+}
+
+/// Where the daemon listens.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, Complaint> {
+    const PORT: u16 = 9847;
+    text.parse().map_err(|_| {
+        let complaint = Complaint::new(format!("{} is not an address and a port", quoted(text)));
+        let (host, port) = split_port(text);
+        let port = port.and_then(|port| port.parse().ok()).unwrap_or(PORT);
+        match host {
+            "localhost" => complaint.hint(format!("write the address: \"127.0.0.1:{port}\"")),
+            "" | "*" => complaint.hint(format!("for every interface write \"0.0.0.0:{port}\"")),
+            _ => match host.parse::<IpAddr>() {
+                Ok(address) => complaint.hint(format!("did you mean \"{}\"?", SocketAddr::new(address, port))),
+                Err(_) => complaint.hint(format!("write \"127.0.0.1:{port}\"")),
+            },
+        }
+    })
+}
+
+/// A name server: `ADDRESS` or `ADDRESS:PORT`.
+pub(super) fn name_server(text: &str) -> Result<SocketAddr, Complaint> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, DNS_PORT));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Ok(address),
+        _ => Err(Complaint::new(format!("{} is not the address of a name server", quoted(text))).hint(
+            "write an IP address, with a port where it is not 53: \"10.0.0.4\", \"10.0.0.4:5353\", \"[fd00::4]:53\"",
+        )),
+    }
+}
+
+/// A network: an address is the network that holds it alone. Bits beyond the prefix are a mistake, not a mask.
+pub(super) fn network(text: &str) -> Result<IpNet, Complaint> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address));
+    }
+    match text.parse::<IpNet>() {
+        Ok(network) if network.addr() == network.network() => Ok(network),
+        Ok(network) => Err(Complaint::new(format!("{} has bits set beyond its prefix", quoted(text))).hint(format!(
+            "the network is \"{}\", the address alone is \"{}\"",
+            network.trunc(),
+            network.addr()
+        ))),
+        Err(_) => Err(Complaint::new(format!("{} is neither a network nor an address", quoted(text)))
+            .hint("write \"10.20.1.0/24\" or \"10.20.1.4\"")),
+    }
+}
+
+/// An address to dial in place of another: `ADDRESS[:PORT]=ADDRESS:PORT`.
+pub(super) fn dial_override(text: &str) -> Result<DialOverride, Complaint> {
+    let complaint = || {
+        Complaint::new(format!("{} does not say what to dial in place of what", quoted(text)))
+            .hint("write ADDRESS[:PORT]=ADDRESS:PORT: \"10.20.1.4=127.0.0.1:6390\"")
+    };
+    let (from, to) = text.split_once('=').ok_or_else(complaint)?;
+    let to = to.parse::<SocketAddr>().ok().filter(|to| to.port() != 0).ok_or_else(complaint)?;
+    if let Ok(address) = from.parse::<IpAddr>() {
+        return Ok(DialOverride { address, port: None, to });
+    }
+    let from = from.parse::<SocketAddr>().map_err(|_| complaint())?;
+    Ok(DialOverride { address: from.ip(), port: Some(from.port()), to })
+}
+
+/// A tier of Azure.
+pub(super) fn tier(text: &str) -> Result<Tier, Complaint> {
+    azure::tier(text).ok_or_else(|| {
+        Complaint::new(format!("{} is not a tier whose client limit is known", quoted(text)))
+            .hint(format!("nearest: {}; or leave it out and set max_clients", azure::nearest_tiers(text).join(", ")))
+    })
+}
+
+/// What to log: a level, or `tracing` directives.
+pub(super) fn log_filter(text: &str) -> Result<String, Complaint> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    for directive in text.split(',').map(str::trim) {
+        // A bare word that is no level would be taken for a module, and silence everything else.
+        let is_bare = directive.chars().all(|character| character.is_ascii_alphanumeric());
+        if is_bare && !LEVELS.contains(&directive.to_ascii_lowercase().as_str()) {
+            return Err(Complaint::new(format!(
+                "{} is not a level (error, warn, info, debug, trace, off)",
+                quoted(directive)
+            ))
+            .suggest(nearest(directive, LEVELS)));
+        }
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(Complaint::new(format!("{} is not a log filter", quoted(text)))
+            .hint("write a level, or directives such as \"info,cachewatch::probe=debug\"")),
+    }
+}
+
+/// The name of an environment variable. The text is never shown: it may be the secret itself, put in the wrong key.
+pub(super) fn variable(text: &str) -> Result<String, Complaint> {
+    let is_name = text.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
+        && text.starts_with(|character: char| character.is_ascii_alphabetic() || character == '_');
+    if is_name {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::new("the value (hidden) is not the name of an environment variable")
+        .hint("give the variable's name, such as \"ORDERS_KEY\", not the secret"))
+}
+
+/// Any text that is not empty.
+pub(super) fn text(text: &str) -> Result<String, Complaint> {
+    if text.is_empty() { Err(Complaint::new("the value is empty")) } else { Ok(text.to_owned()) }
+}
+
+/// Whatever a text of the standard library's own syntax stands for.
+pub(super) fn number<T: FromStr>(text: &str, noun: &str) -> Result<T, Complaint> {
+    text.trim().parse().map_err(|_| Complaint::new(format!("{} is not {noun}", quoted(text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_reads_back_as_it_was_written() {
+        for text in ["30s", "90d", "100ms", "7d", "1h", "1500ms", "90m", "3us", "1ns", "0s"] {
+            assert_eq!(duration_text(duration(text).unwrap()), text);
+        }
+        assert_eq!(duration_text(duration("1h 30m").unwrap()), "90m");
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_not_repeated() {
+        for text in [
+            "redis://:hunter2@orders.example:6380",
+            "rediss://user:hunter2@orders.example/0",
+            "user:hunter2@orders.example",
+            "redis://:hunt/er2?hunter2@orders.example",
+            "https://orders.example/?password=hunter2",
+        ] {
+            let complaint = host(text).unwrap_err();
+            assert!(!format!("{complaint:?}").contains("hunt"), "{complaint:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_nothing_else() {
+        for good in ["orders.redis.cache.windows.net", "localhost", "10.0.0.4", "fd00::4", "a_b.example"] {
+            assert_eq!(host(good).as_deref(), Ok(good));
+        }
+        assert_eq!(host("orders.example.").as_deref(), Ok("orders.example"));
+        let long = format!("{}.example", "a".repeat(64));
+        for bad in ["", ".", "a..b", "a b", "a:1", "[fd00::4]:6380", "10.0.0.256", "bücher.example", "a,b", &long] {
+            assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+}

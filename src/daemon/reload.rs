@@ -1,0 +1,236 @@
+//! Reads the configuration again, and takes it into use only as a whole.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::dispatch::Caches;
+use super::schedule::Plan;
+use super::systemd;
+use crate::clock;
+use crate::config::{self, Config, Inputs};
+use crate::model::{Event, EventKind};
+use crate::probe::Prober;
+use crate::sink::{self, Board, Metrics};
+
+/// How often the files are looked at. Looking, and not being told, sees every kind of change on every kind of file
+/// system: a write in place, a rename, and the swapped symbolic links of a mounted `ConfigMap`.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Holds the configuration in use and replaces it.
+pub(super) struct Reloader {
+    inputs: Inputs,
+    config: Arc<Config>,
+    caches: mpsc::Sender<Caches>,
+    plans: mpsc::Sender<Plan>,
+    metrics: Arc<Metrics>,
+    board: Arc<Board>,
+    looks: Interval,
+    /// The files as they were when they were last read.
+    read: Vec<Version>,
+    /// The files as they were at the last look: a change is taken up once it has come to rest.
+    seen: Vec<Version>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        inputs: Inputs,
+        config: Arc<Config>,
+        caches: mpsc::Sender<Caches>,
+        plans: mpsc::Sender<Plan>,
+        metrics: Arc<Metrics>,
+        board: Arc<Board>,
+    ) -> Self {
+        let read = versions(&config.files);
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { inputs, config, caches, plans, metrics, board, looks, seen: read.clone(), read }
+    }
+
+    /// The configuration in use.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Takes the configuration the daemon was started with into use.
+    pub(super) async fn apply_first(&mut self) {
+        self.apply(Plan::of(&self.config)).await;
+    }
+
+    /// Completes when a file has changed and come to rest. Safe to drop and to call again.
+    pub(super) async fn file_changed(&mut self) {
+        loop {
+            self.looks.tick().await;
+            let now = versions(&self.config.files);
+            let at_rest = now == self.seen;
+            self.seen = now;
+            if at_rest && self.seen != self.read {
+                return;
+            }
+        }
+    }
+
+    /// Reads everything again. What is wrong changes nothing, and is told.
+    ///
+    /// The answer is what is in use now, or every problem, one a line.
+    pub(super) async fn reload(&mut self, cause: &str) -> Result<String, String> {
+        systemd::reloading();
+        self.read = versions(&self.config.files);
+        self.seen.clone_from(&self.read);
+        let outcome = config::load(&self.inputs);
+        let at = clock::now();
+        let answer = match outcome {
+            Ok(new) => {
+                let summary = self.take(new).await;
+                tracing::info!(cause, "{summary}");
+                sink::log_event(&Event::new(at, None, EventKind::ConfigReloaded).change("", &summary));
+                Ok(summary)
+            }
+            Err(problems) => {
+                let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                self.metrics.config_reloaded(false, at, self.config.caches.len());
+                self.board.configuration_refused(at, &lines);
+                for line in &lines {
+                    tracing::warn!(cause, "the new configuration is refused, the old one stays: {line}");
+                }
+                sink::log_event(&Event::new(at, None, EventKind::ConfigRejected));
+                Err(lines.join("\n"))
+            }
+        };
+        systemd::ready(self.config.caches.len());
+        answer
+    }
+
+    /// Takes a checked configuration into use and says what it changed.
+    async fn take(&mut self, mut new: Config) -> String {
+        let old = Arc::clone(&self.config);
+        // A cache that did not change stays the very same one, which is how the loops know it.
+        let mut kept = 0;
+        for cache in &mut new.caches {
+            if let Some(same) = old.caches.iter().find(|known| **known == *cache) {
+                *cache = Arc::clone(same);
+                kept += 1;
+            }
+        }
+        let mut notices = new.notices.clone();
+        if new.server.listen != old.server.listen {
+            notices.push(format!("server.listen changed to {}: it takes effect at the next start", new.server.listen));
+        }
+        if new.log != old.log {
+            notices.push("log changed: it takes effect at the next start".to_owned());
+        }
+        for notice in &notices {
+            tracing::warn!("{notice}");
+        }
+        let mut plan = Plan::of(&new);
+        if new.system != old.system {
+            plan.prober = Some(Arc::new(Prober::new(&new.system)));
+        }
+        let summary = format!("{} caches, {kept} of them unchanged", new.caches.len());
+        self.config = Arc::new(new);
+        self.read = versions(&self.config.files);
+        self.seen.clone_from(&self.read);
+        self.apply(plan).await;
+        summary
+    }
+
+    /// Tells the loops: first dispatch, so that it knows a cache before its first report.
+    async fn apply(&mut self, plan: Plan) {
+        let (done, known) = oneshot::channel();
+        let caches = Caches { caches: plan.caches.clone(), done };
+        let told = self.caches.send(caches).await.is_ok() && known.await.is_ok();
+        if !told || self.plans.send(plan).await.is_err() {
+            tracing::error!("a loop of the daemon has ended; restart it");
+        }
+        let at = clock::now();
+        self.metrics.config_reloaded(true, at, self.config.caches.len());
+        self.board.configured(at);
+    }
+}
+
+/// What tells one version of a file, or of a directory's `*.toml` files, from the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Version {
+    path: PathBuf,
+    /// Inode, size, and when it was modified and changed; `None` where it is missing.
+    state: Option<(u64, u64, (i64, i64), (i64, i64))>,
+}
+
+/// The versions of the configuration's files and of what lies in its directories.
+fn versions(paths: &[PathBuf]) -> Vec<Version> {
+    let mut versions = Vec::new();
+    for path in paths {
+        if let Ok(directory) = fs::read_dir(path) {
+            let parts = directory.filter_map(|part| Some(part.ok()?.path()));
+            let mut parts: Vec<_> = parts.filter(|part| part.extension().is_some_and(|end| end == "toml")).collect();
+            parts.sort();
+            versions.extend(parts.iter().map(|part| version(part)));
+        } else {
+            versions.push(version(path));
+        }
+    }
+    versions
+}
+
+fn version(path: &Path) -> Version {
+    let state = fs::metadata(path).ok().map(|metadata| {
+        (
+            metadata.ino(),
+            metadata.size(),
+            (metadata.mtime(), metadata.mtime_nsec()),
+            (metadata.ctime(), metadata.ctime_nsec()),
+        )
+    });
+    Version { path: path.to_owned(), state }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_change_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("cachewatch.toml");
+        let parts = directory.path().join("conf.d");
+        let paths = [file.clone(), parts.clone()];
+        let mut last = versions(&paths);
+        let mut changed = |what: &str| {
+            let now = versions(&paths);
+            assert_ne!(now, last, "{what} was not seen");
+            last = now;
+        };
+        fs::write(&file, "a").unwrap();
+        changed("a new file");
+        fs::write(&file, "ab").unwrap();
+        changed("a write in place");
+        let next = directory.path().join("next");
+        fs::write(&next, "xy").unwrap();
+        fs::rename(&next, &file).unwrap();
+        changed("a rename over the file");
+        fs::create_dir(&parts).unwrap();
+        changed("a directory that appears");
+        fs::write(parts.join("10.toml"), "").unwrap();
+        changed("a new part");
+        fs::write(parts.join("notes.txt"), "").unwrap();
+        assert_eq!(versions(&paths), last, "a file that is no part was taken for one");
+        fs::remove_file(parts.join("10.toml")).unwrap();
+        assert_ne!(versions(&paths), last);
+
+        let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+        fs::write(&one, "same").unwrap();
+        fs::write(&two, "same").unwrap();
+        let link = directory.path().join("link.toml");
+        std::os::unix::fs::symlink(&one, &link).unwrap();
+        let before = versions(std::slice::from_ref(&link));
+        let swap = directory.path().join("swap");
+        std::os::unix::fs::symlink(&two, &swap).unwrap();
+        fs::rename(&swap, &link).unwrap();
+        assert_ne!(versions(&[link]), before, "a swapped symbolic link was not seen");
+    }
+}
