@@ -1,1 +1,410 @@
-//! cli
+//! The command line: what was asked, who does it, and the exit code.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::check::{self, Checked, Style};
+use crate::config::{self, Config, Inputs, LogFormat, Target};
+use crate::daemon;
+use crate::model::{Cache, Password, Standing};
+
+/// The environment variable that holds the password for bare hosts.
+const PASSWORD: &str = "CACHEWATCH_PASSWORD";
+
+/// What the exit code of every command says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: well; for `run`, stopped as asked.
+    Well = 0,
+    /// 1: findings of severity 3 or 4.
+    Risk = 1,
+    /// 2: findings of severity 1 or 2.
+    Ill = 2,
+    /// 3: could not tell: bad usage, bad configuration, no resolver at all.
+    Unknown = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 could not tell \
+(bad usage, bad configuration, no resolver at all)";
+
+/// Can an application here reach its Azure Redis cache the way it should, and if not, why?
+#[derive(Debug, Parser)]
+#[command(name = "cachewatch", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check once and explain: one line a stage, then the verdict and what to do
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        /// The name of a configured cache, or HOST[:PORT], which needs no configuration; none means every configured cache
+        targets: Vec<String>,
+        #[command(flatten)]
+        files: Files,
+        /// How to print
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+        #[command(flatten)]
+        options: Box<TargetOptions>,
+    },
+    /// Watch all the time: metrics, health, status page, until SIGTERM
+    #[command(after_help = RUN_EXAMPLES)]
+    Run {
+        /// HOST[:PORT] to watch beside the configured caches; a sidecar needs nothing else
+        #[arg(env = "CACHEWATCH_TARGETS", value_delimiter = ',')]
+        targets: Vec<String>,
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        options: Box<TargetOptions>,
+    },
+    /// Validate or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Load everything and print every problem, each with its file and line
+    #[command(after_help = "Example:\n  cachewatch config check --config /etc/cachewatch/cachewatch.toml")]
+    Check(Files),
+    /// Print the effective configuration; a secret is never part of it
+    #[command(
+        after_help = "Example:\n  CACHEWATCH__PROBE__INTERVAL=10s cachewatch config show --config cachewatch.toml"
+    )]
+    Show(Files),
+}
+
+const CHECK_EXAMPLES: &str = "Examples:
+  cachewatch check orders.redis.cache.windows.net
+  cachewatch check orders.redis.cache.windows.net --expect private --password-file /run/secrets/orders
+  cachewatch check orders.westeurope.redis.azure.net:10000 --resolver 168.63.129.16 --format json
+  cachewatch check --config /etc/cachewatch/cachewatch.toml
+  cachewatch check orders --config /etc/cachewatch/cachewatch.toml
+
+Exit codes: 0 well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 could not tell";
+
+const RUN_EXAMPLES: &str = "Examples:
+  cachewatch run --config /etc/cachewatch/cachewatch.toml
+  cachewatch run orders.redis.cache.windows.net --expect private
+  CACHEWATCH_TARGETS=orders.redis.cache.windows.net,carts.redis.cache.windows.net cachewatch run
+
+Then: http://127.0.0.1:9847/ for people, /metrics for Prometheus, /healthz for an application's readiness.
+SIGHUP reloads, SIGTERM drains and exits 0.";
+
+#[derive(Debug, Args)]
+struct Files {
+    /// A configuration file; may be repeated, later ones win; conf.d/*.toml beside it is read as well
+    #[arg(long = "config", value_name = "FILE", env = "CACHEWATCH_CONFIG", value_delimiter = ',')]
+    config: Vec<PathBuf>,
+}
+
+/// Options for bare hosts. Each has a twin in the environment; the password itself is never an option.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for a bare host")]
+struct TargetOptions {
+    /// The file that holds the password or access key; the variable `CACHEWATCH_PASSWORD` may hold it instead
+    #[arg(long, value_name = "FILE", env = "CACHEWATCH_PASSWORD_FILE")]
+    password_file: Option<PathBuf>,
+    /// The ACL user; without it the password is sent alone
+    #[arg(long, value_name = "NAME", env = "CACHEWATCH_USERNAME")]
+    username: Option<String>,
+    /// Roots to trust, PEM; default: the platform's
+    #[arg(long, value_name = "FILE", env = "CACHEWATCH_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// The name to send and to verify; default: the host
+    #[arg(long, value_name = "NAME", env = "CACHEWATCH_SERVER_NAME")]
+    server_name: Option<String>,
+    /// Speak plain Redis
+    #[arg(long, env = "CACHEWATCH_NO_TLS")]
+    no_tls: bool,
+    /// Where the name should lead: private, public, a network or an address; may be repeated
+    #[arg(long, value_name = "WHERE", env = "CACHEWATCH_EXPECT", value_delimiter = ',')]
+    expect: Vec<String>,
+    /// A name server to ask instead of the system's, IP or IP:PORT; may be repeated, the connection follows the first
+    #[arg(long, value_name = "ADDRESS", env = "CACHEWATCH_RESOLVER", value_delimiter = ',', value_parser = name_server)]
+    resolver: Vec<std::net::SocketAddr>,
+    /// The cache's tier, such as P1 or B10: tells its client limit where the server does not
+    #[arg(long, value_name = "TIER", env = "CACHEWATCH_TIER")]
+    tier: Option<String>,
+    /// The deadline over all stages, such as 10s
+    #[arg(long, value_name = "DURATION", env = "CACHEWATCH_TIMEOUT", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Dial another address in place of a resolved one, for tests; shown in every result
+    #[arg(long, value_name = "ADDRESS[:PORT]=ADDRESS:PORT")]
+    connect_to: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+fn name_server(text: &str) -> Result<std::net::SocketAddr, String> {
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Ok((address, 53).into());
+    }
+    text.parse().map_err(|_| "not an address: write IP or IP:PORT, such as 168.63.129.16 or 127.0.0.1:5353".to_owned())
+}
+
+/// Does what the arguments ask and tells how it went.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Unknown } else { Exit::Well };
+            // Where neither help nor complaint can be written, the exit code still tells.
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let outcome = match cli.command {
+        Command::Check { targets, files, format, options } => check_command(&targets, files, format, &options),
+        Command::Run { targets, files, options } => run_command(&targets, files, &options),
+        Command::Config(ConfigCommand::Check(files)) => config_check(files),
+        Command::Config(ConfigCommand::Show(files)) => config_show(files),
+    };
+    outcome.unwrap_or_else(|complaint| {
+        complain(&complaint);
+        Exit::Unknown
+    })
+}
+
+/// Tells a person what is wrong, on standard error.
+fn complain(words: &str) {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{words}");
+}
+
+/// Writes to standard output. A reader that has gone, as in `cachewatch check | head -1`, is no error.
+fn write_out(write: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write the result: {error}")),
+        _ => Ok(()),
+    }
+}
+
+impl TargetOptions {
+    /// Whether any option was given, by flag or environment.
+    fn any(&self) -> bool {
+        let given = [
+            self.password_file.is_some(),
+            self.username.is_some(),
+            self.ca_file.is_some(),
+            self.server_name.is_some(),
+            self.no_tls,
+            !self.expect.is_empty(),
+            !self.resolver.is_empty(),
+            self.tier.is_some(),
+            self.timeout.is_some(),
+            !self.connect_to.is_empty(),
+        ];
+        given.contains(&true)
+    }
+
+    /// A bare host with these options.
+    fn target(&self, text: &str) -> Result<Target, String> {
+        let target = Target::parse(text).map_err(|problem| problem.to_string())?;
+        let password = match &self.password_file {
+            Some(file) => Some(Password::File(file.clone())),
+            None => std::env::var_os(PASSWORD).map(|_| Password::Environment(PASSWORD.to_owned())),
+        };
+        Ok(Target {
+            username: self.username.clone(),
+            password,
+            ca_file: self.ca_file.clone(),
+            server_name: self.server_name.clone(),
+            tls: !self.no_tls,
+            expect: self.expect.clone(),
+            resolvers: self.resolver.clone(),
+            tier: self.tier.clone(),
+            timeout: self.timeout,
+            connect_to: self.connect_to.clone(),
+            ..target
+        })
+    }
+}
+
+fn check_command(names: &[String], files: Files, format: Format, options: &TargetOptions) -> Result<Exit, String> {
+    let configured =
+        config::load(&Inputs::new(files.config.clone(), Vec::new())).map_err(|problems| problems.to_string())?;
+    let is_configured = |name: &String| configured.caches.iter().any(|cache| cache.name.as_str() == name);
+    let bare: Vec<_> = names.iter().filter(|name| !is_configured(name)).collect();
+    if bare.is_empty() && options.any() {
+        return Err(
+            "options such as --expect and --password-file are for a bare host, and no bare HOST[:PORT] was given; \
+                    configured caches keep theirs in the configuration"
+                .to_owned(),
+        );
+    }
+    let targets = bare.iter().map(|name| options.target(name)).collect::<Result<Vec<_>, _>>()?;
+    let hosts: Vec<_> = targets.iter().map(|target| target.host.clone()).collect();
+    let config = config::load(&Inputs::new(files.config, targets)).map_err(|problems| problems.to_string())?;
+    let caches: Vec<_> = if names.is_empty() {
+        config.caches.clone()
+    } else {
+        let bare_ones = &config.caches[configured.caches.len()..];
+        let asked = config
+            .caches
+            .iter()
+            .take(configured.caches.len())
+            .filter(|cache| names.iter().any(|name| name == cache.name.as_str()));
+        asked.chain(bare_ones).cloned().collect()
+    };
+    if caches.is_empty() {
+        return Err("nothing to check: give HOST[:PORT], or --config FILE with [[caches]] in it".to_owned());
+    }
+    for (name, host) in bare.iter().zip(&hosts) {
+        warn_of_a_misspelt_name(name, host, &configured);
+    }
+    start_log("error", LogFormat::Text)?;
+    let runtime = runtime()?;
+    runtime.block_on(print_checks(&config, caches, format))
+}
+
+/// A word without a dot is more often a misspelt name of a cache than a host.
+fn warn_of_a_misspelt_name(name: &str, host: &str, configured: &Config) {
+    if host.contains('.') || configured.caches.is_empty() {
+        return;
+    }
+    let names: Vec<_> = configured.caches.iter().map(|cache| cache.name.as_str()).collect();
+    complain(&format!("{name} is none of the configured caches ({}); it is taken for a host", names.join(", ")));
+}
+
+async fn print_checks(config: &Config, caches: Vec<Arc<Cache>>, format: Format) -> Result<Exit, String> {
+    let style = if wants_colour() { Style::Colour } else { Style::Plain };
+    let mut all = Vec::new();
+    let mut failure = None;
+    check::check(config, caches, |checked: Checked| {
+        if format == Format::Text && failure.is_none() {
+            failure = write_out(|out| check::print(out, &checked, style)).err();
+        }
+        all.push(checked);
+    })
+    .await;
+    if format == Format::Json {
+        failure = write_out(|out| check::print_json(out, &all)).err();
+    }
+    match failure {
+        Some(complaint) => Err(complaint),
+        None => Ok(exit_of(&all)),
+    }
+}
+
+/// The worst that is known; what could not be told comes before what is only a risk.
+fn exit_of(checked: &[Checked]) -> Exit {
+    let standings: Vec<_> = checked.iter().map(Checked::standing).collect();
+    if standings.contains(&Standing::Ill) {
+        Exit::Ill
+    } else if standings.contains(&Standing::Unknown) {
+        Exit::Unknown
+    } else if standings.contains(&Standing::AtRisk) {
+        Exit::Risk
+    } else {
+        Exit::Well
+    }
+}
+
+/// Colour for a terminal that can show it, unless its owner says no (no-color.org).
+fn wants_colour() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && !refused && !dumb
+}
+
+fn run_command(targets: &[String], files: Files, options: &TargetOptions) -> Result<Exit, String> {
+    let targets = targets.iter().filter(|text| !text.trim().is_empty());
+    let targets = targets.map(|text| options.target(text.trim())).collect::<Result<Vec<_>, _>>()?;
+    let has_targets = !targets.is_empty();
+    let has_files = !files.config.is_empty();
+    let inputs = Inputs::new(files.config, targets);
+    let config = config::load(&inputs).map_err(|problems| problems.to_string())?;
+    if config.caches.is_empty() && !has_files {
+        return Err(
+            "nothing to watch: give HOST[:PORT], set CACHEWATCH_TARGETS, or give --config FILE with [[caches]] in it"
+                .to_owned(),
+        );
+    }
+    if !has_targets && options.any() {
+        complain("options such as --expect are for bare hosts, and none was given; they change nothing");
+    }
+    start_log(&config.log.level, config.log.format)?;
+    let runtime = runtime()?;
+    runtime.block_on(daemon::run(inputs, config)).map_err(|error| error.to_string())?;
+    // What the grace period cut off must not hold up the exit.
+    runtime.shutdown_background();
+    Ok(Exit::Well)
+}
+
+fn config_check(files: Files) -> Result<Exit, String> {
+    let config = load_files(files)?;
+    for notice in &config.notices {
+        complain(&format!("note: {notice}"));
+    }
+    let (caches, files) = (config.caches.len(), config.files.len());
+    write_out(|out| writeln!(out, "the configuration is good: {caches} caches, {files} files and directories read"))?;
+    Ok(Exit::Well)
+}
+
+fn config_show(files: Files) -> Result<Exit, String> {
+    let config = load_files(files)?;
+    write_out(|out| out.write_all(config::show(&config).as_bytes()))?;
+    Ok(Exit::Well)
+}
+
+fn load_files(files: Files) -> Result<Config, String> {
+    config::load(&Inputs::new(files.config, Vec::new())).map_err(|problems| problems.to_string())
+}
+
+/// Logs go to standard error; results have standard output to themselves.
+fn start_log(level: &str, format: LogFormat) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|error| format!("log.level: {level}: {error}"))?;
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    let started = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| format!("cannot start the log: {error}"))
+}
+
+/// Few threads do: a probe waits far more than it works.
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

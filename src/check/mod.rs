@@ -1,1 +1,97 @@
-//! One round.
+//! One round, for a person or a script: the same probe and the same judgement as the daemon's, printed.
+
+mod text;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+
+pub use text::{Style, print};
+
+use crate::config::Config;
+use crate::judge::Watch;
+use crate::model::{Cache, CacheName, Clients, FaultKind, Finding, ProbeReport, Rules, SCHEMA_VERSION, Standing};
+use crate::probe::Prober;
+
+/// One cache, checked once.
+#[derive(Debug)]
+pub struct Checked {
+    /// The cache, as it is configured.
+    pub cache: Arc<Cache>,
+    /// What was seen.
+    pub report: ProbeReport,
+    /// What is wrong, the deepest cause first. One round is all there is, so each condition counts at once.
+    pub findings: Vec<Finding>,
+}
+
+impl Checked {
+    /// What the findings come to; unknown where there was no resolver at all, or where the probe itself broke.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let untold = [FaultKind::NoResolver, FaultKind::Internal];
+        if self.report.faults().any(|fault| untold.contains(&fault.kind)) {
+            return Standing::Unknown;
+        }
+        Standing::of(&self.findings)
+    }
+}
+
+/// Checks each of these caches once, several at a time, and hands over each as soon as those before it are done.
+pub async fn check(config: &Config, caches: Vec<Arc<Cache>>, mut done: impl FnMut(Checked)) {
+    let prober = Prober::new(&config.system);
+    let walks = stream::iter(caches).map(|cache| check_one(&prober, cache)).buffered(config.probe.max_in_flight);
+    let mut walks = std::pin::pin!(walks);
+    while let Some(checked) = walks.next().await {
+        done(checked);
+    }
+}
+
+async fn check_one(prober: &Prober, cache: Arc<Cache>) -> Checked {
+    let report = prober.walk(&cache).await;
+    let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..(*cache).clone() };
+    let mut watch = Watch::default();
+    // The events of a first and only round are its findings over again.
+    let _ = watch.observe(&at_once, &report);
+    Checked { findings: watch.open(), cache, report }
+}
+
+/// Writes everything that was seen and found, as one JSON document.
+///
+/// # Errors
+/// Where the output cannot be written.
+pub fn print_json(out: &mut impl Write, checked: &[Checked]) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Document<'checked> {
+        schema_version: u32,
+        caches: Vec<Entry<'checked>>,
+    }
+    #[derive(Serialize)]
+    struct Entry<'checked> {
+        cache: &'checked CacheName,
+        host: &'checked str,
+        port: u16,
+        standing: Standing,
+        findings: &'checked [Finding],
+        clients: Option<Clients>,
+        connect_to: Vec<String>,
+        report: &'checked ProbeReport,
+    }
+    fn entry(checked: &Checked) -> Entry<'_> {
+        let Checked { cache, report, findings } = checked;
+        Entry {
+            cache: &cache.name,
+            host: &cache.host,
+            port: cache.port,
+            standing: checked.standing(),
+            findings,
+            clients: cache.busiest(report).and_then(|(.., clients)| clients),
+            connect_to: cache.connect_to.iter().map(ToString::to_string).collect(),
+            report,
+        }
+    }
+    let document = Document { schema_version: SCHEMA_VERSION, caches: checked.iter().map(entry).collect() };
+    serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
+    writeln!(out)
+}

@@ -1,8 +1,7 @@
 //! Reads the configuration again, and takes it into use only as a whole.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::schedule::Plan;
 use super::systemd;
 use crate::clock;
 use crate::config::{self, Config, Inputs};
-use crate::model::{Event, EventKind};
+use crate::model::{Event, EventKind, FileVersion};
 use crate::probe::Prober;
 use crate::sink::{self, Board, Metrics};
 
@@ -153,15 +152,10 @@ impl Reloader {
     }
 }
 
-/// What tells one version of a file, or of a directory's `*.toml` files, from the next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Version {
-    path: PathBuf,
-    /// Inode, size, and when it was modified and changed; `None` where it is missing.
-    state: Option<(u64, u64, (i64, i64), (i64, i64))>,
-}
+/// A file and its version; `None` where it is missing.
+type Version = (PathBuf, Option<FileVersion>);
 
-/// The versions of the configuration's files and of what lies in its directories.
+/// The versions of the configuration's files and of the `*.toml` files that lie in its directories.
 fn versions(paths: &[PathBuf]) -> Vec<Version> {
     let mut versions = Vec::new();
     for path in paths {
@@ -169,24 +163,17 @@ fn versions(paths: &[PathBuf]) -> Vec<Version> {
             let parts = directory.filter_map(|part| Some(part.ok()?.path()));
             let mut parts: Vec<_> = parts.filter(|part| part.extension().is_some_and(|end| end == "toml")).collect();
             parts.sort();
-            versions.extend(parts.iter().map(|part| version(part)));
+            versions.extend(parts.into_iter().map(version));
         } else {
-            versions.push(version(path));
+            versions.push(version(path.clone()));
         }
     }
     versions
 }
 
-fn version(path: &Path) -> Version {
-    let state = fs::metadata(path).ok().map(|metadata| {
-        (
-            metadata.ino(),
-            metadata.size(),
-            (metadata.mtime(), metadata.mtime_nsec()),
-            (metadata.ctime(), metadata.ctime_nsec()),
-        )
-    });
-    Version { path: path.to_owned(), state }
+fn version(path: PathBuf) -> Version {
+    let version = fs::metadata(&path).ok().map(|metadata| FileVersion::of(&metadata));
+    (path, version)
 }
 
 #[cfg(test)]

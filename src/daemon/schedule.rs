@@ -199,7 +199,9 @@ impl Schedule {
             let entry = match before.remove(&cache.name) {
                 Some(entry) if Arc::ptr_eq(&entry.cache, &cache) => entry,
                 changed => {
-                    drop(changed.map(Entry::cut_off));
+                    if let Some(entry) = changed {
+                        entry.cut_off();
+                    }
                     self.enter(cache, now, count)
                 }
             };
@@ -318,7 +320,7 @@ mod tests {
             assert!(gap >= Duration::from_secs(27) && gap <= Duration::from_secs(33), "{gap:?}");
             previous = next;
         }
-        let later = previous + Duration::from_secs(3600);
+        let later = previous + Duration::from_hours(1);
         let next = slots.after(later);
         assert!(next > later && next <= later + Duration::from_secs(66), "{:?}", next - later);
     }

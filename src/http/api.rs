@@ -11,9 +11,9 @@ use super::{State, reply};
 use crate::azure::{self, Cloud, Product};
 use crate::clock;
 use crate::model::{
-    CacheName, Clients, Event, Finding, Isolation, ProbeReport, Resolver, ResolverName, Timestamp, seconds,
+    CacheName, Clients, Event, Finding, Isolation, ProbeReport, Resolver, ResolverName, Standing, Timestamp, seconds,
 };
-use crate::sink::{Standing, Watched};
+use crate::sink::Watched;
 
 /// `/api/v1/caches`: every cache in short.
 pub(super) async fn caches(Shared(state): Shared<State>) -> Response {

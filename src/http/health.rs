@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::{State, reply};
 use crate::clock;
-use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Timestamp};
-use crate::sink::{Standing, Watched};
+use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Standing, Timestamp};
+use crate::sink::Watched;
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
 pub(super) async fn live(Shared(state): Shared<State>) -> Response {

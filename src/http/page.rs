@@ -12,8 +12,8 @@ use maud::{DOCTYPE, Markup, html};
 use super::State;
 use crate::azure;
 use crate::clock;
-use crate::model::{Cache, Clients, Finding, Leg, ProbeReport, Resolution, Timestamp};
-use crate::sink::{Configuration, Snapshot, Standing, Watched};
+use crate::model::{Cache, Clients, Finding, Leg, ProbeReport, Resolution, Standing, Timestamp};
+use crate::sink::{Configuration, Snapshot, Watched};
 
 /// Seconds from one look to the next, for a page left open on a wall.
 const REFRESH: u32 = 30;

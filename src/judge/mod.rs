@@ -11,5 +11,5 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use narrate::{address, path, server};
+pub use narrate::{path, server, who};
 pub use watch::Watch;

@@ -3,8 +3,7 @@
 use crate::model::{Answer, Clients, LimitSource, Resolution, ServerFacts, Source};
 
 /// `10.20.1.4 (private)`.
-#[must_use]
-pub fn address(answer: &Answer) -> String {
+pub(super) fn address(answer: &Answer) -> String {
     match answer.ttl {
         Some(ttl) => format!("{} ({}, TTL {ttl}s)", answer.address, answer.class),
         None => format!("{} ({})", answer.address, answer.class),
@@ -28,7 +27,8 @@ pub fn path(resolution: &Resolution) -> String {
 }
 
 /// Who answered: `resolver system, 10.0.0.4:53 over udp`, or the hosts file.
-pub(super) fn who(resolution: &Resolution) -> String {
+#[must_use]
+pub fn who(resolution: &Resolution) -> String {
     match resolution.source {
         Source::Literal => "no lookup: the host is an address".to_owned(),
         Source::HostsFile => format!("resolver {}: the hosts file of this machine", resolution.resolver),

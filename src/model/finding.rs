@@ -177,6 +177,32 @@ impl Serialize for Severity {
     }
 }
 
+vocabulary! {
+    /// How a cache fares, in one word.
+    pub enum Standing {
+        /// No finding is open.
+        Well = "well",
+        /// Only findings of severity 3 and 4 are open.
+        AtRisk = "at_risk",
+        /// A finding of severity 1 or 2 is open.
+        Ill = "ill",
+        /// There is no way to tell: not probed yet, not for too long, or a probe that proves nothing.
+        Unknown = "unknown",
+    }
+}
+
+impl Standing {
+    /// What open findings come to.
+    #[must_use]
+    pub fn of(open: &[Finding]) -> Self {
+        match open.iter().map(|finding| finding.severity).min() {
+            None => Self::Well,
+            Some(severity) if severity.is_serious() => Self::Ill,
+            Some(_) => Self::AtRisk,
+        }
+    }
+}
+
 /// One cause, seen at one cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {

@@ -3,6 +3,7 @@
 mod address;
 mod cache;
 mod event;
+mod file_version;
 mod finding;
 mod report;
 mod resolution;
@@ -20,7 +21,8 @@ pub use cache::{
     Thresholds, Timeouts, Tls,
 };
 pub use event::{Event, EventKind};
-pub use finding::{Finding, FindingId, Severity};
+pub use file_version::FileVersion;
+pub use finding::{Finding, FindingId, Severity, Standing};
 pub use report::{Certificate, Clients, Leg, LimitSource, Mode, ProbeReport, Role, ServerFacts, TlsSession};
 pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source, Transport};
 pub use round::Round;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::model::FileVersion;
 
 /// How long the file is trusted not to have changed: one look a second serves every probe that falls into it.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -32,30 +32,8 @@ pub(super) struct Remembered<T> {
 #[derive(Debug)]
 struct Last<T> {
     looked: Instant,
-    version: Version,
+    version: FileVersion,
     value: Arc<T>,
-}
-
-/// What tells one version of a file from the next.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-struct Version {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Version {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 impl<T> Remembered<T> {
@@ -77,7 +55,7 @@ impl<T> Remembered<T> {
             return Ok(Arc::clone(&last.value));
         }
         let version = fs::metadata(&self.path)
-            .and_then(|metadata| refuse_what_is_no_small_file(&metadata).map(|()| Version::of(&metadata)));
+            .and_then(|metadata| refuse_what_is_no_small_file(&metadata).map(|()| FileVersion::of(&metadata)));
         let version = match version {
             Ok(version) => version,
             Err(error) => {

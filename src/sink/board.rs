@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Cache, CacheName, Event, Finding, ProbeReport, Round, Timestamp, WireText, vocabulary};
+use crate::model::{Cache, CacheName, Event, Finding, ProbeReport, Round, Standing, Timestamp, WireText};
 
 /// The last state of every cache, written by the dispatch loop and read by HTTP.
 ///
@@ -42,20 +42,6 @@ pub struct Watched {
     pub open: Vec<Finding>,
     /// What happened last, the latest first, at most [`Watched::MOST_EVENTS`].
     pub events: VecDeque<Event>,
-}
-
-vocabulary! {
-    /// How a cache fares, in one word.
-    pub enum Standing {
-        /// No finding is open.
-        Well = "well",
-        /// Only findings of severity 3 and 4 are open.
-        AtRisk = "at_risk",
-        /// A finding of severity 1 or 2 is open.
-        Ill = "ill",
-        /// Not probed yet, or not for so long that the last probe proves nothing.
-        Unknown = "unknown",
-    }
 }
 
 impl Board {
@@ -165,15 +151,12 @@ impl Watched {
     /// nor at risk; it stays ill if it was.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Standing {
-        if self.open.iter().any(|finding| finding.severity.is_serious()) {
-            return Standing::Ill;
-        }
         let lasts = self.cache.interval * Self::STALE_AFTER + self.cache.timeouts.total;
-        match &self.report {
-            Some(report) if now.since(report.at) > lasts => Standing::Unknown,
-            Some(_) if self.open.is_empty() => Standing::Well,
-            Some(_) => Standing::AtRisk,
-            None => Standing::Unknown,
+        let is_fresh = self.report.as_ref().is_some_and(|report| now.since(report.at) <= lasts);
+        match Standing::of(&self.open) {
+            Standing::Ill => Standing::Ill,
+            standing if is_fresh => standing,
+            _ => Standing::Unknown,
         }
     }
 }

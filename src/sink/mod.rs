@@ -11,7 +11,7 @@ mod log;
 mod metrics;
 mod pulse;
 
-pub use board::{Board, Configuration, Snapshot, Standing, Watched};
+pub use board::{Board, Configuration, Snapshot, Watched};
 pub use log::{log_event, log_round};
 pub use metrics::Metrics;
 pub use pulse::Pulse;

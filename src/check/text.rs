@@ -1,0 +1,232 @@
+//! One round, told to a person: a line a stage, then the verdict and what to do.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::Checked;
+use crate::azure::{self, Cloud, Product};
+use crate::judge;
+use crate::model::{
+    Auth, Cache, Fault, Finding, Isolation, Leg, Resolution, Severity, Source, Stage, Standing, Timestamp, TlsSession,
+};
+
+/// Where the words of a line begin: under the words of the line above.
+const INDENT: &str = "                          ";
+
+/// How the text may be dressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Letters alone.
+    Plain,
+    /// With ANSI colours, for a terminal. Colour is never the only sign.
+    Colour,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Colour => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        }
+    }
+
+    fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    fn doubtful(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    fn strong(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn faint(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+}
+
+/// Tells one checked cache.
+///
+/// # Errors
+/// Where the output cannot be written.
+pub fn print(out: &mut impl Write, checked: &Checked, style: Style) -> io::Result<()> {
+    let Checked { cache, report, findings } = checked;
+    writeln!(out, "{}  {}", style.strong(&cache.endpoint()), style.faint(&title(cache)))?;
+    for resolution in &report.resolutions {
+        print_resolution(out, cache, resolution, style)?;
+    }
+    for leg in &report.legs {
+        print_leg(out, cache, leg, report.at, style)?;
+    }
+    writeln!(out)?;
+    print_verdict(out, checked, style)?;
+    for finding in findings {
+        print_finding(out, finding, style)?;
+    }
+    writeln!(out)
+}
+
+/// What is known of the cache before the first packet.
+fn title(cache: &Cache) -> String {
+    let endpoint = azure::identify(&cache.host);
+    let mut parts = Vec::new();
+    if cache.name.as_str() != cache.host {
+        parts.push(format!("cache {}", cache.name));
+    }
+    match endpoint.product {
+        Product::Other => parts.push("not a name of Azure".to_owned()),
+        product if endpoint.cloud == Cloud::Public => parts.push(product.title().to_owned()),
+        product => parts.push(format!("{}, {} cloud", product.title(), endpoint.cloud)),
+    }
+    match cache.expectation.isolation {
+        Some(Isolation::PrivateEndpoint) => parts.push("a private endpoint is expected".to_owned()),
+        Some(Isolation::VnetInjected) => parts.push("an address inside the network is expected".to_owned()),
+        Some(Isolation::Public) => parts.push("a public address is expected".to_owned()),
+        None => {}
+    }
+    if !cache.expectation.addresses.is_empty() {
+        let networks: Vec<_> = cache.expectation.addresses.iter().map(ToString::to_string).collect();
+        parts.push(format!("expected in {}", networks.join(", ")));
+    }
+    parts.join(" · ")
+}
+
+/// One line of the path.
+fn line(
+    out: &mut impl Write,
+    style: Style,
+    stage: Stage,
+    took: Option<Duration>,
+    fault: Option<&Fault>,
+    words: &str,
+) -> io::Result<()> {
+    let mark = match fault {
+        None => style.good("ok    "),
+        Some(_) => style.bad("FAILED"),
+    };
+    let took = took.map_or_else(|| " ".repeat(9), |took| format!("{:>6.1} ms", took.as_secs_f64() * 1000.0));
+    let words = fault.map_or(words, |fault| fault.detail.as_str());
+    writeln!(out, "  {stage:<8} {mark} {took} {words}")
+}
+
+fn print_resolution(out: &mut impl Write, cache: &Cache, resolution: &Resolution, style: Style) -> io::Result<()> {
+    let fault = resolution.fault.as_ref();
+    line(out, style, Stage::Resolve, Some(resolution.took), fault, &judge::path(resolution))?;
+    if fault.is_some() && !resolution.chain.is_empty() {
+        writeln!(out, "{INDENT}  {}", judge::path(resolution))?;
+    }
+    let mut remarks = vec![judge::who(resolution)];
+    if resolution.searched {
+        remarks.push(format!("the search list made {} of it", resolution.name));
+    }
+    if resolution.source == Source::Dns && resolution.has_privatelink_alias() {
+        remarks.push("a private endpoint exists (privatelink alias)".to_owned());
+    }
+    if cache.expectation.is_asserted() && fault.is_none() {
+        let as_expected = resolution.addresses.iter().all(|answer| cache.expectation.admits(answer.address));
+        remarks.push(if as_expected { style.good("as expected") } else { style.bad("NOT as expected") });
+    }
+    writeln!(out, "{INDENT}  {}", remarks.join("; "))
+}
+
+fn print_leg(out: &mut impl Write, cache: &Cache, leg: &Leg, at: Timestamp, style: Style) -> io::Result<()> {
+    let redirected = if leg.is_redirected(cache.port) {
+        style.doubtful(&format!(" → dialled as {} (connect_to)", leg.dialled))
+    } else {
+        String::new()
+    };
+    let fault_at = |stage| leg.fault.as_ref().filter(|fault| fault.stage == stage);
+    for (stage, took) in leg.timings.iter() {
+        let words = match stage {
+            Stage::Connect => {
+                format!("{} ({}){redirected}", std::net::SocketAddr::new(leg.address, cache.port), leg.class)
+            }
+            Stage::Tls => leg.tls.as_ref().map_or_else(String::new, |session| tls(session, at)),
+            Stage::Auth => match &cache.auth {
+                Auth::AccessKey { username: Some(user), .. } => format!("password of user {user}"),
+                Auth::AccessKey { .. } => "access key".to_owned(),
+                Auth::None => String::new(),
+            },
+            Stage::Ping => "PONG".to_owned(),
+            Stage::Inspect => {
+                leg.server.as_ref().map_or_else(String::new, |facts| judge::server(facts, cache.clients(facts)))
+            }
+            Stage::Resolve => String::new(),
+        };
+        let note = leg.notes.iter().find(|note| note.stage == stage);
+        line(out, style, stage, Some(took), fault_at(stage).or(note), &words)?;
+        if stage == Stage::Connect && fault_at(stage).is_some() && !redirected.is_empty() {
+            writeln!(out, "{INDENT} {redirected}")?;
+        }
+        if stage == Stage::Tls
+            && fault_at(stage).is_some()
+            && let Some(session) = &leg.tls
+        {
+            writeln!(out, "{INDENT}  {}", tls(session, at))?;
+        }
+    }
+    // A stage that failed before it began, such as a password that cannot be read, has no time.
+    match &leg.fault {
+        Some(fault) if leg.timings.of(fault.stage).is_none() => line(out, style, fault.stage, None, Some(fault), ""),
+        _ => Ok(()),
+    }
+}
+
+/// What the handshake showed.
+fn tls(session: &TlsSession, at: Timestamp) -> String {
+    let mut parts = Vec::new();
+    if !session.version.is_empty() {
+        parts.push(format!("{}, {}", session.version, session.cipher));
+    }
+    if let Some(leaf) = session.leaf() {
+        let names: Vec<_> = leaf.names.iter().take(3).map(ToString::to_string).collect();
+        let more = if leaf.names.len() > names.len() { ", …" } else { "" };
+        let covers = if names.is_empty() { "no name".to_owned() } else { format!("{}{more}", names.join(", ")) };
+        let left = leaf.not_after.since(at).as_secs() / 86_400;
+        let until = if leaf.not_after < at {
+            format!("expired on {}", leaf.not_after.date())
+        } else {
+            format!("{left} days left")
+        };
+        parts.push(format!("certificate for {covers} from \"{}\", {until}", leaf.issuer));
+    }
+    parts.join("; ")
+}
+
+fn print_verdict(out: &mut impl Write, checked: &Checked, style: Style) -> io::Result<()> {
+    let took = format!("{:.1} ms", checked.report.took.as_secs_f64() * 1000.0);
+    let reached =
+        if checked.report.succeeded() { "every address answered" } else { "an application here cannot rely on it" };
+    let (word, rest) = match checked.standing() {
+        Standing::Well => (style.good("WELL"), format!("{reached}, in {took}")),
+        Standing::AtRisk => (style.doubtful("AT RISK"), format!("{reached}, in {took}; see below")),
+        Standing::Ill => (style.bad("ILL"), format!("{reached}; the deepest cause is named first")),
+        Standing::Unknown => (style.doubtful("UNKNOWN"), "there was no way to tell".to_owned()),
+    };
+    writeln!(out, "  {word}: {rest}")
+}
+
+fn print_finding(out: &mut impl Write, finding: &Finding, style: Style) -> io::Result<()> {
+    let head = format!("{} (severity {}, {})", finding.id, finding.severity.number(), finding.severity.meaning());
+    let head = match finding.severity {
+        Severity::Unavailable | Severity::Degraded => style.bad(&head),
+        Severity::Risk | Severity::Advice => style.doubtful(&head),
+    };
+    writeln!(out, "\n  {head}\n    {}", finding.summary)?;
+    for line in &finding.evidence {
+        writeln!(out, "    {} {line}", style.faint("seen:"))?;
+    }
+    for command in &finding.remedy {
+        match command.strip_prefix("# ") {
+            Some(remark) => writeln!(out, "    {} {remark}", style.faint("note:"))?,
+            None => writeln!(out, "    {}  $ {}", style.faint("run:"), style.strong(command))?,
+        }
+    }
+    Ok(())
+}
