@@ -94,7 +94,7 @@ impl Dispatch {
                     self.metrics.add_cache(&cache);
                     self.board.add_cache(Arc::clone(&cache));
                     sink::log_event(
-                        &Event::new(now, Some(cache.name.clone()), EventKind::CacheAdded).change("", &cache.endpoint()),
+                        &Event::new(now, Some(cache.name.clone()), EventKind::CacheAdded).now(&cache.endpoint()),
                     );
                     Watch::default()
                 }

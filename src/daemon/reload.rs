@@ -86,8 +86,7 @@ impl Reloader {
         let answer = match outcome {
             Ok(new) => {
                 let summary = self.take(new).await;
-                tracing::info!(cause, "{summary}");
-                sink::log_event(&Event::new(at, None, EventKind::ConfigReloaded).change("", &summary));
+                sink::log_event(&Event::new(at, None, EventKind::ConfigReloaded).now(&format!("{summary} ({cause})")));
                 Ok(summary)
             }
             Err(problems) => {

@@ -60,6 +60,12 @@ impl Event {
         Self { at, cache, kind, finding: None, severity: None, before: None, after: None }
     }
 
+    /// This event, with how it is now.
+    #[must_use]
+    pub fn now(self, after: &str) -> Self {
+        Self { after: Some(WireText::new(after)), ..self }
+    }
+
     /// This event, with how it was before and how it is now.
     #[must_use]
     pub fn change(self, before: &str, after: &str) -> Self {

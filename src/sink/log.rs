@@ -41,7 +41,8 @@ fn log(event: &Event, finding: Option<&Finding>) {
                 severity = event.severity.map(Severity::number),
                 stage = finding.map(|finding| finding.stage.as_str()),
                 before = event.before.as_ref().map(WireText::as_str),
-                after = event.after.as_ref().map(WireText::as_str),
+                // What a finding says is the line itself.
+                after = event.after.as_ref().filter(|_| finding.is_none()).map(WireText::as_str),
                 "{}",
                 finding.map_or(event.kind.as_str(), |finding| finding.summary.as_str())
             )
