@@ -1,0 +1,42 @@
+# The one door. `make demo` needs a Rust toolchain and nothing else; `make test` installs what tests need.
+
+CARGO ?= cargo
+TOOLS := target/tools
+
+.PHONY: help demo test lint bench soak deny clean
+
+help: ## what can be done
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: ## a story told by the real daemon: drift, full cache, wrong certificate, and back
+	$(CARGO) build --locked --bin cachewatch
+	$(CARGO) run --locked --quiet --example demo
+
+test: ## install what tests need, then run them all
+	.ci/install-test-needs
+	$(CARGO) test --locked
+
+lint: deny ## format, clippy, licences and dependencies
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+deny: $(TOOLS)/bin/cargo-deny ## licences, banned crates, sources; advisories where their database can be reached
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) deny --locked check bans licenses sources
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) deny --locked check advisories 2>/dev/null \
+		|| echo "advisories: not checked here (the database cannot be reached, or has something to say: run 'cargo deny check advisories')"
+
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.20.2 cargo-deny
+
+bench: ## what a probe costs, against a bare loop on the same sockets
+	.ci/install-test-needs
+	$(CARGO) bench --locked --bench probe
+
+soak: ## ten minutes of restarts, drift and reloads
+	.ci/install-test-needs
+	$(CARGO) build --locked --bin cachewatch
+	$(CARGO) run --locked --example soak
+
+clean: ## remove everything that was built
+	$(CARGO) clean

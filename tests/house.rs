@@ -1,0 +1,157 @@
+//! The rules of the house: who may use whom, and that the drawing shows the house that stands.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms of `src/`, each with its floor. A room uses the floors below it, never one beside or above it.
+const ROOMS: &[(&str, u8)] = &[
+    ("model", 0),
+    ("azure", 0),
+    ("clock", 0),
+    ("config", 1),
+    ("judge", 1),
+    ("probe", 1),
+    ("sink", 1),
+    ("http", 2),
+    ("check", 3),
+    ("daemon", 3),
+    ("cli", 4),
+];
+
+/// The one exception: on the ground floor the vocabulary is under everybody's feet.
+const VOCABULARY: &str = "model";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn floor(room: &str) -> Option<u8> {
+    ROOMS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
+}
+
+fn may_use(room: &str, other: &str) -> bool {
+    let (Some(own), Some(its)) = (floor(room), floor(other)) else { return false };
+    room == other || its < own || (other == VOCABULARY && own == 0)
+}
+
+/// Every file below `folder` with that ending.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.extension().is_some_and(|own| own == ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The rooms that a source text speaks of as `crate::room`, outside of comments.
+fn used_rooms(source: &str) -> BTreeSet<String> {
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut rooms = BTreeSet::new();
+    for line in code {
+        for rest in line.split("crate::").skip(1) {
+            let word = |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+            let names: Vec<String> = match rest.strip_prefix('{') {
+                Some(list) => list.split(',').map(|part| word(part.trim())).collect(),
+                None => vec![word(rest)],
+            };
+            rooms.extend(names.into_iter().filter(|name| floor(name).is_some()));
+        }
+    }
+    rooms
+}
+
+#[test]
+fn every_room_uses_the_floors_below_it_only() {
+    let source = root().join("src");
+    let mut wrong = Vec::new();
+    for path in files(&source, "rs") {
+        let inside = path.strip_prefix(&source).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let room = first.trim_end_matches(".rs");
+        if matches!(room, "lib" | "main") {
+            continue;
+        }
+        assert!(floor(room).is_some(), "{} is in a room that has no floor; give it one in ROOMS", inside.display());
+        for other in used_rooms(&fs::read_to_string(&path).unwrap()) {
+            if !may_use(room, &other) {
+                wrong.push(format!("{} uses crate::{other}", inside.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0], "a room uses the floors below it, never a room beside or above it");
+}
+
+#[test]
+fn the_test_above_can_fail() {
+    assert_eq!(
+        used_rooms("use crate::{model::Cache, probe};\n// crate::http\nfn f() { crate::judge::x() }\n"),
+        ["judge", "model", "probe"].map(str::to_owned).into()
+    );
+    assert!(!may_use("judge", "probe") && !may_use("sink", "http") && !may_use("model", "azure"));
+    assert!(may_use("azure", "model") && may_use("http", "sink") && may_use("cli", "daemon"));
+}
+
+#[test]
+fn the_drawing_shows_every_room_and_no_other() {
+    let drawing = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let drawn: BTreeSet<_> = drawing
+        .lines()
+        .filter_map(|line| line.strip_prefix("- `src/"))
+        .filter_map(|rest| rest.split_once('`'))
+        .map(|(room, _)| room.trim_end_matches('/').trim_end_matches(".rs").to_owned())
+        .filter(|room| !matches!(room.as_str(), "lib" | "main"))
+        .collect();
+    let rooms: BTreeSet<_> = ROOMS.iter().map(|(room, _)| (*room).to_owned()).collect();
+    assert_eq!(drawn, rooms);
+    for (room, _) in ROOMS {
+        let place = root().join("src").join(room);
+        assert!(place.is_dir() || place.with_extension("rs").is_file(), "{room} is drawn and does not stand");
+    }
+}
+
+/// Links of the documents that point into this tree, as `document: target`.
+#[test]
+fn every_link_leads_somewhere() {
+    let mut documents: Vec<_> = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
+        .collect();
+    documents.extend(files(&root().join("docs"), "md"));
+    assert!(documents.len() >= 4, "{documents:?}");
+    let mut broken = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for rest in text.split("](").skip(1) {
+            let target = rest.split(')').next().unwrap_or_default();
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") {
+                continue;
+            }
+            if !document.parent().unwrap().join(path).exists() {
+                broken.push(format!("{}: {target}", document.display()));
+            }
+        }
+    }
+    assert_eq!(broken, [""; 0]);
+}
+
+/// The Makefile is the one door; the documents must not send anybody to one that is not there.
+#[test]
+fn every_make_target_in_the_documents_exists() {
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    for document in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        for rest in text.split("`make ").skip(1) {
+            let target: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
+            assert!(makefile.contains(&format!("\n{target}:")), "{document} speaks of `make {target}`");
+        }
+    }
+}
