@@ -53,7 +53,11 @@ enum Command {
     /// Check once and explain: one line a stage, then the verdict and what to do
     #[command(after_help = CHECK_EXAMPLES)]
     Check {
-        /// The name of a configured cache, or HOST[:PORT], which needs no configuration; none means every configured cache
+        /// What to check
+        #[arg(
+            value_name = "TARGET",
+            help = "A configured cache's name, or HOST[:PORT], which needs no configuration; none: every configured cache"
+        )]
         targets: Vec<String>,
         #[command(flatten)]
         files: Files,
@@ -66,8 +70,13 @@ enum Command {
     /// Watch all the time: metrics, health, status page, until SIGTERM
     #[command(after_help = RUN_EXAMPLES)]
     Run {
-        /// HOST[:PORT] to watch beside the configured caches; a sidecar needs nothing else
-        #[arg(env = "CACHEWATCH_TARGETS", value_delimiter = ',')]
+        /// What to watch
+        #[arg(
+            value_name = "TARGET",
+            env = "CACHEWATCH_TARGETS",
+            value_delimiter = ',',
+            help = "HOST[:PORT] to watch beside the configured caches; a sidecar needs nothing else"
+        )]
         targets: Vec<String>,
         #[command(flatten)]
         files: Files,

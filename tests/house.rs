@@ -56,7 +56,8 @@ fn used_rooms(source: &str) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();
     for line in code {
         for rest in line.split("crate::").skip(1) {
-            let word = |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+            let word =
+                |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
             let names: Vec<String> = match rest.strip_prefix('{') {
                 Some(list) => list.split(',').map(|part| word(part.trim())).collect(),
                 None => vec![word(rest)],
