@@ -213,8 +213,8 @@ fn write_out(write: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>)
 }
 
 impl TargetOptions {
-    /// Whether any option was given, by flag or environment.
-    fn any(&self) -> bool {
+    /// Says that the options change nothing, where any was given and there is no bare host to apply them to.
+    fn complain_if_idle(&self, bare_hosts: usize) {
         let given = [
             self.password_file.is_some(),
             self.username.is_some(),
@@ -227,7 +227,12 @@ impl TargetOptions {
             self.timeout.is_some(),
             !self.connect_to.is_empty(),
         ];
-        given.contains(&true)
+        if bare_hosts == 0 && given.contains(&true) {
+            complain(
+                "note: options such as --expect and --password-file are for a bare HOST[:PORT], and none was given; \
+                 configured caches keep theirs in the configuration",
+            );
+        }
     }
 
     /// A bare host with these options.
@@ -258,13 +263,7 @@ fn check_command(names: &[String], files: Files, format: Format, options: &Targe
         config::load(&Inputs::new(files.config.clone(), Vec::new())).map_err(|problems| problems.to_string())?;
     let is_configured = |name: &String| configured.caches.iter().any(|cache| cache.name.as_str() == name);
     let bare: Vec<_> = names.iter().filter(|name| !is_configured(name)).collect();
-    if bare.is_empty() && options.any() {
-        return Err(
-            "options such as --expect and --password-file are for a bare host, and no bare HOST[:PORT] was given; \
-                    configured caches keep theirs in the configuration"
-                .to_owned(),
-        );
-    }
+    options.complain_if_idle(bare.len());
     let targets = bare.iter().map(|name| options.target(name)).collect::<Result<Vec<_>, _>>()?;
     let hosts: Vec<_> = targets.iter().map(|target| target.host.clone()).collect();
     let config = config::load(&Inputs::new(files.config, targets)).map_err(|problems| problems.to_string())?;
@@ -343,7 +342,7 @@ fn wants_colour() -> bool {
 fn run_command(targets: &[String], files: Files, options: &TargetOptions) -> Result<Exit, String> {
     let targets = targets.iter().filter(|text| !text.trim().is_empty());
     let targets = targets.map(|text| options.target(text.trim())).collect::<Result<Vec<_>, _>>()?;
-    let has_targets = !targets.is_empty();
+    options.complain_if_idle(targets.len());
     let has_files = !files.config.is_empty();
     let inputs = Inputs::new(files.config, targets);
     let config = config::load(&inputs).map_err(|problems| problems.to_string())?;
@@ -352,9 +351,6 @@ fn run_command(targets: &[String], files: Files, options: &TargetOptions) -> Res
             "nothing to watch: give HOST[:PORT], set CACHEWATCH_TARGETS, or give --config FILE with [[caches]] in it"
                 .to_owned(),
         );
-    }
-    if !has_targets && options.any() {
-        complain("options such as --expect are for bare hosts, and none was given; they change nothing");
     }
     start_log(&config.log.level, config.log.format)?;
     let runtime = runtime()?;

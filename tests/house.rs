@@ -38,8 +38,9 @@ fn may_use(room: &str, other: &str) -> bool {
 /// Every file below `folder` with that ending.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for entry in entries {
+        let path = entry.expect("a readable folder").path();
         if path.is_dir() {
             found.extend(files(&path, ending));
         } else if path.extension().is_some_and(|own| own == ending) {
