@@ -216,9 +216,35 @@ fn each_broken_round_names_its_cause_and_nothing_else() {
             &["dns-zone-not-linked 2", "tls-expired 1"],
         ),
     ];
+    let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
     for (report, expected) in table {
         assert_eq!(verdict(&cache(), report), *expected, "{report:?}");
+        assert_eq!(verdict(&elsewhere, report), *expected, "{report:?}");
     }
+}
+
+#[test]
+fn a_remedy_names_this_cache_and_its_own_tools() {
+    let remedies = |cache: &Cache| {
+        let mut busy = leg("10.20.1.4");
+        busy.server.as_mut().unwrap().connected_clients = Some(95);
+        let mut watch = Watch::default();
+        let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache.clone() };
+        let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy]));
+        watch.open().remove(0).remedy
+    };
+    assert_eq!(
+        remedies(&cache()),
+        [
+            "# find the client that holds too many connections, or scale to a tier with a higher limit",
+            "redis-cli -h orders.redis.cache.windows.net -p 6380 --tls --sni orders.redis.cache.windows.net CLIENT LIST \
+             | grep -o ' addr=[^:]*' | sort | uniq -c | sort -rn | head",
+            "az monitor metrics list --resource $(az redis show -n orders -g <resource-group> --query id -o tsv) \
+             --metric connectedclients --interval PT1M --aggregation Maximum -o table",
+        ]
+    );
+    let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
+    assert!(remedies(&elsewhere).iter().all(|command| !command.contains("az ")), "{:?}", remedies(&elsewhere));
 }
 
 #[test]

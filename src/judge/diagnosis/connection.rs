@@ -36,8 +36,8 @@ fn partial(case: &Case<'_>, failed: &[(&Leg, &Fault)], used: usize) -> Draft {
     );
     case.finding(FindingId::TcpPartial, Severity::Degraded, Stage::Connect, summary)
         .remark("a stale record beside a good one, or a path that is closed to one of them only")
-        .run(format!("nslookup {}", case.cache.host))
-        .run(format!("nc -vz -w 5 {} {}", failed[0].0.address, case.cache.port))
+        .run(case.nslookup(None))
+        .run(case.dial(&failed[0].0.address.to_string()))
 }
 
 /// No address serves, and these fail in the same way.
@@ -72,15 +72,13 @@ fn closed(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
         }
         _ => {
             let summary = format!("the connection to {place} failed");
-            draft(FindingId::TcpFailed, Severity::Unavailable, summary)
-                .run(format!("nc -vz -w 5 {} {port}", group[0].0.address))
+            draft(FindingId::TcpFailed, Severity::Unavailable, summary).run(case.dial(&group[0].0.address.to_string()))
         }
     }
 }
 
 fn refused(case: &Case<'_>, draft: Draft) -> Draft {
     let (port, product) = (case.cache.port, case.endpoint.product);
-    let (cli, resource) = (case.cli(), case.resource());
     let draft = if port == product.plain_port() && port != product.tls_port() {
         draft.remark(&format!(
             "port {port} is the one without TLS, which is off by default: use port {} with TLS",
@@ -95,12 +93,9 @@ fn refused(case: &Case<'_>, draft: Draft) -> Draft {
     } else {
         draft.remark("the cache is restarting or being updated, or nothing listens on this port")
     };
-    match product {
-        Product::Other => draft.run(format!("nc -vz -w 5 {} {port}", case.cache.host)),
-        _ => draft.run(format!(
-            "{cli} show -n {resource} -g <resource-group> --query \"{{state:provisioningState, port:sslPort}}\""
-        )),
-    }
+    draft
+        .azure(case.show("\"{state:provisioningState, port:sslPort, plainPort:enableNonSslPort}\""))
+        .run(case.dial(&case.cache.host))
 }
 
 /// A private address that stays silent: the network between.
@@ -119,17 +114,11 @@ fn filtered_inside(case: &Case<'_>, draft: Draft) -> Draft {
 
 /// A public address that stays silent: the cache's own doors.
 fn filtered_outside(case: &Case<'_>, draft: Draft) -> Draft {
-    let (cli, resource) = (case.cli(), case.resource());
-    let draft = draft
+    draft
         .remark("the address is public: public access is disabled, a firewall rule leaves this machine out, or egress is filtered here")
-        .run(format!("{cli} show -n {resource} -g <resource-group> --query publicNetworkAccess"));
-    match case.endpoint.product {
-        Product::CacheForRedis => {
-            draft.run(format!("az redis firewall-rules list -n {resource} -g <resource-group> -o table"))
-        }
-        _ => draft,
-    }
-    .run(format!("nc -vz -w 5 {} {}", case.cache.host, case.cache.port))
+        .azure(case.show("publicNetworkAccess"))
+        .azure(case.firewall_rules())
+        .run(case.dial(&case.cache.host))
 }
 
 fn addresses(failed: &[(&Leg, &Fault)]) -> String {

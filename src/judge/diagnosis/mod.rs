@@ -1,5 +1,6 @@
 //! From what one round saw to the causes behind it.
 
+mod commands;
 mod connection;
 mod resolution;
 mod server;
@@ -164,16 +165,6 @@ impl<'round> Case<'round> {
         }
         groups
     }
-
-    /// The resource's name, for a command.
-    fn resource(&self) -> &str {
-        &self.endpoint.resource
-    }
-
-    /// `az redis`, or the group of the product at hand.
-    fn cli(&self) -> &'static str {
-        self.endpoint.product.cli()
-    }
 }
 
 /// How a leg is named in evidence: the address, its class, and what was dialled in its place.
@@ -204,6 +195,14 @@ impl Draft {
     fn run(mut self, command: impl Into<String>) -> Self {
         self.0.remedy.push(command.into());
         self
+    }
+
+    /// A command that there is for hosts of Azure alone.
+    fn azure(self, command: Option<String>) -> Self {
+        match command {
+            Some(command) => self.run(command),
+            None => self,
+        }
     }
 
     fn remark(mut self, words: &str) -> Self {

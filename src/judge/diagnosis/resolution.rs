@@ -76,10 +76,11 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
         FindingId::LocalExhaustion => format!("this machine cannot open a socket to look up {host}"),
         _ => format!("the lookup of {host} failed"),
     };
-    let mut finding = case
-        .finding(id, Severity::Unavailable, Stage::Resolve, summary)
-        .evidence(fault.detail.to_string())
-        .evidence(narrate::path(resolution));
+    let mut finding =
+        case.finding(id, Severity::Unavailable, Stage::Resolve, summary).evidence(fault.detail.to_string());
+    if !resolution.chain.is_empty() {
+        finding = finding.evidence(narrate::path(resolution));
+    }
     let mut asked: Vec<_> = resolution
         .queries
         .iter()
@@ -97,23 +98,17 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
 
 /// What to run where a lookup failed.
 fn remedy(case: &Case<'_>, resolution: &Resolution, id: FindingId, finding: Draft) -> Draft {
-    let (host, resource, cli) = (&case.cache.host, case.resource(), case.cli());
-    let server = resolution.queries.last().map(|query| query.server.ip());
-    let nslookup = server.map_or_else(|| format!("nslookup {host}"), |server| format!("nslookup {host} {server}"));
+    let server = resolution.queries.last().map(|query| query.server.ip().to_string());
+    let nslookup = case.nslookup(server.as_deref());
     match id {
-        FindingId::DnsRecordMissing => {
-            let zone = case.endpoint.zone.unwrap_or("<the privatelink zone>");
-            finding
-                .run(format!("az network private-dns record-set a list -g <resource-group> -z {zone} -o table"))
-                .run(format!(
-                    "az network private-endpoint list --query \"[?contains(to_string(privateLinkServiceConnections), '{resource}')].{{name:name, state:provisioningState}}\" -o table"
-                ))
-                .remark("the endpoint was deleted, or has no DNS zone group: create it, and the record comes by itself")
-                .run("az network private-endpoint dns-zone-group list -g <resource-group> --endpoint-name <endpoint>")
-        }
+        FindingId::DnsRecordMissing => finding
+            .azure(case.zone_records())
+            .azure(case.private_endpoints())
+            .remark("the endpoint was deleted, or has no DNS zone group: create it, and the record comes by itself")
+            .run("az network private-endpoint dns-zone-group list -g <resource-group> --endpoint-name <endpoint>"),
         FindingId::DnsNameNotFound => finding
-            .run(format!("{cli} list --query \"[?name=='{resource}'].{{name:name, host:hostName, group:resourceGroup}}\" -o table"))
-            .remark("nothing listed: the cache was deleted, or its name is misspelt; compare with the host above")
+            .azure(case.list())
+            .remark("where it is not listed, the cache was deleted or its name is misspelt; compare with the host above")
             .run(nslookup),
         FindingId::DnsTimeout | FindingId::DnsUnreachable => finding
             .run(nslookup)
@@ -122,7 +117,7 @@ fn remedy(case: &Case<'_>, resolution: &Resolution, id: FindingId, finding: Draf
         FindingId::DnsServerFailure | FindingId::DnsRefused => finding
             .run(nslookup)
             .remark("the forwarder behind this server is failing: check its upstream and its conditional forwarding rule")
-            .run(format!("nslookup {host} 168.63.129.16")),
+            .azure(case.nslookup_inside_azure()),
         FindingId::LocalExhaustion => {
             finding.run("ss -s").run("cat /proc/sys/fs/file-nr").remark("raise LimitNOFILE, or find what leaks sockets")
         }
@@ -157,7 +152,7 @@ fn answer(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
         );
         case.finding(FindingId::DnsPrivateWhenPublicExpected, Severity::Risk, Stage::Resolve, summary)
             .remark("either a private endpoint was added, and the expectation is out of date, or this resolver is not the intended one")
-            .run(format!("nslookup {}", case.cache.host))
+            .run(case.nslookup(None))
     } else {
         elsewhere(case, &unexpected, public_among_unexpected)
     };
@@ -171,23 +166,21 @@ fn mixed(case: &Case<'_>, resolution: &Resolution, inside: &[&Answer], outside: 
         shown(inside),
         shown(outside)
     );
-    let zone = case.endpoint.zone.unwrap_or("<the zone that answers>");
     let server =
         resolution.queries.last().map_or_else(|| "the hosts file".to_owned(), |query| query.server.to_string());
     case.finding(FindingId::DnsMixedAnswer, Severity::Degraded, Stage::Resolve, summary)
         .remark(&format!("find the record that does not belong, at {server}"))
-        .run(format!("az network private-dns record-set a list -g <resource-group> -z {zone} -o table"))
+        .azure(case.zone_records())
+        .run(case.nslookup(None))
 }
 
 /// A private address is expected and the answer is public.
 fn led_to_public(case: &Case<'_>, resolution: &Resolution, unexpected: &[&Answer]) -> Draft {
     let host = &case.cache.host;
     let addresses = shown(unexpected);
-    let zone = case.endpoint.zone.unwrap_or("<the privatelink zone>");
     let closed = all_fail_to_connect(case);
     let severity = if closed { Severity::Unavailable } else { Severity::Degraded };
     let path = if closed { ", and does not answer there" } else { "" };
-    let resource = case.resource();
     if resolution.has_privatelink_alias() {
         let summary = format!(
             "{host} leads to {addresses} where a private address is expected{path}: a private endpoint exists, and this machine is not led to it"
@@ -195,22 +188,20 @@ fn led_to_public(case: &Case<'_>, resolution: &Resolution, unexpected: &[&Answer
         case.finding(FindingId::DnsZoneNotLinked, severity, Stage::Resolve, summary)
             .evidence("the alias into a privatelink zone is there, so a private endpoint exists")
             .remark("1. is the zone linked to this network? (look for this virtual network in the list)")
-            .run(format!("az network private-dns link vnet list -g <resource-group> -z {zone} -o table"))
+            .azure(case.zone_links())
             .remark("2. is the right name server asked? inside Azure, 168.63.129.16 must give the private address")
-            .run(format!("nslookup {host} 168.63.129.16"))
+            .run(case.nslookup(Some("168.63.129.16")))
             .remark("3. is the record missing and the link set to fall back to the internet (NxDomainRedirect)?")
-            .run(format!("az network private-dns record-set a list -g <resource-group> -z {zone} -o table"))
+            .azure(case.zone_records())
     } else {
         let summary = format!(
             "{host} leads to {addresses} where a private address is expected{path}, and nothing on the way speaks of a private endpoint"
         );
         case.finding(FindingId::DnsNoPrivateEndpoint, severity, Stage::Resolve, summary)
             .evidence("no alias into a privatelink zone: the endpoint was never made, is not approved, or was deleted")
-            .run(format!(
-                "az network private-endpoint list --query \"[?contains(to_string(privateLinkServiceConnections), '{resource}')].{{name:name, status:privateLinkServiceConnections[0].privateLinkServiceConnectionState.status}}\" -o table"
-            ))
-            .run(format!("{} show -n {resource} -g <resource-group> --query privateEndpointConnections", case.cli()))
-            .run(format!("nslookup {host} 168.63.129.16"))
+            .azure(case.private_endpoints())
+            .azure(case.show("privateEndpointConnections"))
+            .run(case.nslookup(Some("168.63.129.16")))
     }
 }
 
@@ -228,11 +219,8 @@ fn elsewhere(case: &Case<'_>, unexpected: &[&Answer], public: bool) -> Draft {
     let summary = format!("{} leads to {}, and {expected} is expected", case.cache.host, shown(unexpected));
     case.finding(id, Severity::Degraded, Stage::Resolve, summary)
         .remark("a stale record, an endpoint made anew with another address, or another network's endpoint")
-        .run(format!("nslookup {}", case.cache.host))
-        .run(format!(
-            "az network private-endpoint list --query \"[?contains(to_string(privateLinkServiceConnections), '{}')].{{name:name, dns:customDnsConfigs}}\"",
-            case.resource()
-        ))
+        .run(case.nslookup(None))
+        .azure(case.private_endpoints())
 }
 
 /// The answer left the addresses that were accepted.
@@ -277,7 +265,7 @@ fn drift(case: &Case<'_>, resolution: &Resolution, memory: &Memory, diagnosis: &
             .evidence(format!("now: {}", narrate::path(resolution)))
             .evidence(narrate::who(resolution))
             .remark("if the move was meant, set expected_addresses to the new addresses and reload")
-            .run(format!("nslookup {}", case.cache.host))
+            .run(case.nslookup(None))
             .done(),
     );
 }

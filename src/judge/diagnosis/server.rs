@@ -20,7 +20,6 @@ pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnos
 
 fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, group: &[(&Leg, &Fault)]) -> Draft {
     let endpoint = case.cache.endpoint();
-    let (cli, resource) = (case.cli(), case.resource());
     let draft = |id, severity, summary| case.finding(id, severity, stage, summary);
     match kind {
         FaultKind::CredentialUnreadable => draft(
@@ -30,14 +29,16 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
         )
         .run(match &case.cache.auth {
             Auth::AccessKey { password: Password::File(path), .. } => format!("ls -l {}", path.display()),
-            Auth::AccessKey { password: Password::Environment(name), .. } => format!("# is {name} set for this process?"),
+            Auth::AccessKey { password: Password::Environment(name), .. } => {
+                format!("# is {name} set for this process?")
+            }
             Auth::None => "# no password is configured".to_owned(),
         })
         .remark("the file must exist, hold the key, and be readable by the user that runs cachewatch"),
         FaultKind::AuthRequired => {
             draft(FindingId::AuthRequired, severity, format!("{endpoint} wants a password, and none was sent"))
                 .remark("set caches.auth with password_file, or password_env")
-                .run(format!("{cli} list-keys -n {resource} -g <resource-group> -o none # writes nothing; shows whether you may read the keys"))
+                .azure(case.keys())
         }
         FaultKind::AuthRejected => auth_rejected(case, severity),
         FaultKind::AuthNotConfigured => draft(
@@ -45,7 +46,7 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             severity,
             format!("{endpoint} has no password, and one was sent: this may be another server than you think"),
         )
-        .run(format!("nslookup {}", case.cache.host))
+        .run(case.nslookup(None))
         .remark("if the server is meant to be open, set caches.auth.method = \"none\""),
         FaultKind::NotPermitted => not_permitted(case, severity),
         FaultKind::ClientLimit => draft(
@@ -54,65 +55,55 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             format!("{endpoint} takes no more clients: the limit is reached"),
         )
         .remark("find the client that opens too many connections; restart it, then share one connection per process")
-        .run(format!(
-            "az monitor metrics list --resource $({cli} show -n {resource} -g <resource-group> --query id -o tsv) --metric connectedclients --interval PT1M -o table"
-        ))
-        .run("redis-cli --tls -h <host> -p <port> --askpass CLIENT LIST | awk '{print $2}' | cut -d: -f1 | sort | uniq -c | sort -rn | head"),
+        .azure(case.metric("connectedclients"))
+        .run(case.clients_by_address()),
         FaultKind::Loading => draft(
             FindingId::RedisLoading,
             severity,
             format!("{endpoint} is loading its data set and serves nobody until it has"),
         )
         .remark("it restarted; wait, and look for the reason")
-        .run(format!("az monitor activity-log list -g <resource-group> --offset 1h --query \"[?contains(resourceId, '{resource}')]\" -o table")),
+        .azure(case.activity()),
         FaultKind::Busy => draft(
             FindingId::RedisBusy,
             severity,
             format!("{endpoint} is busy with a script and serves nobody until it ends"),
         )
         .remark("a Lua script runs for too long; SCRIPT KILL ends one that has not written")
-        .run("redis-cli --tls -h <host> -p <port> --askpass SCRIPT KILL"),
-        FaultKind::MasterDown => draft(
-            FindingId::RedisMasterDown,
-            severity,
-            format!("{endpoint} is a replica that has lost its primary"),
-        )
-        .remark("a failover is under way, or failed"),
+        .run(case.redis_cli("SCRIPT KILL")),
+        FaultKind::MasterDown => {
+            draft(FindingId::RedisMasterDown, severity, format!("{endpoint} is a replica that has lost its primary"))
+                .remark("a failover is under way, or failed")
+        }
         FaultKind::ClusterDown => {
             draft(FindingId::RedisClusterDown, severity, format!("the cluster behind {endpoint} does not serve"))
                 .remark("slots are not covered: a shard is down")
-                .run("redis-cli --tls -h <host> -p <port> --askpass CLUSTER INFO")
+                .run(case.redis_cli("CLUSTER INFO"))
         }
         FaultKind::ReadOnly => {
             draft(FindingId::RedisReadOnly, severity, format!("{endpoint} refuses to write: it is a replica"))
                 .remark("a failover is under way, or the application dials a replica")
         }
-        FaultKind::Timeout => draft(
-            FindingId::RedisTimeout,
-            severity,
-            format!("{endpoint} is connected and does not answer in time"),
-        )
-        .remark("the server is overloaded, blocked by a slow command, or a proxy in between has lost it")
-        .run(format!(
-            "az monitor metrics list --resource $({cli} show -n {resource} -g <resource-group> --query id -o tsv) --metric serverLoad --interval PT1M -o table"
-        )),
-        FaultKind::NotRedis | FaultKind::ReplyTooLarge => draft(
-            FindingId::RedisProtocol,
-            severity,
-            format!("what answers at {endpoint} does not speak Redis"),
-        )
-        .remark("the name or the port leads to another service")
-        .run(format!("nslookup {}", case.cache.host)),
+        FaultKind::Timeout => {
+            draft(FindingId::RedisTimeout, severity, format!("{endpoint} is connected and does not answer in time"))
+                .remark("the server is overloaded, blocked by a slow command, or a proxy in between has lost it")
+                .azure(case.metric("serverLoad"))
+        }
+        FaultKind::NotRedis | FaultKind::ReplyTooLarge => {
+            draft(FindingId::RedisProtocol, severity, format!("what answers at {endpoint} does not speak Redis"))
+                .remark("the name or the port leads to another service")
+                .run(case.nslookup(None))
+        }
         _ => {
             let words = group.first().map_or_else(String::new, |(_, fault)| format!(": {}", fault.detail));
             draft(FindingId::RedisFailed, severity, format!("{endpoint} failed at {stage}{words}"))
-                .run(format!("{cli} show -n {resource} -g <resource-group> --query provisioningState"))
+                .azure(case.show("provisioningState"))
+                .run(case.redis_cli("PING"))
         }
     }
 }
 
 fn auth_rejected(case: &Case<'_>, severity: Severity) -> Draft {
-    let (cli, resource) = (case.cli(), case.resource());
     let user = match &case.cache.auth {
         Auth::AccessKey { username: Some(user), .. } => format!(" for user {user}"),
         _ => String::new(),
@@ -120,8 +111,8 @@ fn auth_rejected(case: &Case<'_>, severity: Severity) -> Draft {
     let summary = format!("{} does not accept the password{user}", case.cache.endpoint());
     case.finding(FindingId::AuthRejected, severity, Stage::Auth, summary)
         .remark("the key was rotated, access keys are disabled, or the name leads to another cache")
-        .run(format!("{cli} show -n {resource} -g <resource-group> --query disableAccessKeyAuthentication"))
-        .run(format!("{cli} list-keys -n {resource} -g <resource-group>"))
+        .azure(case.show("disableAccessKeyAuthentication"))
+        .azure(case.keys())
         .remark("compare with what the application uses; write the new key to the password file, which is read again by itself")
 }
 
@@ -165,7 +156,7 @@ fn slow(case: &Case<'_>, diagnosis: &mut Diagnosis) {
                 milliseconds(took)
             ))
             .remark("if the connection is as slow, the path is long or lossy; if only PING is, the server is busy")
-            .run("redis-cli --tls -h <host> -p <port> --askpass SLOWLOG GET 10")
+            .run(case.redis_cli("SLOWLOG GET 10"))
             .done(),
     );
 }
@@ -182,7 +173,6 @@ fn headroom(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     } else {
         return;
     };
-    let (cli, resource) = (case.cli(), case.resource());
     let summary = format!(
         "{} has {}: {} in use, the threshold is {}",
         case.cache.endpoint(),
@@ -195,10 +185,8 @@ fn headroom(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         finding
             .evidence(format!("{}: {}", super::place(leg, case.cache.port), narrate::clients(clients)))
             .remark("find the client that holds too many connections, or scale to a tier with a higher limit")
-            .run("redis-cli --tls -h <host> -p <port> --askpass CLIENT LIST | awk '{print $2}' | cut -d: -f1 | sort | uniq -c | sort -rn | head")
-            .run(format!(
-                "az monitor metrics list --resource $({cli} show -n {resource} -g <resource-group> --query id -o tsv) --metric connectedclients --interval PT1M -o table"
-            ))
+            .run(case.clients_by_address())
+            .azure(case.metric("connectedclients"))
             .done(),
     );
 }
@@ -214,13 +202,12 @@ fn rejected(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     let finding = case.finding(FindingId::ConnectionsRejected, Severity::Degraded, Stage::Inspect, summary);
     diagnosis.findings.push(
         finding
-            .evidence(format!("{}: rejected_connections went from {before} to {now}", super::place(leg, case.cache.port)))
-            .remark("the client limit was hit in between: see the clients' metric for the peak")
-            .run(format!(
-                "az monitor metrics list --resource $({} show -n {} -g <resource-group> --query id -o tsv) --metric connectedclients --interval PT1M --aggregation Maximum -o table",
-                case.cli(),
-                case.resource()
+            .evidence(format!(
+                "{}: rejected_connections went from {before} to {now}",
+                super::place(leg, case.cache.port)
             ))
+            .remark("the client limit was hit in between: see the clients' metric for the peak")
+            .azure(case.metric("connectedclients"))
             .done(),
     );
 }

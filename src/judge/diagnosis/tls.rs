@@ -13,18 +13,16 @@ pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
 }
 
 fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
-    let (endpoint, name) = (case.cache.endpoint(), case.cache.server_name());
+    let endpoint = case.cache.endpoint();
     let session = group.iter().find_map(|(leg, _)| leg.tls.as_ref());
     let leaf = session.and_then(TlsSession::leaf);
     let severity = case.severity_of(group.len());
     let draft = |id, summary| case.finding(id, severity, Stage::Tls, summary);
-    let openssl = format!(
-        "openssl s_client -connect {endpoint} -servername {name} -showcerts </dev/null | openssl x509 -noout -subject -issuer -dates -ext subjectAltName"
-    );
     match kind {
-        FaultKind::NameMismatch => name_mismatch(case, draft, leaf).run(openssl),
+        FaultKind::NameMismatch => name_mismatch(case, draft, leaf).run(case.certificate()),
         FaultKind::CertificateExpired => {
-            let expired = session.and_then(|session| session.chain.iter().min_by_key(|certificate| certificate.not_after));
+            let expired =
+                session.and_then(|session| session.chain.iter().min_by_key(|certificate| certificate.not_after));
             let summary = match expired {
                 Some(certificate) => {
                     format!("the certificate of {endpoint} expired on {}", certificate.not_after.date())
@@ -34,16 +32,16 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
             draft(FindingId::TlsExpired, summary)
                 .remark("Azure renews its certificates by itself: is this the cache, and is the clock of this machine right?")
                 .run("timedatectl status")
-                .run(openssl)
+                .run(case.certificate())
         }
         FaultKind::CertificateNotYetValid => {
             let from = leaf.map_or_else(String::new, |leaf| format!(" before {}", leaf.not_before.date()));
             draft(FindingId::TlsNotYetValid, format!("the certificate of {endpoint} is not valid{from}"))
                 .remark("the clock of this machine is most likely behind")
                 .run("timedatectl status")
-                .run(openssl)
+                .run(case.certificate())
         }
-        FaultKind::UntrustedIssuer => untrusted(case, draft, session).run(openssl),
+        FaultKind::UntrustedIssuer => untrusted(case, draft, session).run(case.certificate()),
         FaultKind::TrustUnreadable => draft(
             FindingId::TlsUntrusted,
             format!("the roots to verify {endpoint} with cannot be read on this machine"),
@@ -54,32 +52,33 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
         FaultKind::TlsVersion => {
             draft(FindingId::TlsVersion, format!("{endpoint} offers no TLS version that is still allowed (1.2 or 1.3)"))
                 .remark("what answers is older than Azure's services of today, or stands between")
-                .run(format!("openssl s_client -connect {endpoint} -servername {name} -tls1_2 </dev/null"))
+                .run(format!("{} -tls1_2 </dev/null", case.openssl()))
         }
         FaultKind::NoCommonCipher => draft(
             FindingId::TlsNoCommonCipher,
             format!("{endpoint} and this probe have no cipher suite in common"),
         )
-        .remark("this probe speaks AEAD suites only (AES-GCM, ChaCha20); another client with CBC suites may still connect")
-        .run(format!("openssl s_client -connect {endpoint} -servername {name} </dev/null")),
+        .remark(
+            "this probe speaks AEAD suites only (AES-GCM, ChaCha20); another client with CBC suites may still connect",
+        )
+        .run(format!("{} </dev/null", case.openssl())),
         FaultKind::Closed => draft(
             FindingId::TlsClosed,
             format!("{endpoint} accepts the connection and closes it inside the TLS handshake"),
         )
-        .remark("three causes look like this: TLS inspection on the path, public access disabled, the client limit reached")
-        .run(format!("{} show -n {} -g <resource-group> --query publicNetworkAccess", case.cli(), case.resource()))
-        .run(format!(
-            "az monitor metrics list --resource $({} show -n {} -g <resource-group> --query id -o tsv) --metric connectedclients --interval PT1M -o table",
-            case.cli(),
-            case.resource()
-        ))
-        .run(openssl),
-        FaultKind::Timeout => {
-            draft(FindingId::TlsTimeout, format!("{endpoint} accepts the connection and does not answer the TLS handshake"))
-                .remark("a port without TLS, an overloaded server, or a path that drops large packets (MTU)")
-                .run(openssl)
-        }
-        _ => draft(FindingId::TlsFailed, format!("the TLS handshake with {endpoint} failed")).run(openssl),
+        .remark(
+            "three causes look like this: TLS inspection on the path, public access disabled, the client limit reached",
+        )
+        .azure(case.show("publicNetworkAccess"))
+        .azure(case.metric("connectedclients"))
+        .run(case.certificate()),
+        FaultKind::Timeout => draft(
+            FindingId::TlsTimeout,
+            format!("{endpoint} accepts the connection and does not answer the TLS handshake"),
+        )
+        .remark("a port without TLS, an overloaded server, or a path that drops large packets (MTU)")
+        .run(case.certificate()),
+        _ => draft(FindingId::TlsFailed, format!("the TLS handshake with {endpoint} failed")).run(case.certificate()),
     }
 }
 
@@ -94,7 +93,7 @@ fn name_mismatch(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, le
     let summary = format!("the certificate presented for {name} covers {covered}, and not {name}");
     draft(FindingId::TlsNameMismatch, summary)
         .remark("the name leads to another server, or the application dials a name or an address that no certificate covers")
-        .run(format!("nslookup {}", case.cache.host))
+        .run(case.nslookup(None))
 }
 
 fn untrusted(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, session: Option<&TlsSession>) -> Draft {
@@ -173,11 +172,7 @@ fn expiry(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         finding
             .evidence(format!("\"{}\" is valid until {}", certificate.subject, certificate.not_after))
             .remark("Azure renews certificates some weeks ahead; where this stays, open a support case")
-            .run(format!(
-                "openssl s_client -connect {} -servername {} </dev/null | openssl x509 -noout -dates",
-                case.cache.endpoint(),
-                case.cache.server_name()
-            ))
+            .run(case.certificate())
             .done(),
     );
 }

@@ -1,0 +1,140 @@
+//! The commands that look closer or put right, with this cache's own names filled in.
+//!
+//! What only a person knows is left in angle brackets. Commands of the Azure CLI are given for hosts of Azure alone.
+
+use super::Case;
+use crate::azure::Product;
+use crate::model::Auth;
+
+impl Case<'_> {
+    fn azure(&self, command: impl FnOnce(&str, &str) -> String) -> Option<String> {
+        let product = self.endpoint.product;
+        (product != Product::Other).then(|| command(product.cli(), &self.endpoint.resource))
+    }
+
+    /// One part of what Azure knows of the cache.
+    pub(super) fn show(&self, query: &str) -> Option<String> {
+        self.azure(|cli, resource| format!("{cli} show -n {resource} -g <resource-group> --query {query}"))
+    }
+
+    /// Where the cache is, if it is.
+    pub(super) fn list(&self) -> Option<String> {
+        self.azure(|cli, resource| {
+            format!("{cli} list --query \"[?name=='{resource}'].{{name:name, host:hostName, group:resourceGroup}}\" -o table")
+        })
+    }
+
+    /// The access keys.
+    pub(super) fn keys(&self) -> Option<String> {
+        let group = if self.endpoint.product == Product::CacheForRedis { "" } else { " database" };
+        let name = if self.endpoint.product == Product::CacheForRedis { "-n" } else { "--cluster-name" };
+        self.azure(|cli, resource| format!("{cli}{group} list-keys {name} {resource} -g <resource-group>"))
+    }
+
+    /// A metric of the last hour, by the minute.
+    pub(super) fn metric(&self, metric: &str) -> Option<String> {
+        self.azure(|cli, resource| {
+            format!(
+                "az monitor metrics list --resource $({cli} show -n {resource} -g <resource-group> --query id -o tsv) \
+                 --metric {metric} --interval PT1M --aggregation Maximum -o table"
+            )
+        })
+    }
+
+    /// What was done to the cache lately.
+    pub(super) fn activity(&self) -> Option<String> {
+        self.azure(|_, resource| {
+            format!(
+                "az monitor activity-log list -g <resource-group> --offset 1h \
+                 --query \"[?contains(resourceId, '{resource}')].{{at:eventTimestamp, what:operationName.localizedValue, status:status.value}}\" -o table"
+            )
+        })
+    }
+
+    /// Who may connect from outside; Azure Managed Redis and Enterprise have no such rules.
+    pub(super) fn firewall_rules(&self) -> Option<String> {
+        let has_rules = self.endpoint.product == Product::CacheForRedis;
+        let list =
+            self.azure(|cli, resource| format!("{cli} firewall-rules list -n {resource} -g <resource-group> -o table"));
+        list.filter(|_| has_rules)
+    }
+
+    /// Its private endpoints, and whether they are approved.
+    pub(super) fn private_endpoints(&self) -> Option<String> {
+        self.azure(|_, resource| {
+            format!(
+                "az network private-endpoint list --query \"[?contains(to_string(privateLinkServiceConnections), '{resource}')].\
+                 {{name:name, group:resourceGroup, status:privateLinkServiceConnections[0].privateLinkServiceConnectionState.status, \
+                 addresses:customDnsConfigs[].ipAddresses[]}}\" -o jsonc"
+            )
+        })
+    }
+
+    /// The networks that the private zone is linked to.
+    pub(super) fn zone_links(&self) -> Option<String> {
+        self.azure(|_, _| {
+            format!("az network private-dns link vnet list -g <resource-group> -z {} -o table", self.zone())
+        })
+    }
+
+    /// The addresses in the private zone.
+    pub(super) fn zone_records(&self) -> Option<String> {
+        self.azure(|_, _| {
+            format!("az network private-dns record-set a list -g <resource-group> -z {} -o table", self.zone())
+        })
+    }
+
+    fn zone(&self) -> &'static str {
+        self.endpoint.zone.unwrap_or("<the privatelink zone>")
+    }
+
+    /// Asks a name server by hand; without one, whoever this machine asks.
+    pub(super) fn nslookup(&self, server: Option<&str>) -> String {
+        let server = server.map_or_else(String::new, |server| format!(" {server}"));
+        format!("nslookup {}{server}", self.cache.host)
+    }
+
+    /// Asks the resolver of Azure's networks, which answers inside them only.
+    pub(super) fn nslookup_inside_azure(&self) -> Option<String> {
+        self.azure(|_, _| self.nslookup(Some("168.63.129.16")))
+    }
+
+    /// Opens a connection by hand.
+    pub(super) fn dial(&self, place: &str) -> String {
+        format!("nc -vz -w 5 {place} {}", self.cache.port)
+    }
+
+    /// A command to the server itself.
+    pub(super) fn redis_cli(&self, command: &str) -> String {
+        let cache = self.cache;
+        let mut parts = vec![format!("redis-cli -h {} -p {}", cache.host, cache.port)];
+        if let Some(tls) = &cache.tls {
+            parts.push(format!("--tls --sni {}", cache.server_name()));
+            parts.extend(tls.ca_file.as_ref().map(|file| format!("--cacert {}", file.display())));
+        }
+        if let Auth::AccessKey { username, .. } = &cache.auth {
+            parts.extend(username.as_ref().map(|user| format!("--user {user}")));
+            parts.push("--askpass".to_owned());
+        }
+        parts.push(command.to_owned());
+        parts.join(" ")
+    }
+
+    /// Who is connected, the busiest address first.
+    pub(super) fn clients_by_address(&self) -> String {
+        self.redis_cli("CLIENT LIST | grep -o ' addr=[^:]*' | sort | uniq -c | sort -rn | head")
+    }
+
+    /// Shows the certificate.
+    pub(super) fn certificate(&self) -> String {
+        format!(
+            "{} -showcerts </dev/null | openssl x509 -noout -subject -issuer -dates -ext subjectAltName",
+            self.openssl()
+        )
+    }
+
+    /// A TLS handshake by hand.
+    pub(super) fn openssl(&self) -> String {
+        format!("openssl s_client -connect {} -servername {}", self.cache.endpoint(), self.cache.server_name())
+    }
+}
