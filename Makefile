@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TOOLS := target/tools
 
-.PHONY: help demo test lint bench soak deny clean
+.PHONY: help demo test lint bench soak deny advisories clean
 
 help: ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,10 +21,11 @@ lint: deny ## format, clippy, licences and dependencies
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-deny: $(TOOLS)/bin/cargo-deny ## licences, banned crates, sources; advisories where their database can be reached
+deny: $(TOOLS)/bin/cargo-deny ## licences, banned crates, sources
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) deny --locked check bans licenses sources
-	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) deny --locked check advisories 2>/dev/null \
-		|| echo "advisories: not checked here (the database cannot be reached, or has something to say: run 'cargo deny check advisories')"
+
+advisories: $(TOOLS)/bin/cargo-deny ## security advisories, where their database can be reached
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" .ci/check-advisories
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.20.2 cargo-deny
