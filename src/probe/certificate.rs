@@ -36,6 +36,24 @@ fn read(der: &[u8]) -> Certificate {
     }
 }
 
+/// When a certificate is valid, in seconds since 1970.
+pub(super) struct Validity {
+    pub(super) not_before: i64,
+    pub(super) not_after: i64,
+}
+
+/// When a certificate is valid; `None` where it cannot be read.
+pub(super) fn validity(der: &[u8]) -> Option<Validity> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    Some(Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
+}
+
+/// Whether a certificate names itself as its issuer.
+pub(super) fn is_self_issued(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.subject() == certificate.issuer())
+}
+
 /// The names and addresses of the subject alternative name; a certificate without any covers nothing.
 fn names(certificate: &X509Certificate<'_>) -> Vec<WireText> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };

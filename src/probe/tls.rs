@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -60,7 +61,11 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         let words = format!("{server_name} is not a name that a certificate can cover");
         return Handshake::failed(None, Fault::new(Stage::Tls, FaultKind::NameMismatch, words));
     };
-    let observer = Arc::new(Observer { inner: Arc::clone(&roots.verifier), seen: Mutex::default() });
+    let observer = Arc::new(Observer {
+        inner: Arc::clone(&roots.verifier),
+        pinned: Arc::clone(&roots.pinned),
+        seen: Mutex::default(),
+    });
     let mut config = roots.config.clone();
     config.dangerous().set_certificate_verifier(Arc::clone(&observer) as Arc<dyn ServerCertVerifier>);
 
@@ -133,6 +138,8 @@ pub(super) struct Trust {
 struct Roots {
     verifier: Arc<WebPkiServerVerifier>,
     config: ClientConfig,
+    /// The certificates of a file of roots, as they are; empty for the platform's store.
+    pinned: Arc<[CertificateDer<'static>]>,
 }
 
 impl Trust {
@@ -158,20 +165,26 @@ fn platform_roots(provider: &Arc<CryptoProvider>) -> Result<Roots, String> {
         let words: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
         return Err(format!("the platform has no trusted roots; install ca-certificates ({})", words.join("; ")));
     }
-    Roots::new(store, provider)
+    Roots::new(store, provider, Vec::new())
 }
 
 fn file_roots(bytes: &[u8]) -> Result<Roots, String> {
     let mut store = RootCertStore::empty();
+    let mut pinned = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(bytes) {
         let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
+        pinned.push(certificate.clone());
         store.add(certificate).map_err(|error| error.to_string())?;
     }
-    Roots::new(store, &Arc::new(ring::default_provider()))
+    Roots::new(store, &Arc::new(ring::default_provider()), pinned)
 }
 
 impl Roots {
-    fn new(store: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+    fn new(
+        store: RootCertStore,
+        provider: &Arc<CryptoProvider>,
+        pinned: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, String> {
         let store = Arc::new(store);
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&store), Arc::clone(provider))
             .build()
@@ -183,7 +196,7 @@ impl Roots {
             .with_no_client_auth();
         // Each probe proves the whole path: a resumed session would show no certificate.
         config.resumption = Resumption::disabled();
-        Ok(Self { verifier, config })
+        Ok(Self { verifier, config, pinned: pinned.into() })
     }
 }
 
@@ -194,6 +207,7 @@ impl Roots {
 #[derive(Debug)]
 struct Observer {
     inner: Arc<WebPkiServerVerifier>,
+    pinned: Arc<[CertificateDer<'static>]>,
     seen: Mutex<Seen>,
 }
 
@@ -209,6 +223,35 @@ impl Observer {
     }
 }
 
+/// A self-signed certificate is mostly marked as an authority's, which the verifier objects to before it looks for an
+/// issuer. What is wrong with it is that nobody here trusts it.
+fn name_self_signed(certificate: &CertificateDer<'_>, error: rustls::Error) -> rustls::Error {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(_)) if certificate::is_self_issued(certificate) => {
+            CertificateError::UnknownIssuer.into()
+        }
+        error => error,
+    }
+}
+
+/// Verifies a certificate that the operator trusts by itself: a self-signed one, named in the file of roots. OpenSSL and
+/// the clients built on it accept such a server, so an application here does; validity and name must still be right.
+fn verify_pinned(
+    certificate: &CertificateDer<'_>,
+    server_name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), rustls::Error> {
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let validity = certificate::validity(certificate).ok_or(CertificateError::BadEncoding)?;
+    if seconds > validity.not_after {
+        return Err(CertificateError::Expired.into());
+    }
+    if seconds < validity.not_before {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, server_name)
+}
+
 impl ServerCertVerifier for Observer {
     fn verify_server_cert(
         &self,
@@ -218,8 +261,14 @@ impl ServerCertVerifier for Observer {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict =
-            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map(|_| ());
+        let verdict = if self.pinned.contains(end_entity) {
+            verify_pinned(end_entity, server_name, now)
+        } else {
+            self.inner
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .map(|_| ())
+                .map_err(|error| name_self_signed(end_entity, error))
+        };
         let presented = std::iter::once(end_entity).chain(intermediates).take(TlsSession::LONGEST_CHAIN);
         let chain = presented.map(|certificate| certificate.clone().into_owned()).collect();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { chain, verdict: Some(verdict) };
