@@ -130,7 +130,8 @@ impl Dispatch {
             return;
         };
         let events = watched.watch.observe(&cache, &report);
-        let round = Round { cache, report, open: watched.watch.open(), events };
+        let (open, suspicious) = (watched.watch.open(), watched.watch.is_suspicious());
+        let round = Round { cache, report, open, suspicious, events };
         self.metrics.observe(&round);
         self.board.observe(&round);
         sink::log_round(&round);

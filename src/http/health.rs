@@ -36,7 +36,7 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
 /// `/healthz`: 200 where no cache is ill or unknown, else 503.
 ///
 /// An application's readiness may hang on it, so no evidence is no health: a cache that was not probed yet, or not for
-/// three intervals, is unknown and answers 503.
+/// three intervals, or that has only failed so far, is unknown and answers 503.
 pub(super) async fn of_all(Shared(state): Shared<State>) -> Response {
     let (snapshot, now) = (state.board.snapshot(), clock::now());
     let caches: Vec<_> = snapshot.caches.values().map(|watched| CacheHealth::new(watched, now)).collect();

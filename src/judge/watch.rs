@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::diagnosis::{self, Diagnosis};
 use super::memory::Memory;
-use crate::model::{Cache, Event, EventKind, Finding, FindingId, ProbeReport, Rules, Severity, Timestamp, WireText};
+use crate::model::{Cache, Event, EventKind, Finding, FindingId, ProbeReport, Rules, Timestamp, WireText};
 
 /// The memory of one cache, and its open findings.
 #[derive(Debug, Default)]
@@ -58,10 +58,12 @@ impl Watch {
         open
     }
 
-    /// The worst severity among the open findings; `None` where none is open.
+    /// Whether something of severity 1 or 2 was seen and has not been seen often enough to open.
     #[must_use]
-    pub fn worst(&self) -> Option<Severity> {
-        self.conditions.values().filter(|condition| condition.open).map(|condition| condition.finding.severity).min()
+    pub fn is_suspicious(&self) -> bool {
+        self.conditions
+            .values()
+            .any(|condition| !condition.open && condition.good == 0 && condition.finding.severity.is_serious())
     }
 
     /// The condition holds in this round.

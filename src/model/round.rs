@@ -13,6 +13,8 @@ pub struct Round {
     pub report: Arc<ProbeReport>,
     /// The findings open after this round, the deepest cause first.
     pub open: Vec<Finding>,
+    /// Whether something that would make the cache ill was seen and has not been seen often enough to open.
+    pub suspicious: bool,
     /// What changed in this round.
     pub events: Vec<Event>,
 }

@@ -42,6 +42,8 @@ pub struct Watched {
     pub open: Vec<Finding>,
     /// What happened last, the latest first, at most [`Watched::MOST_EVENTS`].
     pub events: VecDeque<Event>,
+    /// Whether a round has shown the cache without a suspicion: until then nothing speaks for it.
+    pub proven: bool,
 }
 
 impl Board {
@@ -135,27 +137,28 @@ impl Watched {
     const STALE_AFTER: u32 = 3;
 
     fn new(cache: Arc<Cache>) -> Self {
-        Self { cache, report: None, open: Vec::new(), events: VecDeque::new() }
+        Self { cache, report: None, open: Vec::new(), events: VecDeque::new(), proven: false }
     }
 
     fn observe(&mut self, round: &Round) {
         self.report = Some(Arc::clone(&round.report));
         self.open.clone_from(&round.open);
+        self.proven |= !round.suspicious;
         for event in &round.events {
             self.events.push_front(event.clone());
         }
         self.events.truncate(Self::MOST_EVENTS);
     }
 
-    /// How the cache fares at `now`. Unknown is not good: a cache that was not probed, or not lately, is neither well
-    /// nor at risk; it stays ill if it was.
+    /// How the cache fares at `now`. Unknown is not good: a cache that was not probed, or not lately, or that has failed
+    /// since it is watched and not yet often enough for a finding, is neither well nor at risk; it stays ill if it was.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Standing {
         let lasts = self.cache.interval * Self::STALE_AFTER + self.cache.timeouts.total;
-        let is_fresh = self.report.as_ref().is_some_and(|report| now.since(report.at) <= lasts);
+        let is_known = self.proven && self.report.as_ref().is_some_and(|report| now.since(report.at) <= lasts);
         match Standing::of(&self.open) {
             Standing::Ill => Standing::Ill,
-            standing if is_fresh => standing,
+            standing if is_known => standing,
             _ => Standing::Unknown,
         }
     }
@@ -173,6 +176,20 @@ mod tests {
         let board = Board::new();
         board.add_cache(Arc::new(cache.clone()));
         board
+    }
+
+    /// A cache that is down from the start must not pass for well until its finding opens; one bad round of a cache that
+    /// was well is what `open_after` is for.
+    #[test]
+    fn a_cache_that_has_only_failed_is_unknown_and_not_well() {
+        let cache = fixture::cache("orders");
+        let board = board(&cache);
+        let suspicious = Round { suspicious: true, open: Vec::new(), ..fixture::name_not_found(&cache) };
+        board.observe(&suspicious);
+        assert_eq!(standing(&board, fixture::start()), Standing::Unknown);
+        board.observe(&fixture::healthy(&cache));
+        board.observe(&suspicious);
+        assert_eq!(standing(&board, fixture::start()), Standing::Well);
     }
 
     fn standing(board: &Board, now: Timestamp) -> Standing {

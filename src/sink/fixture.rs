@@ -79,7 +79,13 @@ pub(crate) fn name_not_found(cache: &Cache) -> Round {
 }
 
 fn round(cache: &Cache, report: ProbeReport) -> Round {
-    Round { cache: Arc::new(cache.clone()), report: Arc::new(report), open: Vec::new(), events: Vec::new() }
+    Round {
+        cache: Arc::new(cache.clone()),
+        report: Arc::new(report),
+        open: Vec::new(),
+        suspicious: false,
+        events: Vec::new(),
+    }
 }
 
 fn report(cache: &Cache, at: Timestamp, took: Duration, resolution: Resolution, legs: Vec<Leg>) -> ProbeReport {
