@@ -11,8 +11,7 @@ use crate::model::{Fault, FaultKind, Stage};
 
 /// Dials one address. The name plays no part any more.
 pub(super) async fn connect(to: SocketAddr, limit: Duration, deadline: Deadline) -> Result<TcpStream, Fault> {
-    let deadline = deadline.or_within(limit);
-    let allowed = deadline.remaining();
+    let (deadline, allowed) = deadline.stage(limit);
     match deadline.run(TcpStream::connect(to)).await {
         Ok(Ok(stream)) => {
             // A probe writes one small request at a time: delaying them would be measured as the server's slowness.

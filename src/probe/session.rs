@@ -70,8 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Sends one command and waits for its reply. `name` stands for the command in every message.
     async fn call(&mut self, stage: Stage, name: &str, command: &redis::Cmd) -> Result<Value, Fault> {
         self.stream.renew();
-        let deadline = self.deadline.or_within(self.limit);
-        let allowed = deadline.remaining();
+        let (deadline, allowed) = self.deadline.stage(self.limit);
         let packed = zeroize::Zeroizing::new(command.get_packed_command());
         let exchange = async {
             // A peer that closed may still have sent its reason before, so the reply is read even where sending failed.

@@ -64,8 +64,7 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     let mut config = roots.config.clone();
     config.dangerous().set_certificate_verifier(Arc::clone(&observer) as Arc<dyn ServerCertVerifier>);
 
-    let deadline = deadline.or_within(limit);
-    let allowed = deadline.remaining();
+    let (deadline, allowed) = deadline.stage(limit);
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, Guarded::new(stream)).into_fallible();
     let result = deadline.run(connecting).await;
     let seen = observer.take();
