@@ -6,7 +6,6 @@
 //! Invariant: a session whose certificate did not verify is closed here and never handed on, so nothing of the
 //! application, least of all a password, is sent over it.
 
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -248,11 +247,45 @@ impl ServerCertVerifier for Observer {
     }
 }
 
-/// Says goodbye, so that the peer does not log a broken connection. A peer that does not listen is not waited for.
-pub(super) async fn close<S: AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+/// Says goodbye, so that the peer does not log a broken connection. A peer that does not listen is not waited for, and
+/// what goes wrong is of no account: the verdict stands by now.
+pub(super) async fn close<S: AsyncWrite + Unpin>(stream: &mut S, deadline: Deadline) {
     const PATIENCE: Duration = Duration::from_millis(100);
-    match tokio::time::timeout(PATIENCE, tokio::io::AsyncWriteExt::shutdown(stream)).await {
-        Ok(result) => result,
-        Err(_) => Ok(()),
+    let _ = deadline.or_within(PATIENCE).run(tokio::io::AsyncWriteExt::shutdown(stream)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::clock::Stopwatch;
+
+    /// A peer that takes nothing more.
+    struct Deaf;
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_goodbye_does_not_outlast_the_probe() {
+        for (left, most) in [(0, 0), (40, 40), (5_000, 100)] {
+            let watch = Stopwatch::start();
+            close(&mut Deaf, Deadline::after(Duration::from_millis(left))).await;
+            assert_eq!(watch.elapsed().as_millis(), most, "with {left} ms left");
+        }
     }
 }

@@ -112,8 +112,7 @@ impl Prober {
     ) -> Result<(), Fault> {
         let mut session = Session::new(stream, cache.timeouts.command, deadline);
         let result = self.talk(cache, leg, &mut session).await;
-        // The verdict stands by now; a peer that does not take leave changes nothing.
-        let _ = tls::close(session.stream()).await;
+        tls::close(session.stream(), deadline).await;
         result
     }
 
