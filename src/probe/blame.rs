@@ -140,6 +140,8 @@ fn alert_kind(alert: AlertDescription) -> FaultKind {
 /// Why a certificate does not verify.
 pub(super) fn certificate(error: &TlsError) -> Fault {
     let kind = match error {
+        // The issuer bears a trusted name and has another key, as after an authority was made anew.
+        TlsError::InvalidCertificate(CertificateError::BadSignature) => FaultKind::UntrustedIssuer,
         TlsError::InvalidCertificate(error) => certificate_kind(error),
         TlsError::NoCertificatesPresented => FaultKind::CertificateInvalid,
         _ => FaultKind::Unrecognised,
