@@ -68,8 +68,9 @@ pub(super) fn dns_socket(error: &io::Error) -> Outcome {
     }
 }
 
-/// Why a TLS handshake did not come about. `first` is what the peer sent before it broke off.
-pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8]) -> Fault {
+/// Why a TLS handshake did not come about. `first` is what the peer sent before it broke off, and `asked` whether it had
+/// asked for a client certificate.
+pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8], asked: bool) -> Fault {
     if matches!(end, Some(End::TooMuch)) {
         return Fault::new(Stage::Tls, FaultKind::ReplyTooLarge, "more than 1 MiB inside the handshake");
     }
@@ -77,7 +78,10 @@ pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8]) -> F
         return Fault::new(Stage::Tls, FaultKind::NotTls, format!("the peer answered {}", quoted(first)));
     }
     if let Some(tls) = tls_error(error) {
-        return Fault::new(Stage::Tls, tls_kind(tls), tls.to_string());
+        // Before TLS 1.3 there is no alert of its own for it; whoever asks has agreed on a cipher already.
+        let is_refusal = asked && matches!(tls, TlsError::AlertReceived(AlertDescription::HandshakeFailure));
+        let kind = if is_refusal { FaultKind::ClientCertificateRequired } else { tls_kind(tls) };
+        return Fault::new(Stage::Tls, kind, tls.to_string());
     }
     let (kind, words) = match end {
         Some(End::Closed) => (FaultKind::Closed, "closed by the peer inside the handshake".to_owned()),

@@ -7,14 +7,15 @@
 //! application, least of all a password, is sent over it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -62,6 +63,7 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     let observer = Arc::new(Observer { inner: Arc::clone(&roots.verifier), seen: Mutex::default() });
     let mut config = roots.config.clone();
     config.dangerous().set_certificate_verifier(Arc::clone(&observer) as Arc<dyn ServerCertVerifier>);
+    config.client_auth_cert_resolver = Arc::clone(&observer) as Arc<dyn ResolvesClientCert>;
 
     let (deadline, allowed) = deadline.stage(limit);
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, Guarded::new(stream)).into_fallible();
@@ -78,7 +80,7 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Ok(stream)) => stream,
         Ok(Err((error, mut stream))) => {
             let end = stream.take_end();
-            return Handshake::failed(session, blame::handshake(&error, end.as_ref(), stream.first()));
+            return Handshake::failed(session, blame::handshake(&error, end.as_ref(), stream.first(), seen.asked));
         }
         Err(Late) => {
             let words = format!("the handshake did not end within {}", blame::span(allowed));
@@ -185,7 +187,8 @@ impl Roots {
     }
 }
 
-/// Lets a handshake complete so that it can be described, and keeps the verdict of the real verifier.
+/// Lets a handshake complete so that it can be described, keeps the verdict of the real verifier, and notes whether the
+/// server asked who we are.
 ///
 /// It weakens nothing by itself: signatures are still verified in place, and [`handshake`] closes every session whose
 /// verdict is not good.
@@ -199,11 +202,17 @@ struct Observer {
 struct Seen {
     chain: Vec<CertificateDer<'static>>,
     verdict: Option<Result<(), rustls::Error>>,
+    /// Whether a client certificate was asked for.
+    asked: bool,
 }
 
 impl Observer {
     fn take(&self) -> Seen {
-        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.seen())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,7 +229,9 @@ impl ServerCertVerifier for Observer {
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map(|_| ());
         let presented = std::iter::once(end_entity).chain(intermediates).take(TlsSession::LONGEST_CHAIN);
         let chain = presented.map(|certificate| certificate.clone().into_owned()).collect();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { chain, verdict: Some(verdict) };
+        let mut seen = self.seen();
+        seen.chain = chain;
+        seen.verdict = Some(verdict);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -244,6 +255,18 @@ impl ServerCertVerifier for Observer {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+impl ResolvesClientCert for Observer {
+    /// There is none to show; a server that insists ends the handshake, and one that does not goes on.
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.seen().asked = true;
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 
