@@ -94,6 +94,16 @@ pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8], aske
     Fault::new(Stage::Tls, kind, words)
 }
 
+/// What a peer is that is silent towards TLS and speaks Redis in plain text.
+pub(super) fn plaintext(allowed: Duration, answer: &[u8]) -> Fault {
+    let words = format!(
+        "no answer to TLS within {}; to PING in plain text the peer answered {}",
+        span(allowed),
+        quoted(answer)
+    );
+    Fault::new(Stage::Tls, FaultKind::NotTls, words)
+}
+
 /// Whether bytes begin like a TLS record: one of the four content types, and a version of the 3.x family (RFC 8446, 5.1).
 fn looks_like_tls(bytes: &[u8]) -> bool {
     matches!(bytes, [20..=23] | [20..=23, 3, ..])

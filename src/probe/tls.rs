@@ -6,7 +6,9 @@
 //! Invariant: a session whose certificate did not verify is closed here and never handed on, so nothing of the
 //! application, least of all a password, is sent over it.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use tokio_rustls::client::TlsStream;
 use super::deadline::{Deadline, Late};
 use super::guarded::Guarded;
 use super::remembered::Shelf;
-use super::{blame, certificate};
+use super::{blame, certificate, plaintext};
 use crate::model::{Fault, FaultKind, Stage, Tls, TlsSession};
 
 /// What a handshake gave.
@@ -41,9 +43,10 @@ impl<S> Handshake<S> {
     }
 }
 
-/// Speaks TLS over `stream` and verifies `server_name`.
+/// Speaks TLS over `stream`, a connection to `dialled`, and verifies `server_name`.
 pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
+    dialled: SocketAddr,
     tls: &Tls,
     server_name: &str,
     trust: &Trust,
@@ -67,7 +70,18 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
 
     let (deadline, allowed) = deadline.stage(limit);
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, Guarded::new(stream)).into_fallible();
-    let result = deadline.run(connecting).await;
+    let mut handshake = pin!(deadline.run(connecting));
+    // Towards the end of a handshake that will not end, the peer is asked whether it speaks plain text.
+    let patience = plaintext::PATIENCE.min(allowed / 2);
+    let suspicion = async {
+        tokio::time::sleep(allowed.saturating_sub(patience)).await;
+        plaintext::answer(dialled, deadline).await
+    };
+    let (result, plain) = tokio::select! {
+        biased;
+        result = &mut handshake => (result, None),
+        plain = suspicion => (handshake.await, plain),
+    };
     let seen = observer.take();
     let mut session = (!seen.chain.is_empty()).then(|| TlsSession {
         version: String::new(),
@@ -83,6 +97,9 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
             return Handshake::failed(session, blame::handshake(&error, end.as_ref(), stream.first(), seen.asked));
         }
         Err(Late) => {
+            if let Some(answer) = plain {
+                return Handshake::failed(session, blame::plaintext(allowed, &answer));
+            }
             let words = format!("the handshake did not end within {}", blame::span(allowed));
             return Handshake::failed(session, Fault::new(Stage::Tls, FaultKind::Timeout, words));
         }

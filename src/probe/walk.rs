@@ -96,7 +96,8 @@ impl Prober {
         };
         let watch = Stopwatch::start();
         let name = cache.server_name();
-        let handshake = tls::handshake(stream, settings, name, &self.trust, cache.timeouts.tls, deadline).await;
+        let limit = cache.timeouts.tls;
+        let handshake = tls::handshake(stream, leg.dialled, settings, name, &self.trust, limit, deadline).await;
         leg.timings.set(Stage::Tls, watch.elapsed());
         leg.tls = handshake.session;
         self.converse(cache, leg, handshake.outcome?, deadline).await
