@@ -14,11 +14,16 @@ const KEPT: usize = 64;
 
 /// Wraps a stream. It fails once the peer has sent more than [`ALLOWANCE`], keeps the first bytes, and keeps the true
 /// cause of its end, which a parser above it may lose.
+///
+/// A peer that hangs up may have said why before, so writing to it does not fail: what it said is read first, and then
+/// the end.
 #[derive(Debug)]
 pub(super) struct Guarded<S> {
     inner: S,
     allowance: usize,
     first: Vec<u8>,
+    /// How writing failed, where the end of reading is yet to come.
+    unsent: Option<io::Error>,
     end: Option<End>,
 }
 
@@ -35,7 +40,7 @@ pub(super) enum End {
 
 impl<S> Guarded<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, allowance: ALLOWANCE, first: Vec::new(), end: None }
+        Self { inner, allowance: ALLOWANCE, first: Vec::new(), unsent: None, end: None }
     }
 
     /// Lets the peer send a full allowance again, and forgets its first bytes.
@@ -68,7 +73,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 copy
             }
             Ok(()) if received.is_empty() && buf.remaining() > 0 => {
-                this.end = Some(End::Closed);
+                this.end = Some(this.unsent.take().map_or(End::Closed, End::Broken));
                 return Poll::Ready(Ok(()));
             }
             Ok(()) if received.len() > this.allowance => {
@@ -91,12 +96,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = ready!(Pin::new(&mut this.inner).poll_write(cx, buf));
-        Poll::Ready(outcome.map_err(|error| {
-            let copy = io::Error::new(error.kind(), error.to_string());
-            this.end = Some(End::Broken(error));
-            copy
-        }))
+        match ready!(Pin::new(&mut this.inner).poll_write(cx, buf)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                this.unsent = Some(error);
+                Poll::Ready(Ok(buf.len()))
+            }
+            Err(error) => {
+                let copy = io::Error::new(error.kind(), error.to_string());
+                this.end = Some(End::Broken(error));
+                Poll::Ready(Err(copy))
+            }
+            Ok(written) => Poll::Ready(Ok(written)),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -126,6 +137,19 @@ mod tests {
         assert_eq!(guarded.first(), [b'x'; KEPT]);
         drop(guarded);
         flood.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_last_words_of_a_peer_that_hung_up_are_read() {
+        let (mut peer, ours) = tokio::io::duplex(64);
+        peer.write_all(b"goodbye").await.unwrap();
+        drop(peer);
+        let mut guarded = Guarded::new(ours);
+        guarded.write_all(b"PING").await.unwrap();
+        let mut heard = String::new();
+        guarded.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "goodbye");
+        assert!(matches!(guarded.take_end(), Some(End::Broken(error)) if error.kind() == io::ErrorKind::BrokenPipe));
     }
 
     #[tokio::test]
