@@ -38,6 +38,12 @@ pub(super) enum End {
     Broken(io::Error),
 }
 
+/// What a guarded stream fails with when its peer sent more than it may. A type of its own, so that a guard around a TLS
+/// session knows the verdict of the guard below it.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer sent more than a probe accepts")]
+struct TooMuch;
+
 impl<S> Guarded<S> {
     pub(super) fn new(inner: S) -> Self {
         Self { inner, allowance: ALLOWANCE, first: Vec::new(), unsent: None, end: None }
@@ -69,7 +75,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let failure = match outcome {
             Err(error) => {
                 let copy = io::Error::new(error.kind(), error.to_string());
-                this.end = Some(End::Broken(error));
+                let is_too_much = error.get_ref().and_then(|inner| inner.downcast_ref::<TooMuch>()).is_some();
+                this.end = Some(if is_too_much { End::TooMuch } else { End::Broken(error) });
                 copy
             }
             Ok(()) if received.is_empty() && buf.remaining() > 0 => {
@@ -78,7 +85,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             }
             Ok(()) if received.len() > this.allowance => {
                 this.end = Some(End::TooMuch);
-                io::Error::other("the peer sent more than a probe accepts")
+                io::Error::other(TooMuch)
             }
             Ok(()) => {
                 this.allowance -= received.len();
