@@ -11,7 +11,7 @@ use redis::{ServerError, Value};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
 use super::guarded::End;
-use crate::model::{Fault, FaultKind, Outcome, Stage, WireText};
+use crate::model::{Fault, FaultKind, Outcome, Secret, Stage, WireText};
 
 /// Error numbers of Linux that `io::ErrorKind` does not tell apart.
 mod errno {
@@ -236,6 +236,18 @@ pub(super) fn server_error(stage: Stage, command: &str, error: &ServerError) -> 
         _ => (stage, FaultKind::ServerError),
     };
     Fault::new(stage, kind, format!("{command} was answered: {code} {details}"))
+}
+
+/// The fault without its words where they hold even the beginning of the secret: Redis repeats the arguments of a command
+/// that it does not know, and so may any peer.
+pub(super) fn without_secret(fault: Fault, secret: &Secret) -> Fault {
+    let beginning: String = secret.reveal().chars().take(8).collect();
+    let repeats = fault.detail.as_str().contains(WireText::new(&beginning).as_str());
+    if repeats {
+        Fault::new(fault.stage, fault.kind, "the answer repeats the password; its words are withheld")
+    } else {
+        fault
+    }
 }
 
 /// What a reply of the wrong shape means.

@@ -38,10 +38,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             command.arg(username);
         }
         command.arg(password.reveal());
-        match self.call(Stage::Auth, "AUTH", &command).await? {
-            Value::Okay => Ok(()),
-            other => Err(blame::unexpected(Stage::Auth, "AUTH", &other)),
-        }
+        let answer = match self.call(Stage::Auth, "AUTH", &command).await {
+            Ok(Value::Okay) => return Ok(()),
+            Ok(other) => blame::unexpected(Stage::Auth, "AUTH", &other),
+            Err(fault) => fault,
+        };
+        Err(blame::without_secret(answer, password))
     }
 
     /// Asks for a sign of life.
