@@ -4,5 +4,6 @@
 mod support;
 
 mod connect;
+mod redis;
 mod resolve;
 mod tls;
