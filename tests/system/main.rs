@@ -4,6 +4,7 @@
 mod support;
 
 mod connect;
+mod hostile;
 mod redis;
 mod resolve;
 mod tls;
