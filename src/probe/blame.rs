@@ -11,7 +11,7 @@ use redis::{ServerError, Value};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
 use super::guarded::End;
-use crate::model::{Fault, FaultKind, Outcome, Stage, WireText};
+use crate::model::{Fault, FaultKind, Outcome, Secret, Stage, WireText};
 
 /// Error numbers of Linux that `io::ErrorKind` does not tell apart.
 mod errno {
@@ -68,8 +68,9 @@ pub(super) fn dns_socket(error: &io::Error) -> Outcome {
     }
 }
 
-/// Why a TLS handshake did not come about. `first` is what the peer sent before it broke off.
-pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8]) -> Fault {
+/// Why a TLS handshake did not come about. `first` is what the peer sent before it broke off, and `asked` whether it had
+/// asked for a client certificate.
+pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8], asked: bool) -> Fault {
     if matches!(end, Some(End::TooMuch)) {
         return Fault::new(Stage::Tls, FaultKind::ReplyTooLarge, "more than 1 MiB inside the handshake");
     }
@@ -77,7 +78,10 @@ pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8]) -> F
         return Fault::new(Stage::Tls, FaultKind::NotTls, format!("the peer answered {}", quoted(first)));
     }
     if let Some(tls) = tls_error(error) {
-        return Fault::new(Stage::Tls, tls_kind(tls), tls.to_string());
+        // Before TLS 1.3 there is no alert of its own for it; whoever asks has agreed on a cipher already.
+        let is_refusal = asked && matches!(tls, TlsError::AlertReceived(AlertDescription::HandshakeFailure));
+        let kind = if is_refusal { FaultKind::ClientCertificateRequired } else { tls_kind(tls) };
+        return Fault::new(Stage::Tls, kind, tls.to_string());
     }
     let (kind, words) = match end {
         Some(End::Closed) => (FaultKind::Closed, "closed by the peer inside the handshake".to_owned()),
@@ -88,6 +92,16 @@ pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8]) -> F
         Some(End::TooMuch) | None => broken(error),
     };
     Fault::new(Stage::Tls, kind, words)
+}
+
+/// What a peer is that is silent towards TLS and speaks Redis in plain text.
+pub(super) fn plaintext(allowed: Duration, answer: &[u8]) -> Fault {
+    let words = format!(
+        "no answer to TLS within {}; to PING in plain text the peer answered {}",
+        span(allowed),
+        quoted(answer)
+    );
+    Fault::new(Stage::Tls, FaultKind::NotTls, words)
 }
 
 /// Whether bytes begin like a TLS record: one of the four content types, and a version of the 3.x family (RFC 8446, 5.1).
@@ -140,6 +154,8 @@ fn alert_kind(alert: AlertDescription) -> FaultKind {
 /// Why a certificate does not verify.
 pub(super) fn certificate(error: &TlsError) -> Fault {
     let kind = match error {
+        // The issuer bears a trusted name and has another key, as after an authority was made anew.
+        TlsError::InvalidCertificate(CertificateError::BadSignature) => FaultKind::UntrustedIssuer,
         TlsError::InvalidCertificate(error) => certificate_kind(error),
         TlsError::NoCertificatesPresented => FaultKind::CertificateInvalid,
         _ => FaultKind::Unrecognised,
@@ -220,6 +236,18 @@ pub(super) fn server_error(stage: Stage, command: &str, error: &ServerError) -> 
         _ => (stage, FaultKind::ServerError),
     };
     Fault::new(stage, kind, format!("{command} was answered: {code} {details}"))
+}
+
+/// The fault without its words where they hold even the beginning of the secret: Redis repeats the arguments of a command
+/// that it does not know, and so may any peer.
+pub(super) fn without_secret(fault: Fault, secret: &Secret) -> Fault {
+    let beginning: String = secret.reveal().chars().take(8).collect();
+    let repeats = fault.detail.as_str().contains(WireText::new(&beginning).as_str());
+    if repeats {
+        Fault::new(fault.stage, fault.kind, "the answer repeats the password; its words are withheld")
+    } else {
+        fault
+    }
 }
 
 /// What a reply of the wrong shape means.

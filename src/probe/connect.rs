@@ -11,8 +11,12 @@ use crate::model::{Fault, FaultKind, Stage};
 
 /// Dials one address. The name plays no part any more.
 pub(super) async fn connect(to: SocketAddr, limit: Duration, deadline: Deadline) -> Result<TcpStream, Fault> {
-    let deadline = deadline.or_within(limit);
-    let allowed = deadline.remaining();
+    let (deadline, allowed) = deadline.stage(limit);
+    if allowed.is_zero() {
+        // Only so many addresses are dialled at once; of one whose turn never came, nothing was learned.
+        let words = format!("{to} was not dialled: the time for the whole probe was up");
+        return Err(Fault::new(Stage::Connect, FaultKind::Timeout, words));
+    }
     match deadline.run(TcpStream::connect(to)).await {
         Ok(Ok(stream)) => {
             // A probe writes one small request at a time: delaying them would be measured as the server's slowness.

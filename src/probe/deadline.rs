@@ -26,6 +26,11 @@ impl Deadline {
         Self(self.0.min(clock::instant() + limit))
     }
 
+    /// The deadline of one stage, and the time that it gives the stage, for its message.
+    pub(super) fn stage(self, limit: Duration) -> (Self, Duration) {
+        (self.or_within(limit), limit.min(self.remaining()))
+    }
+
     /// The time that is left.
     pub(super) fn remaining(self) -> Duration {
         self.0.saturating_duration_since(clock::instant())

@@ -14,11 +14,16 @@ const KEPT: usize = 64;
 
 /// Wraps a stream. It fails once the peer has sent more than [`ALLOWANCE`], keeps the first bytes, and keeps the true
 /// cause of its end, which a parser above it may lose.
+///
+/// A peer that hangs up may have said why before, so writing to it does not fail: what it said is read first, and then
+/// the end.
 #[derive(Debug)]
 pub(super) struct Guarded<S> {
     inner: S,
     allowance: usize,
     first: Vec<u8>,
+    /// How writing failed, where the end of reading is yet to come.
+    unsent: Option<io::Error>,
     end: Option<End>,
 }
 
@@ -33,9 +38,15 @@ pub(super) enum End {
     Broken(io::Error),
 }
 
+/// What a guarded stream fails with when its peer sent more than it may. A type of its own, so that a guard around a TLS
+/// session knows the verdict of the guard below it.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer sent more than a probe accepts")]
+struct TooMuch;
+
 impl<S> Guarded<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, allowance: ALLOWANCE, first: Vec::new(), end: None }
+        Self { inner, allowance: ALLOWANCE, first: Vec::new(), unsent: None, end: None }
     }
 
     /// Lets the peer send a full allowance again, and forgets its first bytes.
@@ -64,16 +75,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let failure = match outcome {
             Err(error) => {
                 let copy = io::Error::new(error.kind(), error.to_string());
-                this.end = Some(End::Broken(error));
+                let is_too_much = error.get_ref().and_then(|inner| inner.downcast_ref::<TooMuch>()).is_some();
+                this.end = Some(if is_too_much { End::TooMuch } else { End::Broken(error) });
                 copy
             }
             Ok(()) if received.is_empty() && buf.remaining() > 0 => {
-                this.end = Some(End::Closed);
+                this.end = Some(this.unsent.take().map_or(End::Closed, End::Broken));
                 return Poll::Ready(Ok(()));
             }
             Ok(()) if received.len() > this.allowance => {
                 this.end = Some(End::TooMuch);
-                io::Error::other("the peer sent more than a probe accepts")
+                io::Error::other(TooMuch)
             }
             Ok(()) => {
                 this.allowance -= received.len();
@@ -91,12 +103,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = ready!(Pin::new(&mut this.inner).poll_write(cx, buf));
-        Poll::Ready(outcome.map_err(|error| {
-            let copy = io::Error::new(error.kind(), error.to_string());
-            this.end = Some(End::Broken(error));
-            copy
-        }))
+        match ready!(Pin::new(&mut this.inner).poll_write(cx, buf)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                this.unsent = Some(error);
+                Poll::Ready(Ok(buf.len()))
+            }
+            Err(error) => {
+                let copy = io::Error::new(error.kind(), error.to_string());
+                this.end = Some(End::Broken(error));
+                Poll::Ready(Err(copy))
+            }
+            Ok(written) => Poll::Ready(Ok(written)),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -126,6 +144,19 @@ mod tests {
         assert_eq!(guarded.first(), [b'x'; KEPT]);
         drop(guarded);
         flood.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_last_words_of_a_peer_that_hung_up_are_read() {
+        let (mut peer, ours) = tokio::io::duplex(64);
+        peer.write_all(b"goodbye").await.unwrap();
+        drop(peer);
+        let mut guarded = Guarded::new(ours);
+        guarded.write_all(b"PING").await.unwrap();
+        let mut heard = String::new();
+        guarded.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "goodbye");
+        assert!(matches!(guarded.take_end(), Some(End::Broken(error)) if error.kind() == io::ErrorKind::BrokenPipe));
     }
 
     #[tokio::test]

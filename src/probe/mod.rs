@@ -15,6 +15,7 @@ mod connect;
 mod deadline;
 mod guarded;
 mod info;
+mod plaintext;
 mod remembered;
 mod resolve;
 mod session;

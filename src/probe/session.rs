@@ -38,10 +38,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             command.arg(username);
         }
         command.arg(password.reveal());
-        match self.call(Stage::Auth, "AUTH", &command).await? {
-            Value::Okay => Ok(()),
-            other => Err(blame::unexpected(Stage::Auth, "AUTH", &other)),
-        }
+        let answer = match self.call(Stage::Auth, "AUTH", &command).await {
+            Ok(Value::Okay) => return Ok(()),
+            Ok(other) => blame::unexpected(Stage::Auth, "AUTH", &other),
+            Err(fault) => fault,
+        };
+        Err(blame::without_secret(answer, password))
     }
 
     /// Asks for a sign of life.
@@ -70,25 +72,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Sends one command and waits for its reply. `name` stands for the command in every message.
     async fn call(&mut self, stage: Stage, name: &str, command: &redis::Cmd) -> Result<Value, Fault> {
         self.stream.renew();
-        let deadline = self.deadline.or_within(self.limit);
-        let allowed = deadline.remaining();
+        let (deadline, allowed) = self.deadline.stage(self.limit);
         let packed = zeroize::Zeroizing::new(command.get_packed_command());
         let exchange = async {
-            // A peer that closed may still have sent its reason before, so the reply is read even where sending failed.
-            let sent = async {
-                self.stream.write_all(&packed).await?;
-                self.stream.flush().await
-            };
-            let sent = sent.await.is_ok();
-            let sending_ended = if sent { None } else { self.stream.take_end() };
-            let reply = redis::parse_redis_value_async(&mut self.partial, &mut self.stream).await;
-            (reply, sending_ended)
+            self.stream.write_all(&packed).await?;
+            self.stream.flush().await?;
+            redis::parse_redis_value_async(&mut self.partial, &mut self.stream).await
         };
         match deadline.run(exchange).await {
-            Ok((Ok(Value::ServerError(error)), _)) => Err(blame::server_error(stage, name, &error)),
-            Ok((Ok(value), _)) => Ok(value),
-            Ok((Err(error), sending_ended)) => {
-                let end = self.stream.take_end().or(sending_ended);
+            Ok(Ok(Value::ServerError(error))) => Err(blame::server_error(stage, name, &error)),
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                let end = self.stream.take_end();
                 Err(blame::command(stage, name, end, &error.to_string(), self.stream.first()))
             }
             Err(Late) => {

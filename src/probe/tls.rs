@@ -6,17 +6,19 @@
 //! Invariant: a session whose certificate did not verify is closed here and never handed on, so nothing of the
 //! application, least of all a password, is sent over it.
 
-use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -25,7 +27,7 @@ use tokio_rustls::client::TlsStream;
 use super::deadline::{Deadline, Late};
 use super::guarded::Guarded;
 use super::remembered::Shelf;
-use super::{blame, certificate};
+use super::{blame, certificate, plaintext};
 use crate::model::{Fault, FaultKind, Stage, Tls, TlsSession};
 
 /// What a handshake gave.
@@ -42,9 +44,10 @@ impl<S> Handshake<S> {
     }
 }
 
-/// Speaks TLS over `stream` and verifies `server_name`.
+/// Speaks TLS over `stream`, a connection to `dialled`, and verifies `server_name`.
 pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
+    dialled: SocketAddr,
     tls: &Tls,
     server_name: &str,
     trust: &Trust,
@@ -68,11 +71,22 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     });
     let mut config = roots.config.clone();
     config.dangerous().set_certificate_verifier(Arc::clone(&observer) as Arc<dyn ServerCertVerifier>);
+    config.client_auth_cert_resolver = Arc::clone(&observer) as Arc<dyn ResolvesClientCert>;
 
-    let deadline = deadline.or_within(limit);
-    let allowed = deadline.remaining();
+    let (deadline, allowed) = deadline.stage(limit);
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, Guarded::new(stream)).into_fallible();
-    let result = deadline.run(connecting).await;
+    let mut handshake = pin!(deadline.run(connecting));
+    // Towards the end of a handshake that will not end, the peer is asked whether it speaks plain text.
+    let patience = plaintext::PATIENCE.min(allowed / 2);
+    let suspicion = async {
+        tokio::time::sleep(allowed.saturating_sub(patience)).await;
+        plaintext::answer(dialled, deadline).await
+    };
+    let (result, plain) = tokio::select! {
+        biased;
+        result = &mut handshake => (result, None),
+        plain = suspicion => (handshake.await, plain),
+    };
     let seen = observer.take();
     let mut session = (!seen.chain.is_empty()).then(|| TlsSession {
         version: String::new(),
@@ -85,9 +99,12 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Ok(stream)) => stream,
         Ok(Err((error, mut stream))) => {
             let end = stream.take_end();
-            return Handshake::failed(session, blame::handshake(&error, end.as_ref(), stream.first()));
+            return Handshake::failed(session, blame::handshake(&error, end.as_ref(), stream.first(), seen.asked));
         }
         Err(Late) => {
+            if let Some(answer) = plain {
+                return Handshake::failed(session, blame::plaintext(allowed, &answer));
+            }
             let words = format!("the handshake did not end within {}", blame::span(allowed));
             return Handshake::failed(session, Fault::new(Stage::Tls, FaultKind::Timeout, words));
         }
@@ -200,7 +217,8 @@ impl Roots {
     }
 }
 
-/// Lets a handshake complete so that it can be described, and keeps the verdict of the real verifier.
+/// Lets a handshake complete so that it can be described, keeps the verdict of the real verifier, and notes whether the
+/// server asked who we are.
 ///
 /// It weakens nothing by itself: signatures are still verified in place, and [`handshake`] closes every session whose
 /// verdict is not good.
@@ -215,11 +233,17 @@ struct Observer {
 struct Seen {
     chain: Vec<CertificateDer<'static>>,
     verdict: Option<Result<(), rustls::Error>>,
+    /// Whether a client certificate was asked for.
+    asked: bool,
 }
 
 impl Observer {
     fn take(&self) -> Seen {
-        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.seen())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -271,7 +295,9 @@ impl ServerCertVerifier for Observer {
         };
         let presented = std::iter::once(end_entity).chain(intermediates).take(TlsSession::LONGEST_CHAIN);
         let chain = presented.map(|certificate| certificate.clone().into_owned()).collect();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { chain, verdict: Some(verdict) };
+        let mut seen = self.seen();
+        seen.chain = chain;
+        seen.verdict = Some(verdict);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -298,11 +324,57 @@ impl ServerCertVerifier for Observer {
     }
 }
 
-/// Says goodbye, so that the peer does not log a broken connection. A peer that does not listen is not waited for.
-pub(super) async fn close<S: AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+impl ResolvesClientCert for Observer {
+    /// There is none to show; a server that insists ends the handshake, and one that does not goes on.
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.seen().asked = true;
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+/// Says goodbye, so that the peer does not log a broken connection. A peer that does not listen is not waited for, and
+/// what goes wrong is of no account: the verdict stands by now.
+pub(super) async fn close<S: AsyncWrite + Unpin>(stream: &mut S, deadline: Deadline) {
     const PATIENCE: Duration = Duration::from_millis(100);
-    match tokio::time::timeout(PATIENCE, tokio::io::AsyncWriteExt::shutdown(stream)).await {
-        Ok(result) => result,
-        Err(_) => Ok(()),
+    let _ = deadline.or_within(PATIENCE).run(tokio::io::AsyncWriteExt::shutdown(stream)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::clock::Stopwatch;
+
+    /// A peer that takes nothing more.
+    struct Deaf;
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_goodbye_does_not_outlast_the_probe() {
+        for (left, most) in [(0, 0), (40, 40), (5_000, 100)] {
+            let watch = Stopwatch::start();
+            close(&mut Deaf, Deadline::after(Duration::from_millis(left))).await;
+            assert_eq!(watch.elapsed().as_millis(), most, "with {left} ms left");
+        }
     }
 }

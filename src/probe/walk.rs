@@ -86,7 +86,8 @@ impl Prober {
         };
         let watch = Stopwatch::start();
         let name = cache.server_name();
-        let handshake = tls::handshake(stream, settings, name, &self.trust, cache.timeouts.tls, deadline).await;
+        let limit = cache.timeouts.tls;
+        let handshake = tls::handshake(stream, leg.dialled, settings, name, &self.trust, limit, deadline).await;
         leg.timings.set(Stage::Tls, watch.elapsed());
         leg.tls = handshake.session;
         self.converse(cache, leg, handshake.outcome?, deadline).await
@@ -102,8 +103,7 @@ impl Prober {
     ) -> Result<(), Fault> {
         let mut session = Session::new(stream, cache.timeouts.command, deadline);
         let result = self.talk(cache, leg, &mut session).await;
-        // The verdict stands by now; a peer that does not take leave changes nothing.
-        let _ = tls::close(session.stream()).await;
+        tls::close(session.stream(), deadline).await;
         result
     }
 

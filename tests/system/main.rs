@@ -2,3 +2,9 @@
 //! and filtered networks. `support` holds the fixtures; every other module is tests.
 
 mod support;
+
+mod connect;
+mod hostile;
+mod redis;
+mod resolve;
+mod tls;

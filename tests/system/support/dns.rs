@@ -33,6 +33,8 @@ pub(crate) struct Answer {
     code: Option<ResponseCode>,
     manner: Manner,
     delay: Duration,
+    deaf_to: Option<RecordType>,
+    lost: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +51,10 @@ enum Manner {
     Truncated,
     Silent,
     WrongId,
+    /// The right id, and noise behind it.
+    Mangled,
+    /// Every owner in upper case, as the question's owner may come back from some servers.
+    Shouting,
     Raw(Vec<u8>),
 }
 
@@ -97,9 +103,31 @@ impl Answer {
         self.in_manner(Manner::WrongId)
     }
 
+    /// A reply by its id that nobody can read.
+    pub(crate) fn mangled(self) -> Self {
+        self.in_manner(Manner::Mangled)
+    }
+
+    /// The reply with the owner of every record in upper case: names compare without regard to case (RFC 4343).
+    pub(crate) fn shouting(self) -> Self {
+        self.in_manner(Manner::Shouting)
+    }
+
     /// These bytes instead of a reply.
     pub(crate) fn raw(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.in_manner(Manner::Raw(bytes.into()))
+    }
+
+    /// No reply to queries of this type, as from a middlebox that drops what it does not know.
+    pub(crate) fn deaf_to(mut self, record_type: RecordType) -> Self {
+        self.deaf_to = Some(record_type);
+        self
+    }
+
+    /// The first so many queries of each type are lost on the way.
+    pub(crate) fn lost(mut self, queries: usize) -> Self {
+        self.lost = queries;
+        self
     }
 
     pub(crate) fn after(mut self, delay: Duration) -> Self {
@@ -122,7 +150,8 @@ impl Answer {
         match &self.manner {
             Manner::Silent => return None,
             Manner::Raw(bytes) => return Some(bytes.clone()),
-            Manner::Plain | Manner::Truncated | Manner::WrongId => {}
+            Manner::Mangled => return Some([&query.metadata.id.to_be_bytes()[..], b"noise"].concat()),
+            Manner::Plain | Manner::Truncated | Manner::WrongId | Manner::Shouting => {}
         }
         let question = query.queries.first()?;
         let mut reply = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
@@ -146,11 +175,15 @@ impl Answer {
                 Link::Address { address: IpAddr::V6(address), ttl } => (RData::AAAA(AAAA(*address)), *ttl, None),
             };
             if data.record_type() == RecordType::CNAME || data.record_type() == question.query_type() {
-                reply.add_answer(Record::from_rdata(owner.clone(), ttl, data));
+                let shown = if matches!(self.manner, Manner::Shouting) { shout(&owner) } else { owner.clone() };
+                reply.add_answer(Record::from_rdata(shown, ttl, data));
             }
             owner = next.unwrap_or(owner);
         }
-        let nothing_of_this_type = reply.answers.is_empty() && self.code.is_none();
+        // A chain that was scripted without its end is cut short, which is not the same as an end without this type.
+        let is_cut = self.links.last().is_some_and(|link| matches!(link, Link::Alias { .. }));
+        let is_answered = reply.answers.iter().any(|record| record.record_type() == question.query_type());
+        let nothing_of_this_type = !is_cut && !is_answered && self.code.is_none();
         if nothing_of_this_type || self.code == Some(ResponseCode::NXDomain) {
             let soa = SOA::new(name("ns.test"), name("hostmaster.test"), 1, 3600, 600, 86400, 60);
             reply.add_authority(Record::from_rdata(owner, 60, RData::SOA(soa)));
@@ -277,7 +310,15 @@ impl Script {
         let question = query.queries.first()?;
         let name = canonical(&question.name().to_ascii());
         let answer = lock(&self.answers).get(&name).cloned().unwrap_or_else(|| Answer::new().nxdomain());
-        lock(&self.asked).push(Asked { name, record_type: question.query_type(), over });
+        let heard = Asked { name, record_type: question.query_type(), over };
+        let before = {
+            let mut asked = lock(&self.asked);
+            asked.push(heard.clone());
+            asked.iter().filter(|asked| **asked == heard).count() - 1
+        };
+        if answer.deaf_to == Some(heard.record_type) || before < answer.lost {
+            return None;
+        }
         Some((answer.delay, answer.reply_to(&query, over)?))
     }
 }
@@ -342,6 +383,10 @@ fn encode(message: &Message) -> Vec<u8> {
 
 fn name(text: &str) -> Name {
     Name::from_str(&format!("{}.", canonical(text))).expect("tests use valid names")
+}
+
+fn shout(name: &Name) -> Name {
+    Name::from_ascii(name.to_ascii().to_ascii_uppercase()).expect("a name stays one in upper case")
 }
 
 fn canonical(name: &str) -> String {

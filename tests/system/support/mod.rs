@@ -2,6 +2,7 @@
 //!
 //! - [`pki`]: certificates · [`redis`]: real servers · [`dns`]: a scripted name server · [`peer`]: everything hostile
 //! - [`net`]: a network of one's own, where addresses are at hand and packets can be dropped
+//! - [`cache`]: the probe under test, called as a library
 //! - [`cachewatch`]: the program under test · [`http`] and [`scrape`]: what it says
 //! - [`resp`], [`process`] and [`background`]: how fixtures run, and how they end
 //!
@@ -14,6 +15,7 @@
 use std::time::Duration;
 
 pub(crate) mod background;
+pub(crate) mod cache;
 pub(crate) mod cachewatch;
 pub(crate) mod dns;
 pub(crate) mod http;

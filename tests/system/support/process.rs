@@ -169,6 +169,18 @@ pub(crate) fn must(command: &mut Command, package: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Runs one test of this binary, marked `#[ignore]`, in a process of its own: for what a test would do to its whole
+/// process, or measure of it. It must pass.
+#[track_caller]
+pub(crate) fn in_a_process_of_its_own(test: &str, environment: &[(&str, String)]) {
+    let mut command = Command::new(std::env::current_exe().expect("a running test has a program"));
+    command.args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let output = command.stdin(Stdio::null()).output().expect("this program can be started again");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{test}:\n{said}");
+}
+
 /// Waits for a child's end through its handle, which cannot name another process.
 pub(crate) fn wait_for_exit(child: &mut Child, handle: &OwnedFd, limit: Duration) -> Option<ExitStatus> {
     let limit = Timespec::try_from(limit).expect("limits are seconds");

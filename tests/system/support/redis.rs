@@ -119,12 +119,11 @@ impl<'a> Builder<'a> {
         let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
         let socket = directory.path().join(SOCKET);
         let mut text = format!(
-            "bind {}\nport {}\ndir {}\nunixsocket {}\nsave \"\"\nprotected-mode no\nuser {ADMIN} on nopass ~* &* +@all\n{}",
+            "bind {}\nport {}\ndir {}\nunixsocket {}\nsave \"\"\nprotected-mode no\nuser {ADMIN} on nopass ~* &* +@all\n",
             addresses.join(" "),
             plain_port.unwrap_or(0),
             directory.path().display(),
             socket.display(),
-            self.directives,
         );
         if let Some(leaf) = self.leaf {
             let (cert, key) = (leaf.cert_file(), leaf.key_file());
@@ -133,6 +132,8 @@ impl<'a> Builder<'a> {
             // Redis wants some authority even where it asks no client for a certificate.
             let _ = writeln!(text, "tls-ca-cert-file {}", cert.display());
         }
+        // Last, so that a test's own lines win.
+        text.push_str(&self.directives);
         text
     }
 }

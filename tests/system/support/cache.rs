@@ -1,0 +1,134 @@
+//! Caches as the configuration would describe them, for tests that call the probe itself.
+//!
+//! Every part of a [`Cache`] is public, so a test says what is special about its own in `Cache { .., ..at(address) }`.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use cachewatch::{
+    model::{
+        Auth, Cache, CacheName, Expectation, Leg, Password, ProbeReport, Protocol, Resolver, ResolverName, Rules,
+        SystemFiles, Thresholds, Timeouts, Tls,
+    },
+    probe::Prober,
+};
+use tempfile::TempDir;
+
+use super::{PATIENCE, pki::Authority};
+
+/// The limit of the one stage that a test wants to see reached.
+pub(crate) const SOON: Duration = Duration::from_millis(400);
+/// How much later than its limit a probe may end on a busy machine.
+pub(crate) const SLACK: Duration = Duration::from_secs(2);
+
+/// Limits that only a stage that hangs for ever reaches, on a busy machine as well.
+pub(crate) const AMPLE: Timeouts =
+    Timeouts { total: PATIENCE, resolve: PATIENCE, connect: PATIENCE, tls: PATIENCE, command: PATIENCE };
+
+/// A plain cache at this address, with nothing to resolve and nobody to be.
+pub(crate) fn at(address: SocketAddr) -> Cache {
+    Cache {
+        name: CacheName::new("orders"),
+        host: address.ip().to_string(),
+        port: address.port(),
+        expectation: Expectation::default(),
+        resolvers: vec![Resolver::System],
+        tls: None,
+        auth: Auth::None,
+        max_clients: None,
+        tier: None,
+        interval: Duration::from_secs(30),
+        timeouts: AMPLE,
+        rules: Rules { open_after: 1, clear_after: 1 },
+        thresholds: Thresholds {
+            headroom_warning: 0.75,
+            headroom_critical: 0.9,
+            certificate_warning: Duration::from_hours(30 * 24),
+            certificate_critical: Duration::from_hours(7 * 24),
+            slow_ping: Duration::from_millis(100),
+            ttl_long: Duration::from_hours(1),
+        },
+        connect_to: Vec::new(),
+    }
+}
+
+/// A plain cache on port 6380 of whatever `host` leads to when this name server is asked over UDP.
+pub(crate) fn named(host: &str, server: SocketAddr) -> Cache {
+    let resolvers = vec![resolver(server, Protocol::Udp)];
+    Cache { host: host.to_owned(), resolvers, ..at(([127, 0, 0, 1], 6380).into()) }
+}
+
+/// The resolver `one` at this address.
+pub(crate) fn resolver(address: SocketAddr, protocol: Protocol) -> Resolver {
+    Resolver::Server { name: ResolverName::new("one"), address, protocol }
+}
+
+/// TLS to a peer that must prove this name before this authority.
+pub(crate) fn tls(authority: &Authority, name: &str) -> Tls {
+    Tls { ca_file: Some(authority.ca_file()), server_name: Some(name.to_owned()) }
+}
+
+/// A password in a file, as an orchestrator mounts it.
+#[derive(Debug)]
+pub(crate) struct PasswordFile {
+    directory: TempDir,
+}
+
+impl PasswordFile {
+    pub(crate) fn new(password: &str) -> Self {
+        let file = Self { directory: TempDir::new().expect("a temporary directory") };
+        file.rotate(password);
+        file
+    }
+
+    /// Replaces the password by a rename, as a secret store does.
+    pub(crate) fn rotate(&self, password: &str) {
+        let next = self.directory.path().join("next");
+        fs::write(&next, format!("{password}\n")).expect("a temporary directory can be written to");
+        fs::rename(next, self.path()).expect("a file can be renamed beside itself");
+    }
+
+    /// AUTH with the password alone.
+    pub(crate) fn alone(&self) -> Auth {
+        Auth::AccessKey { username: None, password: Password::File(self.path()) }
+    }
+
+    /// AUTH as this user.
+    pub(crate) fn of(&self, user: &str) -> Auth {
+        Auth::AccessKey { username: Some(user.to_owned()), password: Password::File(self.path()) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("password")
+    }
+}
+
+/// Walks the path once, from the thread and so from the network of the caller.
+pub(crate) fn walk(cache: &Cache) -> ProbeReport {
+    walk_as(&SystemFiles::default(), cache)
+}
+
+/// The same on a machine that resolves names by these files.
+pub(crate) fn walk_as(files: &SystemFiles, cache: &Cache) -> ProbeReport {
+    runtime().block_on(Prober::new(files).walk(cache))
+}
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().expect("a current-thread runtime needs only a few descriptors")
+}
+
+/// The leg of a report that must have exactly one.
+#[track_caller]
+pub(crate) fn only_leg(report: &ProbeReport) -> &Leg {
+    match report.legs.as_slice() {
+        [leg] => leg,
+        legs => panic!("{} legs, not one: {report:#?}", legs.len()),
+    }
+}
+
+/// How a leg ended, in one line: `serves`, or the stage and the kind of the fault; then the notes, if any.
+pub(crate) fn ending(leg: &Leg) -> String {
+    let fault = leg.fault.as_ref().map_or("serves".to_owned(), |fault| format!("{} {}", fault.stage, fault.kind));
+    let notes = leg.notes.iter().map(|note| format!(", noting {} {}", note.stage, note.kind));
+    std::iter::once(fault).chain(notes).collect()
+}
