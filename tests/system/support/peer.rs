@@ -14,7 +14,7 @@ use std::{
 
 use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     sync::Semaphore,
     time::timeout,
@@ -26,7 +26,7 @@ use super::{
     background::Background,
     pki::Leaf,
     process::{Process, Unsaid},
-    resp::bulk,
+    resp::{bulk, read_command},
 };
 
 /// No connection outlives this, and no more than this many are open at once: a fixture must not eat the machine.
@@ -290,38 +290,6 @@ async fn converse(stream: impl Wire, steps: &[Step], record: &Record) -> io::Res
 async fn send(stream: &mut BufReader<impl Wire>, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes).await?;
     stream.flush().await
-}
-
-/// One command, inline or as an array of bulk strings; `None` at the end of the stream.
-async fn read_command(stream: &mut BufReader<impl Wire>) -> io::Result<Option<Vec<String>>> {
-    let line = read_line(stream).await?;
-    if line.is_empty() {
-        return Ok(None);
-    }
-    let Some(count) = line.strip_prefix('*') else {
-        return Ok(Some(line.split_whitespace().map(str::to_owned).collect()));
-    };
-    let mut words = Vec::new();
-    for _ in 0..number(count)? {
-        let length = number(read_line(stream).await?.trim_start_matches('$'))?;
-        let mut word = vec![0; length + b"\r\n".len()];
-        stream.read_exact(&mut word).await?;
-        words.push(String::from_utf8_lossy(&word[..length]).into_owned());
-    }
-    Ok(Some(words))
-}
-
-/// Up to and with the next line feed; empty at the end of the stream. A TLS handshake on a plain port is no text.
-async fn read_line(stream: &mut BufReader<impl Wire>) -> io::Result<String> {
-    let mut line = Vec::new();
-    stream.read_until(b'\n', &mut line).await?;
-    Ok(String::from_utf8_lossy(&line).into_owned())
-}
-
-/// A count as a client under test may send it: small.
-fn number(text: &str) -> io::Result<usize> {
-    let number: u16 = text.trim_end().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok(number.into())
 }
 
 /// A TLS server by OpenSSL, for what rustls will not speak: old versions, CBC suites.
