@@ -9,7 +9,7 @@ help: ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: ## a story told by the real daemon: drift, full cache, wrong certificate, and back
-	$(CARGO) build --locked --bin cachewatch
+	$(CARGO) build --locked --bin cachewatch --example demo
 	$(CARGO) run --locked --quiet --example demo
 
 test: ## install what tests need, then run them all

@@ -58,6 +58,8 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("inside a runtime");
     while let Ok((stream, _)) = listener.accept().await {
         let state = Arc::clone(&state);
+        // As a real server does; without it each reply would wait for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
         // What goes wrong on a connection is cachewatch's story to tell.
         tokio::spawn(async move { serve(stream, &state).await });
     }

@@ -11,7 +11,7 @@ use redis::{ServerError, Value};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
 use super::guarded::End;
-use crate::model::{Fault, FaultKind, Outcome, Secret, Stage, WireText};
+use crate::model::{Certificate, Fault, FaultKind, Outcome, Secret, Stage, WireText};
 
 /// Error numbers of Linux that `io::ErrorKind` does not tell apart.
 mod errno {
@@ -151,8 +151,8 @@ fn alert_kind(alert: AlertDescription) -> FaultKind {
     }
 }
 
-/// Why a certificate does not verify.
-pub(super) fn certificate(error: &TlsError) -> Fault {
+/// Why a certificate does not verify. `leaf` is the server's own.
+pub(super) fn certificate(error: &TlsError, leaf: Option<&Certificate>) -> Fault {
     let kind = match error {
         // The issuer bears a trusted name and has another key, as after an authority was made anew.
         TlsError::InvalidCertificate(CertificateError::BadSignature) => FaultKind::UntrustedIssuer,
@@ -160,7 +160,23 @@ pub(super) fn certificate(error: &TlsError) -> Fault {
         TlsError::NoCertificatesPresented => FaultKind::CertificateInvalid,
         _ => FaultKind::Unrecognised,
     };
-    Fault::new(Stage::Tls, kind, error.to_string())
+    // The library writes for programmers; what is known here is said for people.
+    let covered = leaf.map(|leaf| leaf.names.iter().take(4).map(WireText::as_str).collect::<Vec<_>>().join(", "));
+    let covered = covered.filter(|names| !names.is_empty()).unwrap_or_else(|| "no name at all".to_owned());
+    let words = match (kind, error) {
+        (
+            FaultKind::NameMismatch,
+            TlsError::InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. }),
+        ) => {
+            format!("the certificate covers {covered}, and not {}", expected.to_str())
+        }
+        (FaultKind::NameMismatch, _) => format!("the certificate covers {covered}, and not the name"),
+        (FaultKind::CertificateExpired, _) => "the certificate has expired".to_owned(),
+        (FaultKind::CertificateNotYetValid, _) => "the certificate is not valid yet".to_owned(),
+        (FaultKind::UntrustedIssuer, _) => "no root that is trusted here issued the certificate".to_owned(),
+        _ => error.to_string(),
+    };
+    Fault::new(Stage::Tls, kind, words)
 }
 
 fn certificate_kind(error: &CertificateError) -> FaultKind {

@@ -120,7 +120,10 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
             stream.get_mut().0.renew();
             Handshake { session, outcome: Ok(stream) }
         }
-        Some(Err(error)) => Handshake::failed(session, blame::certificate(&error)),
+        Some(Err(error)) => {
+            let fault = blame::certificate(&error, session.as_ref().and_then(TlsSession::leaf));
+            Handshake::failed(session, fault)
+        }
         // Without resumption every handshake presents a certificate; one that did not proves nothing.
         None => {
             let fault = Fault::new(Stage::Tls, FaultKind::CertificateInvalid, "the peer presented no certificate");
