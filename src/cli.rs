@@ -299,7 +299,7 @@ fn warn_of_a_misspelt_name(name: &str, host: &str, configured: &Config) {
 }
 
 async fn print_checks(config: &Config, caches: Vec<Arc<Cache>>, format: Format) -> Result<Exit, String> {
-    let style = if wants_colour() { Style::Colour } else { Style::Plain };
+    let style = style();
     let mut all = Vec::new();
     let mut failure = None;
     check::check(config, caches, |checked: Checked| {
@@ -332,11 +332,13 @@ fn exit_of(checked: &[Checked]) -> Exit {
     }
 }
 
-/// Colour for a terminal that can show it, unless its owner says no (no-color.org).
-fn wants_colour() -> bool {
+/// Colour for a terminal that can show it, unless its owner says no (no-color.org); its width where it has one.
+fn style() -> Style {
+    let is_terminal = io::stdout().is_terminal();
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    io::stdout().is_terminal() && !refused && !dumb
+    let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    Style { colour: is_terminal && !refused && !dumb, width: width.filter(|_| is_terminal) }
 }
 
 fn run_command(targets: &[String], files: Files, options: &TargetOptions) -> Result<Exit, String> {

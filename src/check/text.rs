@@ -10,24 +10,24 @@ use crate::model::{
     Auth, Cache, Fault, Finding, Isolation, Leg, Resolution, Severity, Source, Stage, Standing, Timestamp, TlsSession,
 };
 
-/// Where the words of a line begin: under the words of the line above.
-const INDENT: &str = "                          ";
+/// The column where the words of a stage begin; what does not fit goes on below them.
+const WORDS: usize = 28;
+
+/// The column where the words of a finding's observations begin.
+const OBSERVATION: usize = 10;
 
 /// How the text may be dressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Letters alone.
-    Plain,
-    /// With ANSI colours, for a terminal. Colour is never the only sign.
-    Colour,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// ANSI colours, for a terminal. Colour is never the only sign.
+    pub colour: bool,
+    /// The columns of the terminal; `None` leaves lines as long as they are, for a file or a pipe.
+    pub width: Option<usize>,
 }
 
 impl Style {
     fn paint(self, code: &str, text: &str) -> String {
-        match self {
-            Self::Plain => text.to_owned(),
-            Self::Colour => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-        }
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     fn good(self, text: &str) -> String {
@@ -49,6 +49,32 @@ impl Style {
     fn faint(self, text: &str) -> String {
         self.paint("2", text)
     }
+
+    /// Writes `head` and then `words`, which go on in column `hang` where the line ends.
+    fn write(self, out: &mut impl Write, head: &str, hang: usize, words: &str) -> io::Result<()> {
+        let width = self.width.unwrap_or(usize::MAX);
+        let mut column = visible(head);
+        write!(out, "{head}")?;
+        for (index, word) in words.split(' ').enumerate() {
+            let gap = usize::from(index > 0);
+            if index > 0 && column + gap + visible(word) > width && column > hang {
+                write!(out, "\n{:hang$}{word}", "")?;
+                column = hang + visible(word);
+            } else {
+                write!(out, "{:gap$}{word}", "")?;
+                column += gap + visible(word);
+            }
+        }
+        writeln!(out)
+    }
+}
+
+/// How many columns a text takes: its characters without the colours.
+fn visible(text: &str) -> usize {
+    text.split('\u{1b}').enumerate().fold(0, |columns, (index, part)| {
+        let shown = if index == 0 { part } else { part.split_once('m').map_or("", |(_, rest)| rest) };
+        columns + shown.chars().count()
+    })
 }
 
 /// Tells one checked cache.
@@ -57,7 +83,8 @@ impl Style {
 /// Where the output cannot be written.
 pub fn print(out: &mut impl Write, checked: &Checked, style: Style) -> io::Result<()> {
     let Checked { cache, report, findings } = checked;
-    writeln!(out, "{}  {}", style.strong(&cache.endpoint()), style.faint(&title(cache)))?;
+    let head = format!("{}  ", style.strong(&cache.endpoint()));
+    style.write(out, &head, 2, &title(cache))?;
     for resolution in &report.resolutions {
         print_resolution(out, cache, resolution, style)?;
     }
@@ -112,14 +139,14 @@ fn line(
     };
     let took = took.map_or_else(|| " ".repeat(9), |took| format!("{:>6.1} ms", took.as_secs_f64() * 1000.0));
     let words = fault.map_or(words, |fault| fault.detail.as_str());
-    writeln!(out, "  {stage:<8} {mark} {took} {words}")
+    style.write(out, &format!("  {stage:<8} {mark} {took} "), WORDS, words)
 }
 
 fn print_resolution(out: &mut impl Write, cache: &Cache, resolution: &Resolution, style: Style) -> io::Result<()> {
     let fault = resolution.fault.as_ref();
     line(out, style, Stage::Resolve, Some(resolution.took), fault, &judge::path(resolution))?;
     if fault.is_some() && !resolution.chain.is_empty() {
-        writeln!(out, "{INDENT}  {}", judge::path(resolution))?;
+        below(out, style, &judge::path(resolution))?;
     }
     let mut remarks = vec![judge::who(resolution)];
     if resolution.searched {
@@ -132,7 +159,12 @@ fn print_resolution(out: &mut impl Write, cache: &Cache, resolution: &Resolution
         let as_expected = resolution.addresses.iter().all(|answer| cache.expectation.admits(answer.address));
         remarks.push(if as_expected { style.good("as expected") } else { style.bad("NOT as expected") });
     }
-    writeln!(out, "{INDENT}  {}", remarks.join("; "))
+    below(out, style, &remarks.join("; "))
+}
+
+/// A line of words under those of its stage.
+fn below(out: &mut impl Write, style: Style, words: &str) -> io::Result<()> {
+    style.write(out, &" ".repeat(WORDS), WORDS, words)
 }
 
 fn print_leg(out: &mut impl Write, cache: &Cache, leg: &Leg, at: Timestamp, style: Style) -> io::Result<()> {
@@ -162,13 +194,13 @@ fn print_leg(out: &mut impl Write, cache: &Cache, leg: &Leg, at: Timestamp, styl
         let note = leg.notes.iter().find(|note| note.stage == stage);
         line(out, style, stage, Some(took), fault_at(stage).or(note), &words)?;
         if stage == Stage::Connect && fault_at(stage).is_some() && !redirected.is_empty() {
-            writeln!(out, "{INDENT} {redirected}")?;
+            below(out, style, redirected.trim_start())?;
         }
         if stage == Stage::Tls
             && fault_at(stage).is_some()
             && let Some(session) = &leg.tls
         {
-            writeln!(out, "{INDENT}  {}", tls(session, at))?;
+            below(out, style, &tls(session, at))?;
         }
     }
     // A stage that failed before it began, such as a password that cannot be read, has no time.
@@ -218,15 +250,37 @@ fn print_finding(out: &mut impl Write, finding: &Finding, style: Style) -> io::R
         Severity::Unavailable | Severity::Degraded => style.bad(&head),
         Severity::Risk | Severity::Advice => style.doubtful(&head),
     };
-    writeln!(out, "\n  {head}\n    {}", finding.summary)?;
+    writeln!(out, "\n  {head}")?;
+    style.write(out, "    ", 4, &finding.summary)?;
     for line in &finding.evidence {
-        writeln!(out, "    {} {line}", style.faint("seen:"))?;
+        style.write(out, &format!("    {} ", style.faint("seen:")), OBSERVATION, line)?;
     }
     for command in &finding.remedy {
         match command.strip_prefix("# ") {
-            Some(remark) => writeln!(out, "    {} {remark}", style.faint("note:"))?,
+            Some(remark) => style.write(out, &format!("    {} ", style.faint("note:")), OBSERVATION, remark)?,
+            // A command stays on one line, so that it can be copied.
             None => writeln!(out, "    {}  $ {}", style.faint("run:"), style.strong(command))?,
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(style: Style, words: &str) -> String {
+        let mut out = Vec::new();
+        style.write(&mut out, "  seen: ", 8, words).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn words_go_on_below_words() {
+        let narrow = Style { colour: true, width: Some(20) };
+        let words = format!("a chain of {} names", narrow.bad("three"));
+        assert_eq!(written(narrow, &words), "  seen: a chain of\n        \u{1b}[1;31mthree\u{1b}[0m names\n");
+        assert_eq!(written(narrow, "averyverylongname.example x"), "  seen: averyverylongname.example\n        x\n");
+        assert_eq!(written(Style::default(), &"x ".repeat(200)).lines().count(), 1);
+    }
 }

@@ -132,7 +132,7 @@ fn a_name_without_an_address_says_why() {
         ),
     ];
     for (answer, queries, chain, fault) in cases {
-        let expected = [queries, chain, vec![format!("{fault} (resolver one)")]].concat();
+        let expected = [queries, chain, vec![fault.to_owned()]].concat();
         assert_eq!(answered(&network, answer), expected);
     }
 }
@@ -172,9 +172,9 @@ fn a_circle_and_an_endless_chain_end() {
         let report = network.run(|| walk(&named(host, server.address())));
         (told(followed(&report)).pop(), report.legs.len())
     };
-    let circle = "alias_loop: the aliases lead in a circle, back to orders.test (resolver one)";
+    let circle = "alias_loop: the aliases lead in a circle, back to orders.test";
     assert_eq!(fault(HOST), (Some(circle.to_owned()), 0));
-    let endless = "alias_loop: more than 16 aliases, the last to n16.test (resolver one)";
+    let endless = "alias_loop: more than 16 aliases, the last to n16.test";
     assert_eq!(fault("n0.test"), (Some(endless.to_owned()), 0));
     assert_eq!(server.count("n15.test", RecordType::A, Transport::Udp), 1);
     assert_eq!(server.count("n16.test", RecordType::A, Transport::Udp), 0);

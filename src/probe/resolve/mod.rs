@@ -17,7 +17,7 @@ pub(super) use system::System;
 use self::chase::{Chased, chase};
 use super::deadline::Deadline;
 use crate::clock::Stopwatch;
-use crate::model::{Answer, Fault, FaultKind, Outcome, Resolution, Resolver, ResolverName, Source, Stage, WireText};
+use crate::model::{Answer, Fault, FaultKind, Outcome, Resolution, Resolver, Source, Stage, WireText};
 
 /// Asks one resolver for the addresses of `host`. It always gives a resolution; failure is part of it.
 pub(super) async fn resolve(
@@ -73,7 +73,7 @@ impl Chased {
     /// Writes what was found into a resolution.
     fn write(self, resolution: &mut Resolution) {
         resolution.name = exchange::shown(&self.name);
-        resolution.fault = self.fault(&resolution.resolver);
+        resolution.fault = self.fault();
         resolution.chain = self.chain;
         resolution.queries.extend(self.queries);
         for answer in self.addresses {
@@ -89,7 +89,7 @@ impl Chased {
     }
 
     /// Why there is no address, if there is none.
-    fn fault(&self, resolver: &ResolverName) -> Option<Fault> {
+    fn fault(&self) -> Option<Fault> {
         if !self.addresses.is_empty() {
             return None;
         }
@@ -112,6 +112,6 @@ impl Chased {
             Outcome::Malformed => (FaultKind::MalformedAnswer, self.detail.to_string()),
             Outcome::OtherCode => (FaultKind::Unrecognised, format!("response code {} for {last}", self.detail)),
         };
-        Some(Fault::new(Stage::Resolve, kind, format!("{words} (resolver {resolver})")))
+        Some(Fault::new(Stage::Resolve, kind, words))
     }
 }
