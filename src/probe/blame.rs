@@ -11,7 +11,7 @@ use redis::{ServerError, Value};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
 use super::guarded::End;
-use crate::model::{Fault, FaultKind, Outcome, Stage, WireText};
+use crate::model::{Fault, FaultKind, Outcome, Secret, Stage, WireText};
 
 /// Error numbers of Linux that `io::ErrorKind` does not tell apart.
 mod errno {
@@ -234,6 +234,20 @@ pub(super) fn unexpected(stage: Stage, command: &str, value: &Value) -> Fault {
         _ => "a reply of another kind".to_owned(),
     };
     Fault::new(stage, FaultKind::NotRedis, format!("{command} was answered with {shape}"))
+}
+
+/// The fault without what the peer repeats of the password: Redis answers an unknown command with the arguments it was
+/// given, cut where it likes. So the words end where the password begins.
+pub(super) fn without(password: &Secret, fault: Fault) -> Fault {
+    /// So many letters in a row are the password and no chance.
+    const TELLING: usize = 6;
+    // Words are kept with their odd letters spelled out, and so must the password be to be found there.
+    let spelled = zeroize::Zeroizing::new(WireText::new(password.reveal()).as_str().to_owned());
+    let end = spelled.char_indices().nth(TELLING).map_or(spelled.len(), |(end, _)| end);
+    match fault.detail.as_str().split_once(&spelled[..end]) {
+        Some((before, _)) if end > 0 => Fault::new(fault.stage, fault.kind, format!("{before}*** (withheld)")),
+        _ => fault,
+    }
 }
 
 /// The first bytes of a peer, safe to show.

@@ -38,10 +38,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             command.arg(username);
         }
         command.arg(password.reveal());
-        match self.call(Stage::Auth, "AUTH", &command).await? {
-            Value::Okay => Ok(()),
-            other => Err(blame::unexpected(Stage::Auth, "AUTH", &other)),
-        }
+        let result = match self.call(Stage::Auth, "AUTH", &command).await {
+            Ok(Value::Okay) => Ok(()),
+            Ok(other) => Err(blame::unexpected(Stage::Auth, "AUTH", &other)),
+            Err(fault) => Err(fault),
+        };
+        result.map_err(|fault| blame::without(password, fault))
     }
 
     /// Asks for a sign of life.
