@@ -2,3 +2,5 @@
 //! and filtered networks. `support` holds the fixtures; every other module is tests.
 
 mod support;
+
+mod check;
