@@ -10,7 +10,9 @@ use super::problem::{Complaint, Origin, Problem};
 use super::settings::Defaults;
 use super::value;
 use crate::azure::{self, Product};
-use crate::model::{Auth, Cache, CacheName, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Tls};
+use crate::model::{
+    Auth, Cache, CacheName, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Tls, WireText,
+};
 
 /// A bare host and the options given with it, not yet checked. The rest comes from the configuration's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,8 @@ impl Target {
     /// # Errors
     /// Where the text is a URL, or its host or port cannot be one.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        let origin = Origin::Target(value::url_without_credentials(text).unwrap_or_else(|| text.to_owned()));
+        let shown = value::url_without_credentials(text);
+        let origin = Origin::Target(WireText::new(shown.as_deref().unwrap_or(text)).to_string());
         let problem = |complaint| Problem::at(&origin, "", complaint);
         if let Some(hidden) = value::url_without_credentials(text) {
             let inner = hidden.split_once("://").map_or(hidden.as_str(), |(_, rest)| rest);

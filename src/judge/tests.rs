@@ -381,6 +381,39 @@ fn what_is_unknown_neither_opens_nor_clears() {
 }
 
 #[test]
+fn a_failed_lookup_does_not_say_where_a_name_leads() {
+    let public = || report(resolution(&[PRIVATELINK], &["20.1.2.3"]), vec![leg("20.1.2.3")]);
+    let lookup = |kind| no_address(&[], kind);
+    let cache = cache();
+    let mut watch = Watch::default();
+    let mut after = |rounds: [ProbeReport; 3]| {
+        for report in rounds {
+            let _ = watch.observe(&cache, &report);
+        }
+        watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(after([healthy(), public(), public()]), ["dns-zone-not-linked", "dns-drift"]);
+    let failing = || lookup(FaultKind::ServerFailure);
+    let open = after([failing(), failing(), failing()]);
+    assert_eq!(open, ["dns-server-failure", "dns-zone-not-linked", "dns-drift"]);
+    let nowhere = || lookup(FaultKind::NameNotFound);
+    assert_eq!(after([nowhere(), nowhere(), nowhere()]), ["dns-name-not-found"], "nowhere is not to the public");
+}
+
+#[test]
+fn a_failed_handshake_does_not_renew_a_certificate() {
+    let mut old = leg("10.20.1.4");
+    let at = Timestamp::from_unix_seconds(NOW);
+    old.tls.as_mut().unwrap().chain[0].not_after = at.plus(DAY * 20);
+    let path = || resolution(&[PRIVATELINK], &["10.20.1.4"]);
+    let old = || report(path(), vec![old.clone()]);
+    let silent = || report(path(), vec![failed("10.20.1.4", Stage::Tls, FaultKind::Timeout)]);
+    let expected: [&[&str]; 6] =
+        [&[], &["finding_opened tls-expires-soon"], &[], &["finding_opened tls-timeout"], &[], &[]];
+    assert_eq!(story(&cache(), &[old(), old(), silent(), silent(), silent(), silent()]), expected);
+}
+
+#[test]
 fn a_move_from_private_to_public_opens_at_once() {
     let public = || report(resolution(&[PRIVATELINK], &["20.1.2.3"]), vec![leg("20.1.2.3")]);
     let rounds = [healthy(), public(), healthy(), healthy()];

@@ -254,18 +254,6 @@ pub(super) fn server_error(stage: Stage, command: &str, error: &ServerError) -> 
     Fault::new(stage, kind, format!("{command} was answered: {code} {details}"))
 }
 
-/// The fault without its words where they hold even the beginning of the secret: Redis repeats the arguments of a command
-/// that it does not know, and so may any peer.
-pub(super) fn without_secret(fault: Fault, secret: &Secret) -> Fault {
-    let beginning: String = secret.reveal().chars().take(8).collect();
-    let repeats = fault.detail.as_str().contains(WireText::new(&beginning).as_str());
-    if repeats {
-        Fault::new(fault.stage, fault.kind, "the answer repeats the password; its words are withheld")
-    } else {
-        fault
-    }
-}
-
 /// What a reply of the wrong shape means.
 pub(super) fn unexpected(stage: Stage, command: &str, value: &Value) -> Fault {
     let shape = match value {
@@ -278,6 +266,20 @@ pub(super) fn unexpected(stage: Stage, command: &str, value: &Value) -> Fault {
         _ => "a reply of another kind".to_owned(),
     };
     Fault::new(stage, FaultKind::NotRedis, format!("{command} was answered with {shape}"))
+}
+
+/// The fault without what the peer repeats of the password: Redis answers an unknown command with the arguments it was
+/// given, cut where it likes. So the words end where the password begins.
+pub(super) fn without(password: &Secret, fault: Fault) -> Fault {
+    /// So many letters in a row are the password and no chance.
+    const TELLING: usize = 8;
+    // Words are kept with their odd letters spelled out, and so must the password be to be found there.
+    let spelled = zeroize::Zeroizing::new(WireText::new(password.reveal()).as_str().to_owned());
+    let end = spelled.char_indices().nth(TELLING).map_or(spelled.len(), |(end, _)| end);
+    match fault.detail.as_str().split_once(&spelled[..end]) {
+        Some((before, _)) if end > 0 => Fault::new(fault.stage, fault.kind, format!("{before}*** (withheld)")),
+        _ => fault,
+    }
 }
 
 /// The first bytes of a peer, safe to show.

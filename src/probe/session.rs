@@ -43,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok(other) => blame::unexpected(Stage::Auth, "AUTH", &other),
             Err(fault) => fault,
         };
-        Err(blame::without_secret(answer, password))
+        Err(blame::without(password, answer))
     }
 
     /// Asks for a sign of life.

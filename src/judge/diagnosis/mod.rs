@@ -22,37 +22,71 @@ pub(super) struct Diagnosis {
     pub(super) learned: Learned,
 }
 
-/// The stages of which this round learned anything. What it could not see, it says nothing about.
+/// What this round saw. Of what it could not see, it says nothing.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Learned([bool; Stage::ALL.len()]);
+pub(super) struct Learned([bool; Sight::COUNT]);
+
+/// What must have been seen to know that a condition does not hold.
+#[derive(Debug, Clone, Copy)]
+enum Sight {
+    /// A lookup, whatever came of it.
+    Lookup,
+    /// Where the name leads, if only that it leads nowhere: a server that fails has not said that.
+    Answer,
+    /// An attempt to connect.
+    Dial,
+    /// A connection.
+    Connection,
+    /// A certificate.
+    Certificate,
+    /// A path that is open for commands.
+    Session,
+    /// A server that lets us in.
+    Login,
+    /// The server's count of its clients.
+    Info,
+}
+
+impl Sight {
+    const COUNT: usize = Self::Info as usize + 1;
+}
 
 impl Learned {
     fn of(cache: &Cache, report: &ProbeReport) -> Self {
         let passed = |stage| report.used_legs().any(|leg| leg.passed(stage));
+        let shown = |leg: &Leg| leg.tls.as_ref().is_some_and(|session| session.leaf().is_some());
         let mut learned = Self::default();
-        for stage in Stage::ALL {
-            learned.0[*stage as usize] = match stage {
-                Stage::Resolve => report.followed().is_some(),
-                Stage::Connect => report.used_legs().next().is_some(),
-                Stage::Tls => passed(Stage::Connect),
-                Stage::Auth => passed(Stage::Tls),
-                Stage::Ping => passed(Stage::Auth),
-                Stage::Inspect => cache.busiest(report).is_some(),
-            };
-        }
+        let mut see = |sight: Sight, seen: bool| learned.0[sight as usize] = seen;
+        see(Sight::Lookup, report.followed().is_some());
+        see(Sight::Answer, report.followed().is_some_and(resolution::is_answer));
+        see(Sight::Dial, report.used_legs().next().is_some());
+        see(Sight::Connection, passed(Stage::Connect));
+        // Where none is asked for, none can be wrong.
+        see(Sight::Certificate, cache.tls.is_none() || report.used_legs().any(shown));
+        see(Sight::Session, passed(Stage::Tls));
+        see(Sight::Login, passed(Stage::Auth));
+        see(Sight::Info, cache.busiest(report).is_some());
         learned
     }
 
     /// Whether this round could tell that a condition does not hold.
     pub(super) fn tells(self, id: FindingId) -> bool {
-        self.0[stage_of(id) as usize]
+        self.0[needed(id) as usize]
     }
 }
 
-/// The stage that must have been reached to know that a condition does not hold.
-fn stage_of(id: FindingId) -> Stage {
+/// What must have been seen to know that this condition does not hold.
+fn needed(id: FindingId) -> Sight {
     use FindingId as Id;
     match id {
+        Id::DnsTimeout
+        | Id::DnsServerFailure
+        | Id::DnsRefused
+        | Id::DnsUnreachable
+        | Id::DnsFailed
+        | Id::ConfigPrivatelinkName
+        | Id::ConfigIpAddress
+        | Id::ProbeFailed => Sight::Lookup,
         Id::DnsNameNotFound
         | Id::DnsRecordMissing
         | Id::DnsZoneNotLinked
@@ -62,33 +96,20 @@ fn stage_of(id: FindingId) -> Stage {
         | Id::DnsUnexpectedPublic
         | Id::DnsPrivateWhenPublicExpected
         | Id::DnsDrift
-        | Id::DnsTimeout
-        | Id::DnsServerFailure
-        | Id::DnsRefused
-        | Id::DnsUnreachable
-        | Id::DnsFailed
-        | Id::DnsTtlLong
-        | Id::ConfigPrivatelinkName
-        | Id::ConfigIpAddress
-        | Id::ProbeFailed => Stage::Resolve,
+        | Id::DnsTtlLong => Sight::Answer,
         Id::TcpRefused
         | Id::TcpFiltered
         | Id::TcpUnreachable
         | Id::TcpFailed
         | Id::TcpPartial
-        | Id::LocalExhaustion => Stage::Connect,
-        Id::TlsNotSpoken
-        | Id::TlsVersion
-        | Id::TlsNoCommonCipher
-        | Id::TlsNameMismatch
-        | Id::TlsExpired
-        | Id::TlsNotYetValid
-        | Id::TlsExpiresSoon
-        | Id::TlsUntrusted
-        | Id::TlsClosed
-        | Id::TlsTimeout
-        | Id::TlsFailed => Stage::Tls,
-        Id::AuthRequired | Id::AuthRejected | Id::AuthNotConfigured | Id::CredentialUnreadable => Stage::Auth,
+        | Id::LocalExhaustion => Sight::Dial,
+        Id::TlsNotSpoken | Id::TlsVersion | Id::TlsNoCommonCipher | Id::TlsClosed | Id::TlsTimeout | Id::TlsFailed => {
+            Sight::Connection
+        }
+        Id::TlsNameMismatch | Id::TlsExpired | Id::TlsNotYetValid | Id::TlsExpiresSoon | Id::TlsUntrusted => {
+            Sight::Certificate
+        }
+        Id::AuthRequired | Id::AuthRejected | Id::AuthNotConfigured | Id::CredentialUnreadable => Sight::Session,
         Id::RedisClientLimitReached
         | Id::RedisLoading
         | Id::RedisBusy
@@ -99,8 +120,8 @@ fn stage_of(id: FindingId) -> Stage {
         | Id::RedisSlow
         | Id::RedisProtocol
         | Id::RedisFailed
-        | Id::AuthNotPermitted => Stage::Ping,
-        Id::ClientsHeadroomLow | Id::ConnectionsRejected => Stage::Inspect,
+        | Id::AuthNotPermitted => Sight::Login,
+        Id::ClientsHeadroomLow | Id::ConnectionsRejected => Sight::Info,
     }
 }
 

@@ -48,6 +48,12 @@ fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     }
 }
 
+/// Whether a lookup told where the name leads, be it nowhere.
+pub(super) fn is_answer(resolution: &Resolution) -> bool {
+    let nowhere = [FaultKind::NameNotFound, FaultKind::NoAddress];
+    resolution.fault.as_ref().is_none_or(|fault| nowhere.contains(&fault.kind))
+}
+
 /// The lookup failed.
 fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
     let host = &case.cache.host;

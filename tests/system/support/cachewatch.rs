@@ -151,6 +151,10 @@ impl Daemon {
         self.address
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Response {
         http::get(self.address, path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
@@ -179,9 +183,9 @@ impl Daemon {
         self.process.signal(signal);
     }
 
-    /// Waits for its end.
+    /// Waits for its end. What it had to say is in [`Daemon::log`].
     #[track_caller]
-    pub(crate) fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let ended = self.process.wait(PATIENCE);
         ended.unwrap_or_else(|| panic!("the daemon still runs:\n{}", self.log()))
     }
@@ -252,7 +256,7 @@ mod tests {
         let page = Peer::plain([Step::Hear, Step::say(reply)]);
         let line = format!(r#"{{"fields":{{"message":"listening","address":"{}"}}}}"#, page.address());
         let script = "echo 'not json'; echo \"$1\" >&2; exec cat";
-        let daemon = Daemon::listening(Command::new("sh").args(["-c", script, "sh", &line]));
+        let mut daemon = Daemon::listening(Command::new("sh").args(["-c", script, "sh", &line]));
 
         assert_eq!(daemon.address(), page.address());
         assert_eq!(daemon.scrape().value("cachewatch_config_caches", &[]), Some(2.0));

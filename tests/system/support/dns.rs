@@ -6,7 +6,6 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    str::FromStr as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -382,7 +381,10 @@ fn encode(message: &Message) -> Vec<u8> {
 }
 
 fn name(text: &str) -> Name {
-    Name::from_str(&format!("{}.", canonical(text))).expect("tests use valid names")
+    // Label by label, since a name may hold any byte, and hostile ones do.
+    let mut name = Name::from_labels(canonical(text).split('.').map(str::as_bytes)).expect("labels are short");
+    name.set_fqdn(true);
+    name
 }
 
 fn shout(name: &Name) -> Name {

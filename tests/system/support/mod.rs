@@ -3,6 +3,7 @@
 //! - [`pki`]: certificates · [`redis`]: real servers · [`dns`]: a scripted name server · [`peer`]: everything hostile
 //! - [`net`]: a network of one's own, where addresses are at hand and packets can be dropped
 //! - [`cache`]: the probe under test, called as a library
+//! - [`lab`]: a cache to watch, on loopback
 //! - [`cachewatch`]: the program under test · [`http`] and [`scrape`]: what it says
 //! - [`resp`], [`process`] and [`background`]: how fixtures run, and how they end
 //!
@@ -19,6 +20,7 @@ pub(crate) mod cache;
 pub(crate) mod cachewatch;
 pub(crate) mod dns;
 pub(crate) mod http;
+pub(crate) mod lab;
 pub(crate) mod net;
 pub(crate) mod peer;
 pub(crate) mod pki;

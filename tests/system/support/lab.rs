@@ -1,0 +1,97 @@
+//! What a daemon watches: a name server and a Redis with TLS on loopback, and configurations that lead to them.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use tempfile::TempDir;
+
+use super::{
+    dns::{Answer, DnsServer},
+    pki::{Authority, Leaf},
+    redis::{Builder, RedisServer},
+};
+
+/// Where a healthy cache's name leads, and where it leads without its private zone. Both are dialled on loopback.
+pub(crate) const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 20, 1, 4);
+pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 50, 1, 10);
+pub(crate) const PASSWORD: &str = "correct-horse-battery-staple";
+/// How the lab's name server is called.
+pub(crate) const RESOLVER: &str = "lab";
+
+/// One Redis behind any number of names.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    pub(crate) names: DnsServer,
+    pub(crate) server: RedisServer,
+    pub(crate) authority: Authority,
+    /// The server reads its files again when it restarts.
+    _leaf: Leaf,
+    files: TempDir,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    pub(crate) fn with(build: impl FnOnce(Builder<'_>) -> Builder<'_>) -> Self {
+        let authority = Authority::new();
+        let leaf = authority.leaf(&["*.redis.cache.windows.net"]);
+        let server = build(RedisServer::builder().tls(&leaf).password(PASSWORD)).start();
+        let files = TempDir::new().expect("a temporary directory");
+        fs::write(files.path().join("password"), PASSWORD).expect("a temporary directory can be written to");
+        Self { names: DnsServer::start(), server, authority, _leaf: leaf, files }
+    }
+
+    pub(crate) fn password_file(&self) -> String {
+        self.files.path().join("password").to_string_lossy().into_owned()
+    }
+
+    pub(crate) fn ca_file(&self) -> String {
+        self.authority.ca_file().to_string_lossy().into_owned()
+    }
+
+    /// Leads a cache's name through its privatelink alias to this address.
+    pub(crate) fn lead(&self, name: &str, address: impl Into<IpAddr>) {
+        self.names.set(&host(name), Answer::new().alias(&alias(name), 300).address(address, 10));
+    }
+
+    /// A whole configuration of these caches, with half a second from probe to probe. Names not led yet lead to
+    /// [`PRIVATE`].
+    pub(crate) fn configuration(&self, names: &[&str]) -> String {
+        let mut text = self.settings("interval = \"500ms\"\ntimeout = \"450ms\"\njitter = 0.0\n");
+        for name in names {
+            self.lead(name, PRIVATE);
+            text += &self.cache(name, "isolation = \"private_endpoint\"");
+        }
+        text
+    }
+
+    /// Everything of a configuration but its caches; `probe` is the body of `[probe]`.
+    pub(crate) fn settings(&self, probe: &str) -> String {
+        let address = self.names.address();
+        format!("[probe]\n{probe}\n[[resolvers]]\nname = \"{RESOLVER}\"\naddress = \"{address}\"\n")
+    }
+
+    /// The table of one cache, with these lines more.
+    pub(crate) fn cache(&self, name: &str, more: &str) -> String {
+        let (host, dialled) = (host(name), self.server.address());
+        let mut text = format!("[[caches]]\nname = \"{name}\"\nhost = \"{host}\"\nresolvers = [\"{RESOLVER}\"]\n");
+        let _ = writeln!(text, "connect_to = [\"{PRIVATE}={dialled}\", \"{PUBLIC}={dialled}\"]\n{more}");
+        let _ =
+            writeln!(text, "auth.password_file = \"{}\"\ntls.ca_file = \"{}\"", self.password_file(), self.ca_file());
+        text
+    }
+}
+
+/// The name an application dials for the cache of this name.
+pub(crate) fn host(name: &str) -> String {
+    format!("{name}.redis.cache.windows.net")
+}
+
+pub(crate) fn alias(name: &str) -> String {
+    format!("{name}.privatelink.redis.cache.windows.net")
+}
