@@ -10,10 +10,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::check::{self, Checked, Style};
+use crate::check::{self, Checked};
 use crate::config::{self, Config, Inputs, LogFormat, Target};
 use crate::daemon;
-use crate::model::{Cache, Password, Standing};
+use crate::explain;
+use crate::judge;
+use crate::model::{Cache, FindingId, Password, Standing};
+use crate::style::Style;
 
 /// The environment variable that holds the password for bare hosts.
 const PASSWORD: &str = "CACHEWATCH_PASSWORD";
@@ -82,6 +85,18 @@ enum Command {
         files: Files,
         #[command(flatten)]
         options: Box<TargetOptions>,
+    },
+    /// Tell what a finding means, how it is told apart, what to run; without an id, list them all
+    #[command(
+        after_help = "Examples:\n  cachewatch explain dns-zone-not-linked\n  cachewatch explain\n  cachewatch explain --format markdown > docs/findings.md"
+    )]
+    Explain {
+        /// The id of a finding, such as tcp-filtered
+        #[arg(value_name = "FINDING")]
+        id: Option<String>,
+        /// How to print
+        #[arg(long, value_enum, default_value = "text")]
+        format: ExplainFormat,
     },
     /// Validate or show the configuration
     #[command(subcommand)]
@@ -166,6 +181,13 @@ enum Format {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExplainFormat {
+    Text,
+    Json,
+    Markdown,
+}
+
 fn name_server(text: &str) -> Result<std::net::SocketAddr, String> {
     if let Ok(address) = text.parse::<std::net::IpAddr>() {
         return Ok((address, 53).into());
@@ -188,6 +210,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let outcome = match cli.command {
         Command::Check { targets, files, format, options } => check_command(&targets, files, format, &options),
         Command::Run { targets, files, options } => run_command(&targets, files, &options),
+        Command::Explain { id, format } => explain_command(id.as_deref(), format),
         Command::Config(ConfigCommand::Check(files)) => config_check(files),
         Command::Config(ConfigCommand::Show(files)) => config_show(files),
     };
@@ -359,6 +382,28 @@ fn run_command(targets: &[String], files: Files, options: &TargetOptions) -> Res
     runtime.block_on(daemon::run(inputs, config)).map_err(|error| error.to_string())?;
     // What the grace period cut off must not hold up the exit.
     runtime.shutdown_background();
+    Ok(Exit::Well)
+}
+
+fn explain_command(id: Option<&str>, format: ExplainFormat) -> Result<Exit, String> {
+    let entries = match id {
+        None => judge::CATALOGUE.iter().collect(),
+        Some(text) => {
+            let id = FindingId::parse(text.trim()).ok_or_else(|| {
+                format!(
+                    "{text} is no finding; did you mean {}? `cachewatch explain` lists them all",
+                    judge::nearest(text).join(", ")
+                )
+            })?;
+            vec![judge::explain(id)]
+        }
+    };
+    write_out(|out| match format {
+        ExplainFormat::Text if id.is_none() => explain::list(out, &entries, style()),
+        ExplainFormat::Text => entries.iter().try_for_each(|entry| explain::print(out, entry, style())),
+        ExplainFormat::Json => explain::print_json(out, &entries),
+        ExplainFormat::Markdown => explain::print_markdown(out, &entries),
+    })?;
     Ok(Exit::Well)
 }
 

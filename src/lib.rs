@@ -3,10 +3,11 @@
 //!
 //! The rooms, from the ground up (`ARCHITECTURE.md` draws them; `tests/house.rs` holds the floors):
 //!
-//! - floor 0: [`model`] the vocabulary, [`azure`] what is known of Azure, [`clock`] the only place time enters
+//! - floor 0: [`model`] the vocabulary, [`azure`] what is known of Azure, [`clock`] the only place time enters,
+//!   [`style`] how text for a terminal is dressed
 //! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], which do not know each other
 //! - floor 2: [`http`], which reads what the sinks hold
-//! - floor 3: [`daemon`] the long run, [`check`] one round
+//! - floor 3: [`daemon`] the long run, [`check`] one round, [`explain`] the catalogue
 //! - floor 4: [`cli`]
 
 /// The version of this build.
@@ -22,6 +23,7 @@ pub mod model;
 
 pub mod azure;
 pub mod clock;
+pub mod style;
 
 pub mod config;
 pub mod judge;
@@ -32,5 +34,6 @@ pub mod http;
 
 pub mod check;
 pub mod daemon;
+pub mod explain;
 
 pub mod cli;

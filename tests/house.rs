@@ -9,6 +9,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("model", 0),
     ("azure", 0),
     ("clock", 0),
+    ("style", 0),
     ("config", 1),
     ("judge", 1),
     ("probe", 1),
@@ -16,6 +17,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("http", 2),
     ("check", 3),
     ("daemon", 3),
+    ("explain", 3),
     ("cli", 4),
 ];
 

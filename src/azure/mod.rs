@@ -2,8 +2,12 @@
 //!
 //! A fact that no first-party source confirms is left out, so that nothing here is a guess told as a fact.
 
+mod authority;
 mod endpoint;
+mod retirement;
 mod tier;
 
+pub use authority::is_azure_authority;
 pub use endpoint::{Cloud, Endpoint, Product, identify, suffixes};
+pub use retirement::retirement;
 pub use tier::{Tier, nearest_tiers, tier};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-pub use text::{Style, print};
+pub use text::print;
 
 use crate::config::Config;
 use crate::judge::Watch;

@@ -3,6 +3,7 @@
 //! Pure: no clock, no IO. Time comes on the report, and what must be remembered from one round to the next is in
 //! [`Watch`], which belongs to whoever runs the rounds.
 
+mod catalogue;
 mod diagnosis;
 mod memory;
 mod narrate;
@@ -11,5 +12,6 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use catalogue::{CATALOGUE, Entry, explain, nearest};
 pub use narrate::{path, server, who};
 pub use watch::Watch;

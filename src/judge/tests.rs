@@ -67,6 +67,7 @@ fn resolution(aliases: &[&str], addresses: &[&str]) -> Resolution {
         }],
         took: Duration::from_millis(2),
         fault: None,
+        overridden: None,
     }
 }
 
@@ -76,7 +77,7 @@ fn leg(address: &str) -> Leg {
     let address: IpAddr = address.parse().unwrap();
     let certificate = Certificate {
         subject: WireText::new("CN=*.redis.cache.windows.net"),
-        issuer: WireText::new("CN=Test Root"),
+        issuer: WireText::new("C=US, O=Microsoft Corporation, CN=Microsoft Azure RSA TLS Issuing CA 04"),
         names: vec![WireText::new("*.redis.cache.windows.net")],
         serial: WireText::new("01"),
         not_before: Timestamp::from_unix_seconds(NOW - 1_000_000),
@@ -280,13 +281,129 @@ fn the_configured_name_itself_can_be_wrong() {
 }
 
 #[test]
+fn a_port_of_another_product_is_seen_before_the_first_packet() {
+    let at = |host: &str, port| {
+        let cache = Cache { host: host.into(), port, ..cache() };
+        verdict(&cache, &healthy())
+    };
+    assert_eq!(at("orders.westeurope.redis.azure.net", 6380), ["config-port-product 3"]);
+    assert_eq!(at("orders.westeurope.redis.azure.net", 10000), [""; 0]);
+    assert_eq!(at(HOST, 10000), ["config-port-product 3"]);
+    assert_eq!(at(HOST, 6379), [""; 0]);
+    assert_eq!(at("cache.example.com", 10000), [""; 0]);
+}
+
+#[test]
+fn a_retirement_is_near_in_its_last_months() {
+    const ENTERPRISE: &str = "orders.eastus.redisenterprise.cache.azure.net";
+    let at = |host: &str, date: i64| {
+        let cache = Cache { host: host.into(), port: 10000, ..cache() };
+        let mut seen = healthy();
+        seen.at = Timestamp::from_unix_seconds(date);
+        seen.legs[0].tls.as_mut().unwrap().chain[0].not_after = seen.at.plus(DAY * 200);
+        verdict(&cache, &seen)
+    };
+    let end = 1_806_537_600;
+    let day = 86_400;
+    assert_eq!(at(ENTERPRISE, end - 600 * day), [""; 0]);
+    assert_eq!(at(ENTERPRISE, end - 500 * day), ["retirement-near 4"]);
+    assert_eq!(at(ENTERPRISE, end - 300 * day), ["retirement-near 3"]);
+    assert_eq!(at(ENTERPRISE, end - 10 * day), ["retirement-near 2"]);
+    assert_eq!(at(ENTERPRISE, end + 10 * day), ["retirement-near 2"]);
+    assert_eq!(at("orders.westeurope.redis.azure.net", end), [""; 0]);
+}
+
+#[test]
+fn a_machine_that_bends_the_name_is_the_cause() {
+    let pinned = |address: &str, beneath: Option<Resolution>| Resolution {
+        source: Source::HostsFile,
+        overridden: beneath.map(Box::new),
+        ..resolution(&[], &[address])
+    };
+    let dns = || resolution(&[PRIVATELINK], &["10.20.1.4"]);
+    let round = |pin: Resolution, leg: Leg| verdict(&cache(), &report(pin, vec![leg]));
+    assert_eq!(round(pinned("10.20.1.4", Some(dns())), leg("10.20.1.4")), [""; 0]);
+    assert_eq!(round(pinned("10.20.1.9", Some(dns())), leg("10.20.1.9")), ["dns-hosts-override 3"]);
+    assert_eq!(round(pinned("20.1.2.3", Some(dns())), leg("20.1.2.3")), ["dns-hosts-override 2"]);
+    let dead = failed("20.1.2.3", Stage::Connect, FaultKind::Filtered);
+    assert_eq!(round(pinned("20.1.2.3", Some(dns())), dead), ["dns-hosts-override 1"]);
+    let gone = no_address(&[], FaultKind::NameNotFound).resolutions.remove(0);
+    assert_eq!(round(pinned("10.20.1.4", Some(gone)), leg("10.20.1.4")), ["dns-hosts-override 3"]);
+    let silent = no_address(&[], FaultKind::Timeout).resolutions.remove(0);
+    assert_eq!(round(pinned("10.20.1.9", Some(silent)), leg("10.20.1.9")), [""; 0], "silence contradicts nobody");
+
+    let searched = |address: &str| Resolution {
+        searched: true,
+        name: WireText::new("orders.redis.cache.windows.net.corp.example"),
+        ..resolution(&[], &[address])
+    };
+    assert_eq!(round(searched("10.20.1.9"), leg("10.20.1.9")), ["dns-search-suffix-answer 3"]);
+    assert_eq!(round(searched("20.1.2.3"), leg("20.1.2.3")), ["dns-search-suffix-answer 2"]);
+}
+
+#[test]
+fn a_private_path_without_ipv4_is_no_path() {
+    let only = report(resolution(&[PRIVATELINK], &["fd00::4"]), vec![leg("fd00::4")]);
+    assert_eq!(verdict(&cache(), &only), ["dns-ipv6-only 2"]);
+}
+
+#[test]
+fn a_foreign_authority_is_inspection_only_where_azure_should_answer() {
+    let foreign = |mut leg: Leg, issuer: &str| {
+        leg.tls.as_mut().unwrap().chain[0].issuer = WireText::new(issuer);
+        report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg])
+    };
+    let untrusted = || {
+        let mut leg = leg("10.20.1.4");
+        leg.fault = Some(Fault::new(Stage::Tls, FaultKind::UntrustedIssuer, "unknown issuer"));
+        leg.tls.as_mut().unwrap().verified = false;
+        leg.server = None;
+        leg
+    };
+    let inspection = "CN=Contoso Inspection CA";
+    assert_eq!(verdict(&cache(), &foreign(leg("10.20.1.4"), inspection)), ["tls-intercepted 2"]);
+    assert_eq!(verdict(&cache(), &foreign(untrusted(), inspection)), ["tls-intercepted 1"]);
+    assert_eq!(
+        verdict(&cache(), &foreign(untrusted(), "CN=*.redis.cache.windows.net")),
+        ["tls-untrusted 1"],
+        "a self-signed certificate"
+    );
+    let named = Tls { ca_file: Some("/etc/ssl/own.pem".into()), server_name: None };
+    let named = Cache { tls: Some(named), ..cache() };
+    assert_eq!(verdict(&named, &foreign(leg("10.20.1.4"), inspection)), [""; 0], "the operator named the authority");
+    let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
+    assert_eq!(verdict(&elsewhere, &foreign(leg("10.20.1.4"), inspection)), [""; 0]);
+}
+
+#[test]
+fn what_the_server_says_of_limit_and_time_is_compared() {
+    let said = |change: fn(&mut ServerFacts)| {
+        let mut leg = leg("10.20.1.4");
+        change(leg.server.as_mut().unwrap());
+        let cache = Cache { tier: Some(("P1".into(), 7_500)), ..cache() };
+        verdict(&cache, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg]))
+    };
+    assert_eq!(said(|server| server.max_clients = Some(7_500)), [""; 0]);
+    assert_eq!(said(|server| server.max_clients = None), [""; 0]);
+    assert_eq!(said(|server| server.max_clients = Some(10_000)), ["clients-limit-mismatch 4"]);
+    let skewed = |seconds| {
+        let mut leg = leg("10.20.1.4");
+        leg.server.as_mut().unwrap().clock_skew_seconds = Some(seconds);
+        verdict(&cache(), &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg]))
+    };
+    assert_eq!(skewed(-30), [""; 0]);
+    assert_eq!(skewed(31), ["clock-skew 3"]);
+    assert_eq!(skewed(-4_000), ["clock-skew 3"]);
+}
+
+#[test]
 fn an_address_family_this_machine_lacks_is_no_fault() {
     let both = resolution(&[PRIVATELINK], &["10.20.1.4", "fd00::4"]);
     let legs = vec![leg("10.20.1.4"), failed("fd00::4", Stage::Connect, FaultKind::FamilyUnavailable)];
     assert_eq!(verdict(&cache(), &report(both, legs)), [""; 0]);
     let only = resolution(&[PRIVATELINK], &["fd00::4"]);
     let legs = vec![failed("fd00::4", Stage::Connect, FaultKind::FamilyUnavailable)];
-    assert_eq!(verdict(&cache(), &report(only, legs)), ["tcp-unreachable 1"]);
+    assert_eq!(verdict(&cache(), &report(only, legs)), ["dns-ipv6-only 1"]);
 }
 
 #[test]

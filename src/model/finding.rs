@@ -37,10 +37,18 @@ vocabulary! {
         DnsFailed = "dns-failed",
         /// The answer may be kept for very long.
         DnsTtlLong = "dns-ttl-long",
+        /// The hosts file answers, and the name servers say otherwise.
+        DnsHostsOverride = "dns-hosts-override",
+        /// The search list made another name of it, and that name answered.
+        DnsSearchSuffixAnswer = "dns-search-suffix-answer",
+        /// There are IPv6 addresses only.
+        DnsIpv6Only = "dns-ipv6-only",
         /// The configured host is a privatelink name.
         ConfigPrivatelinkName = "config-privatelink-name",
         /// The configured host is an address.
         ConfigIpAddress = "config-ip-address",
+        /// The configured port is another product's.
+        ConfigPortProduct = "config-port-product",
 
         /// The connection was refused.
         TcpRefused = "tcp-refused",
@@ -71,6 +79,8 @@ vocabulary! {
         TlsExpiresSoon = "tls-expires-soon",
         /// No trusted root issued the certificate.
         TlsUntrusted = "tls-untrusted",
+        /// Somebody else than Azure's authorities signed the certificate of an Azure host.
+        TlsIntercepted = "tls-intercepted",
         /// The connection closed inside the handshake.
         TlsClosed = "tls-closed",
         /// The handshake did not end in time.
@@ -95,6 +105,12 @@ vocabulary! {
         ClientsHeadroomLow = "clients-headroom-low",
         /// The server has rejected connections since the last round.
         ConnectionsRejected = "connections-rejected",
+        /// The tier that is configured and the server disagree about the client limit.
+        ClientsLimitMismatch = "clients-limit-mismatch",
+        /// The clock here and the server's are apart.
+        ClockSkew = "clock-skew",
+        /// The product comes to its end.
+        RetirementNear = "retirement-near",
         /// The server is loading its data set.
         RedisLoading = "redis-loading",
         /// The server is busy with a script.

@@ -185,6 +185,8 @@ pub struct ServerFacts {
     pub rejected_connections: Option<u64>,
     /// `connected_slaves`.
     pub connected_replicas: Option<u64>,
+    /// The server's clock less this machine's, in seconds, when the server told its time.
+    pub clock_skew_seconds: Option<i64>,
 }
 
 vocabulary! {

@@ -32,6 +32,8 @@ pub struct Resolution {
     pub took: Duration,
     /// Why there is no address.
     pub fault: Option<Fault>,
+    /// Where the hosts file answered: what the name servers say, which nobody here gets to hear.
+    pub overridden: Option<Box<Resolution>>,
 }
 
 impl Resolution {

@@ -1,6 +1,6 @@
 //! Reads INFO: of Redis 4 to 8, of Valkey, and of services that leave fields out.
 
-use crate::model::{Mode, Role, ServerFacts, WireText};
+use crate::model::{Mode, Role, ServerFacts, Timestamp, WireText};
 
 /// What the server says of itself. A field that is missing, repeated or nonsense is left out or overwritten, never an
 /// error: a monitor must read every server.
@@ -29,6 +29,13 @@ pub(super) fn parse(text: &str) -> ServerFacts {
         facts.version = valkey;
     }
     facts
+}
+
+/// The time the server says it is.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    let value = text.lines().find_map(|line| line.strip_prefix("server_time_usec:"))?;
+    let microseconds: i64 = value.trim_end().parse().ok()?;
+    Some(Timestamp::from_unix_seconds(microseconds / 1_000_000))
 }
 
 fn text_of(value: &str) -> Option<WireText> {

@@ -12,10 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::deadline::{Deadline, Late};
 use super::guarded::Guarded;
 use super::{blame, info};
-use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage};
+use crate::clock;
+use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage, Timestamp};
 
 /// The state in which the parser of the `redis` crate keeps half a reply.
 type PartialReply = Decoder<combine::parser::combinator::AnySendSyncPartialState, PointerOffset<[u8]>>;
+
+/// A server's clock less ours, in whole seconds.
+fn skew(theirs: Timestamp, ours: Timestamp) -> i64 {
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    seconds(theirs.since(ours)) - seconds(ours.since(theirs))
+}
 
 /// A conversation with a server.
 pub(super) struct Session<S> {
@@ -57,11 +64,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Asks the server about itself.
     pub(super) async fn inspect(&mut self) -> Result<ServerFacts, Fault> {
-        match self.call(Stage::Inspect, "INFO", &redis::cmd("INFO")).await? {
-            Value::BulkString(bytes) => Ok(info::parse(&String::from_utf8_lossy(&bytes))),
-            Value::VerbatimString { text, .. } | Value::SimpleString(text) => Ok(info::parse(&text)),
-            other => Err(blame::unexpected(Stage::Inspect, "INFO", &other)),
-        }
+        let reply = self.call(Stage::Inspect, "INFO", &redis::cmd("INFO")).await?;
+        let now = clock::now();
+        let text = match &reply {
+            Value::BulkString(bytes) => String::from_utf8_lossy(bytes),
+            Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.into(),
+            other => return Err(blame::unexpected(Stage::Inspect, "INFO", other)),
+        };
+        let mut facts = info::parse(&text);
+        facts.clock_skew_seconds = match info::time(&text) {
+            Some(theirs) => Some(skew(theirs, now)),
+            None => self.time().await,
+        };
+        Ok(facts)
+    }
+
+    /// The server's clock less ours, of a server whose INFO does not say its time (before Redis 7). Who denies it is left
+    /// in peace: nothing depends on it.
+    async fn time(&mut self) -> Option<i64> {
+        let reply = self.call(Stage::Inspect, "TIME", &redis::cmd("TIME")).await.ok()?;
+        let now = clock::now();
+        let Value::Array(parts) = reply else { return None };
+        let Some(Value::BulkString(seconds)) = parts.first() else { return None };
+        let seconds = std::str::from_utf8(seconds).ok()?.parse().ok()?;
+        Some(skew(Timestamp::from_unix_seconds(seconds), now))
     }
 
     /// The stream, to close it.

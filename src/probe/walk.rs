@@ -51,13 +51,15 @@ impl Prober {
         let others = future::join_all(others.iter().map(|resolver| self.resolve(cache, resolver, deadline)));
         // A slow resolver that nobody follows does not hold up the connection.
         let (mut resolutions, (first, legs)) = future::join(others, async {
-            let resolution = self.resolve(cache, followed, deadline).await;
+            let mut resolution = self.resolve(cache, followed, deadline).await;
             let addresses: Vec<_> = resolution.addresses.iter().map(|answer| answer.address).collect();
             let legs = stream::iter(addresses)
                 .map(|address| self.leg(cache, address, deadline))
                 .buffered(LEGS_AT_ONCE)
-                .collect()
-                .await;
+                .collect::<Vec<_>>();
+            let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline);
+            let (legs, beneath) = future::join(legs, beneath).await;
+            resolution.overridden = beneath;
             (resolution, legs)
         })
         .await;

@@ -78,6 +78,8 @@ families! {
 
     /// Whether every address of the cache answered PING in the last probe.
     probe_success: gauge["cache"];
+    /// When the product of the cache comes to its announced end.
+    retirement_timestamp_seconds: gauge["cache"];
     /// Probes that have ended.
     probes_total: counter["cache"];
     /// Probes in which a stage failed for a reason, counted once for each pair of both.
@@ -259,6 +261,10 @@ impl Account {
             cache.expectation.isolation.map_or("", |isolation| isolation.as_str()),
         ];
         ledger.keep(&families.cache_info, &info).set(1.0);
+        ledger.forget(&families.retirement_timestamp_seconds, |_| true);
+        if let Some(end) = azure::retirement(endpoint.product) {
+            ledger.keep(&families.retirement_timestamp_seconds, &[]).set(end.unix_seconds());
+        }
         ledger.keep(&families.probes_total, &[]).inc_by(0);
         let _ = ledger.keep(&families.probe_duration_seconds, &[]);
 
@@ -559,6 +565,7 @@ mod tests {
         cachewatch_probe_duration_seconds_sum{cache="orders"} 0
         cachewatch_probe_duration_seconds_count{cache="orders"} 0
         cachewatch_probes_total{cache="orders"} 0
+        cachewatch_retirement_timestamp_seconds{cache="orders"} 1853971200
     "#;
 
     #[test]
@@ -594,6 +601,7 @@ mod tests {
             cachewatch_probe_success{cache="orders"} 1
             cachewatch_probes_total{cache="orders"} 1
             cachewatch_rejected_connections_total{cache="orders",node="endpoint"} 3
+            cachewatch_retirement_timestamp_seconds{cache="orders"} 1853971200
             cachewatch_server_info{cache="orders",mode="standalone",redis_version="6.0.14",role="primary"} 1
             cachewatch_stage_duration_seconds_sum{cache="orders",stage="connect"} 0.004
             cachewatch_stage_duration_seconds_count{cache="orders",stage="connect"} 1
@@ -628,6 +636,7 @@ mod tests {
             cachewatch_probe_success{cache="orders"} 0
             cachewatch_probes_total{cache="orders"} 2
             cachewatch_rejected_connections_total{cache="orders",node="endpoint"} 3
+            cachewatch_retirement_timestamp_seconds{cache="orders"} 1853971200
             cachewatch_stage_duration_seconds_sum{cache="orders",stage="connect"} 0.004
             cachewatch_stage_duration_seconds_count{cache="orders",stage="connect"} 1
             cachewatch_stage_duration_seconds_sum{cache="orders",stage="ping"} 0.016

@@ -10,8 +10,15 @@ pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         return;
     }
     // The name leads to the wrong place, and that place does not answer: the first is the cause, the second follows.
-    let misled = [FindingId::DnsZoneNotLinked, FindingId::DnsNoPrivateEndpoint];
-    let is_misled = diagnosis.findings.iter().any(|finding| misled.contains(&finding.id));
+    let misled = [
+        FindingId::DnsZoneNotLinked,
+        FindingId::DnsNoPrivateEndpoint,
+        FindingId::DnsHostsOverride,
+        FindingId::DnsSearchSuffixAnswer,
+        FindingId::DnsIpv6Only,
+    ];
+    let is_misled =
+        diagnosis.findings.iter().any(|finding| misled.contains(&finding.id) && finding.severity.is_serious());
     if is_misled && resolution::all_fail_to_connect(case) {
         return;
     }

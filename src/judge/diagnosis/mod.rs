@@ -33,6 +33,8 @@ enum Sight {
     Lookup,
     /// Where the name leads, if only that it leads nowhere: a server that fails has not said that.
     Answer,
+    /// What the name servers say beside the hosts file, or that the hosts file says nothing.
+    Comparison,
     /// An attempt to connect.
     Dial,
     /// A connection.
@@ -45,10 +47,12 @@ enum Sight {
     Login,
     /// The server's count of its clients.
     Info,
+    /// The server's time.
+    Time,
 }
 
 impl Sight {
-    const COUNT: usize = Self::Info as usize + 1;
+    const COUNT: usize = Self::Time as usize + 1;
 }
 
 impl Learned {
@@ -66,6 +70,11 @@ impl Learned {
         see(Sight::Session, passed(Stage::Tls));
         see(Sight::Login, passed(Stage::Auth));
         see(Sight::Info, cache.busiest(report).is_some());
+        see(Sight::Comparison, report.followed().is_some_and(resolution::is_compared));
+        see(
+            Sight::Time,
+            report.used_legs().filter_map(|leg| leg.server.as_ref()).any(|server| server.clock_skew_seconds.is_some()),
+        );
         learned
     }
 
@@ -86,6 +95,8 @@ fn needed(id: FindingId) -> Sight {
         | Id::DnsFailed
         | Id::ConfigPrivatelinkName
         | Id::ConfigIpAddress
+        | Id::ConfigPortProduct
+        | Id::RetirementNear
         | Id::ProbeFailed => Sight::Lookup,
         Id::DnsNameNotFound
         | Id::DnsRecordMissing
@@ -96,7 +107,10 @@ fn needed(id: FindingId) -> Sight {
         | Id::DnsUnexpectedPublic
         | Id::DnsPrivateWhenPublicExpected
         | Id::DnsDrift
+        | Id::DnsSearchSuffixAnswer
+        | Id::DnsIpv6Only
         | Id::DnsTtlLong => Sight::Answer,
+        Id::DnsHostsOverride => Sight::Comparison,
         Id::TcpRefused
         | Id::TcpFiltered
         | Id::TcpUnreachable
@@ -106,9 +120,12 @@ fn needed(id: FindingId) -> Sight {
         Id::TlsNotSpoken | Id::TlsVersion | Id::TlsNoCommonCipher | Id::TlsClosed | Id::TlsTimeout | Id::TlsFailed => {
             Sight::Connection
         }
-        Id::TlsNameMismatch | Id::TlsExpired | Id::TlsNotYetValid | Id::TlsExpiresSoon | Id::TlsUntrusted => {
-            Sight::Certificate
-        }
+        Id::TlsNameMismatch
+        | Id::TlsExpired
+        | Id::TlsNotYetValid
+        | Id::TlsExpiresSoon
+        | Id::TlsUntrusted
+        | Id::TlsIntercepted => Sight::Certificate,
         Id::AuthRequired | Id::AuthRejected | Id::AuthNotConfigured | Id::CredentialUnreadable => Sight::Session,
         Id::RedisClientLimitReached
         | Id::RedisLoading
@@ -121,7 +138,8 @@ fn needed(id: FindingId) -> Sight {
         | Id::RedisProtocol
         | Id::RedisFailed
         | Id::AuthNotPermitted => Sight::Login,
-        Id::ClientsHeadroomLow | Id::ConnectionsRejected => Sight::Info,
+        Id::ClientsHeadroomLow | Id::ClientsLimitMismatch | Id::ConnectionsRejected => Sight::Info,
+        Id::ClockSkew => Sight::Time,
     }
 }
 

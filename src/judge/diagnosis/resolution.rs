@@ -1,11 +1,14 @@
 //! Causes in the resolution of the name.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Case, Diagnosis, Draft, narrate};
+use crate::azure::{self, Product};
 use crate::judge::memory::{Memory, listed};
 use crate::model::{
-    AddressClass, Answer, Fault, FaultKind, FindingId, Isolation, Resolution, ResolverName, Severity, Source, Stage,
+    AddressClass, Answer, Fault, FaultKind, Finding, FindingId, Isolation, Resolution, ResolverName, Severity, Source,
+    Stage,
 };
 
 pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
@@ -16,6 +19,7 @@ pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnos
         return;
     }
     answer(case, resolution, diagnosis);
+    ipv6_only(case, resolution, diagnosis);
     drift(case, resolution, memory, diagnosis);
     ttl(case, resolution, diagnosis);
 }
@@ -33,6 +37,8 @@ fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
                 .done(),
         );
     }
+    port(case, diagnosis);
+    retirement(case, diagnosis);
     if case.endpoint.is_privatelink {
         let summary = format!(
             "the configured host {host} is the privatelink name: no certificate covers it, and it is not for use"
@@ -52,6 +58,66 @@ fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
 pub(super) fn is_answer(resolution: &Resolution) -> bool {
     let nowhere = [FaultKind::NameNotFound, FaultKind::NoAddress];
     resolution.fault.as_ref().is_none_or(|fault| nowhere.contains(&fault.kind))
+}
+
+/// A port that belongs to another product.
+fn port(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    let (port, product) = (case.cache.port, case.endpoint.product);
+    let is_anothers = match product {
+        Product::CacheForRedis => port == Product::ManagedRedis.tls_port(),
+        Product::ManagedRedis | Product::Enterprise => {
+            port == Product::CacheForRedis.tls_port() || port == Product::CacheForRedis.plain_port()
+        }
+        Product::Other => false,
+    };
+    if !is_anothers {
+        return;
+    }
+    let right = product.tls_port();
+    let summary =
+        format!("{} is {}, which listens on {right}, and port {port} is configured", case.cache.host, product.title());
+    let finding = case.finding(FindingId::ConfigPortProduct, Severity::Risk, Stage::Resolve, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!("port = {port} in the configuration of cache {}", case.cache.name))
+            .remark(&format!("configure port {right}, here and in the application"))
+            .run(case.dial(&case.cache.host))
+            .done(),
+    );
+}
+
+/// The product comes to its end.
+fn retirement(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    /// Before this much is left, it is not near.
+    const NEAR: Duration = Duration::from_hours(24 * 548);
+    const YEAR: Duration = Duration::from_hours(24 * 365);
+    const QUARTER: Duration = Duration::from_hours(24 * 90);
+    let Some(end) = azure::retirement(case.endpoint.product) else { return };
+    let left = end.since(case.report.at);
+    let severity = match left {
+        left if left <= QUARTER => Severity::Degraded,
+        left if left <= YEAR => Severity::Risk,
+        left if left <= NEAR => Severity::Advice,
+        _ => return,
+    };
+    let title = case.endpoint.product.title();
+    let days = left.as_secs() / 86_400;
+    let summary = format!(
+        "{title} is retired, and disabled from {}: in {days} days {} will be gone",
+        end.date(),
+        case.cache.host
+    );
+    let finding = case.finding(FindingId::RetirementNear, severity, Stage::Resolve, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!(
+                "{} is a name of {title}; after a migration it may lead to another product",
+                case.cache.host
+            ))
+            .remark("plan the migration to Azure Managed Redis: other port (10000), other private zone, other tiers")
+            .azure(case.list())
+            .done(),
+    );
 }
 
 /// The lookup failed.
@@ -131,8 +197,105 @@ fn remedy(case: &Case<'_>, resolution: &Resolution, id: FindingId, finding: Draf
     }
 }
 
-/// The name led somewhere: is it where it should?
+/// Whether this round can tell if the hosts file says something else than the name servers.
+pub(super) fn is_compared(resolution: &Resolution) -> bool {
+    match &resolution.overridden {
+        Some(beneath) => is_answer(beneath),
+        None => resolution.source != Source::HostsFile,
+    }
+}
+
+/// The name led somewhere: is it where it should? Where this machine itself bends the name, that is the cause.
 fn answer(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
+    let bent = hosts_override(case, resolution).or_else(|| search_suffix(case, resolution));
+    match bent {
+        Some(finding) => diagnosis.findings.push(finding),
+        None => place(case, resolution, diagnosis),
+    }
+}
+
+/// How bad it is that this machine bends the name: a risk while it leads where it should.
+fn severity_of_bend(case: &Case<'_>, resolution: &Resolution) -> Severity {
+    let expected = resolution.addresses.iter().all(|answer| case.cache.expectation.admits(answer.address));
+    match expected {
+        true => Severity::Risk,
+        false if all_fail_to_connect(case) => Severity::Unavailable,
+        false => Severity::Degraded,
+    }
+}
+
+/// The hosts file answers, and the name servers say otherwise.
+fn hosts_override(case: &Case<'_>, resolution: &Resolution) -> Option<Finding> {
+    let beneath = resolution.overridden.as_ref().filter(|beneath| is_answer(beneath))?;
+    if beneath.sorted_addresses() == resolution.sorted_addresses() {
+        return None;
+    }
+    let host = &case.cache.host;
+    let others = match beneath.addresses.as_slice() {
+        [] => "that it does not exist".to_owned(),
+        answers => shown(&answers.iter().collect::<Vec<_>>()),
+    };
+    let pinned = shown(&resolution.addresses.iter().collect::<Vec<_>>());
+    let summary = format!("the hosts file of this machine pins {host} to {pinned}, and DNS says {others}");
+    let severity = severity_of_bend(case, resolution);
+    let finding = case.finding(FindingId::DnsHostsOverride, severity, Stage::Resolve, summary);
+    Some(
+        finding
+            .evidence(narrate::path(resolution))
+            .evidence(format!("DNS, unheard: {}", narrate::path(beneath)))
+            .evidence(narrate::who(beneath))
+            .run(format!("grep -n '{host}' /etc/hosts"))
+            .remark("remove the line: the pin does not follow when the address changes")
+            .run(case.nslookup(None))
+            .done(),
+    )
+}
+
+/// The search list made another name of it.
+fn search_suffix(case: &Case<'_>, resolution: &Resolution) -> Option<Finding> {
+    if !resolution.searched {
+        return None;
+    }
+    let host = &case.cache.host;
+    let summary = format!(
+        "{host} was not looked up as it stands: the search list made {} of it, and that name answered",
+        resolution.name
+    );
+    let severity = severity_of_bend(case, resolution);
+    let finding = case.finding(FindingId::DnsSearchSuffixAnswer, severity, Stage::Resolve, summary);
+    Some(
+        finding
+            .evidence(narrate::path(resolution))
+            .evidence(narrate::who(resolution))
+            .run("cat /etc/resolv.conf")
+            .remark("lower ndots (in Kubernetes: dnsConfig.options), or dial the name with a dot at its end")
+            .run(format!("nslookup {host}."))
+            .done(),
+    )
+}
+
+/// IPv6 addresses and no other.
+fn ipv6_only(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
+    if resolution.source == Source::Literal || resolution.addresses.iter().any(|answer| answer.address.is_ipv4()) {
+        return;
+    }
+    let summary = format!(
+        "{} has IPv6 addresses only: the path through a private endpoint is IPv4, and clients without IPv6 find nothing",
+        case.cache.host
+    );
+    let severity = if all_fail_to_connect(case) { Severity::Unavailable } else { Severity::Degraded };
+    let finding = case.finding(FindingId::DnsIpv6Only, severity, Stage::Resolve, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(narrate::path(resolution))
+            .azure(case.zone_records())
+            .run(format!("nslookup -type=A {}", case.cache.host))
+            .done(),
+    );
+}
+
+/// The name led somewhere: is it where it should?
+fn place(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
     let expectation = &case.cache.expectation;
     let (inside, outside): (Vec<&Answer>, Vec<&Answer>) =
         resolution.addresses.iter().partition(|answer| answer.class.is_inside_a_network());

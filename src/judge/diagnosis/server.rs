@@ -16,6 +16,8 @@ pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnos
     slow(case, diagnosis);
     headroom(case, diagnosis);
     rejected(case, memory, diagnosis);
+    limit_mismatch(case, diagnosis);
+    clock_skew(case, diagnosis);
 }
 
 fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, group: &[(&Leg, &Fault)]) -> Draft {
@@ -208,6 +210,52 @@ fn rejected(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
             ))
             .remark("the client limit was hit in between: see the clients' metric for the peak")
             .azure(case.metric("connectedclients"))
+            .done(),
+    );
+}
+
+/// The tier says one limit and the server another.
+fn limit_mismatch(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    let Some((leg, server, _)) = case.cache.busiest(case.report) else { return };
+    let (Some((tier, expected)), Some(reported)) = (&case.cache.tier, server.max_clients) else { return };
+    if *expected == reported {
+        return;
+    }
+    let summary = format!(
+        "{} is configured as tier {tier}, which admits {expected} clients, and the server says {reported}",
+        case.cache.endpoint()
+    );
+    let finding = case.finding(FindingId::ClientsLimitMismatch, Severity::Advice, Stage::Inspect, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!("{}: maxclients of INFO is {reported}", super::place(leg, case.cache.port)))
+            .remark("the tier in the configuration is out of date, or the limit was changed: correct caches.tier, or set max_clients")
+            .azure(case.show("\"{sku:sku, maxclients:redisConfiguration.maxclients}\""))
+            .done(),
+    );
+}
+
+/// The clock here and the server's are apart.
+fn clock_skew(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    /// Seconds that tell a wrong clock from a slow answer.
+    const TELLING: u64 = 30;
+    let told = case.report.used_legs().filter_map(|leg| Some((leg, leg.server.as_ref()?.clock_skew_seconds?)));
+    let Some((leg, skew)) = told.max_by_key(|(_, skew)| skew.unsigned_abs()) else { return };
+    if skew.unsigned_abs() <= TELLING {
+        return;
+    }
+    let direction = if skew > 0 { "behind" } else { "ahead of" };
+    let summary = format!(
+        "the clock of this machine is {} seconds {direction} that of {}: certificates and tokens are judged by it",
+        skew.unsigned_abs(),
+        case.cache.endpoint()
+    );
+    let finding = case.finding(FindingId::ClockSkew, Severity::Risk, Stage::Inspect, summary);
+    diagnosis.findings.push(
+        finding
+            .evidence(format!("{}: its time less ours is {skew} s", super::place(leg, case.cache.port)))
+            .run("timedatectl status")
+            .remark("Azure keeps its clocks; make sure that time synchronisation runs here (chrony, systemd-timesyncd)")
             .done(),
     );
 }

@@ -1,7 +1,7 @@
 //! Causes in the TLS handshake and in the certificate.
 
 use super::{Case, Diagnosis, Draft, observations};
-use crate::azure::Product;
+use crate::azure::{self, Product};
 use crate::model::{Certificate, Fault, FaultKind, FindingId, Leg, Severity, Stage, TlsSession, WireText};
 
 pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
@@ -9,6 +9,7 @@ pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         let draft = failure(case, kind, &group).evidences(observations(case.cache, &group));
         diagnosis.findings.push(draft.evidences(certificates(&group)).done());
     }
+    inspection(case, diagnosis);
     expiry(case, diagnosis);
 }
 
@@ -103,6 +104,15 @@ fn untrusted(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, sessio
     let store = store.map_or_else(|| "the platform's store".to_owned(), |file| file.display().to_string());
     let summary =
         format!("the certificate of {} was issued by {wanted}, which {store} does not trust", case.cache.endpoint());
+    if case.cache.tls.as_ref().is_some_and(|tls| tls.ca_file.is_none())
+        && session.is_some_and(|session| is_foreign(case, session))
+    {
+        let summary = format!(
+            "{} presents a certificate issued by {wanted}, and Azure's come from other authorities",
+            case.cache.endpoint()
+        );
+        return intercepted(draft(FindingId::TlsIntercepted, summary));
+    }
     let draft = draft(FindingId::TlsUntrusted, summary);
     if case.endpoint.product == Product::Other {
         return draft.remark("add the issuing root to the store, or set caches.tls.ca_file to it");
@@ -110,6 +120,41 @@ fn untrusted(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, sessio
     draft
         .remark("Azure's chains end at DigiCert Global Root G2 or Microsoft RSA Root CA 2017: if the issuer is another, something inspects TLS on the path")
         .run("apt-get install --reinstall ca-certificates")
+}
+
+/// Whether a host of Azure shows a chain that none of Azure's authorities is in. A self-signed certificate is nobody's
+/// inspection: something else answers.
+fn is_foreign(case: &Case<'_>, session: &TlsSession) -> bool {
+    let is_self_signed = session.leaf().is_none_or(|leaf| leaf.issuer == leaf.subject);
+    case.endpoint.product != Product::Other
+        && !is_self_signed
+        && !session.chain.iter().any(|certificate| azure::is_azure_authority(certificate.issuer.as_str()))
+}
+
+fn intercepted(draft: Draft) -> Draft {
+    draft
+        .remark("something on the path opens TLS and signs anew: a firewall with TLS inspection, or a proxy; it reads the access key")
+        .remark("exempt the cache from inspection: *.redis.cache.windows.net on 6380, *.redis.azure.net on 10000")
+}
+
+/// A chain that verifies here, because the inspection's root was installed here.
+fn inspection(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+    if case.cache.tls.as_ref().is_none_or(|tls| tls.ca_file.is_some()) {
+        return;
+    }
+    let sessions = case.report.used_legs().filter_map(|leg| leg.tls.as_ref().map(|session| (leg, session)));
+    let foreign: Vec<_> = sessions.filter(|(_, session)| session.verified && is_foreign(case, session)).collect();
+    let Some((_, session)) = foreign.first() else { return };
+    let issuer = session.leaf().map_or_else(String::new, |leaf| leaf.issuer.to_string());
+    let summary = format!(
+        "{} presents a certificate issued by \"{issuer}\", which this machine trusts and Azure does not use",
+        case.cache.endpoint()
+    );
+    let finding = case.finding(FindingId::TlsIntercepted, Severity::Degraded, Stage::Tls, summary);
+    let evidence = foreign.iter().filter_map(|(leg, session)| {
+        session.leaf().map(|leaf| format!("{}: {}", super::place(leg, case.cache.port), described(leaf)))
+    });
+    diagnosis.findings.push(intercepted(finding.evidences(evidence)).run(case.certificate()).done());
 }
 
 fn not_spoken(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft) -> Draft {
@@ -124,23 +169,22 @@ fn not_spoken(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft) -> Dr
     }
 }
 
+fn described(leaf: &Certificate) -> String {
+    let names: Vec<_> = leaf.names.iter().take(8).map(WireText::as_str).collect();
+    format!(
+        "certificate: subject \"{}\", issuer \"{}\", valid {} to {}, covers {}",
+        leaf.subject,
+        leaf.issuer,
+        leaf.not_before.date(),
+        leaf.not_after.date(),
+        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    )
+}
+
 /// What each failing address presented.
 fn certificates(group: &[(&Leg, &Fault)]) -> Vec<String> {
-    let mut lines: Vec<_> = group
-        .iter()
-        .filter_map(|(leg, _)| leg.tls.as_ref().and_then(TlsSession::leaf))
-        .map(|leaf| {
-            let names: Vec<_> = leaf.names.iter().take(8).map(WireText::as_str).collect();
-            format!(
-                "certificate: subject \"{}\", issuer \"{}\", valid {} to {}, covers {}",
-                leaf.subject,
-                leaf.issuer,
-                leaf.not_before.date(),
-                leaf.not_after.date(),
-                if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
-            )
-        })
-        .collect();
+    let mut lines: Vec<_> =
+        group.iter().filter_map(|(leg, _)| leg.tls.as_ref().and_then(TlsSession::leaf)).map(described).collect();
     lines.dedup();
     lines
 }

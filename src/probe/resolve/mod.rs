@@ -17,7 +17,9 @@ pub(super) use system::System;
 use self::chase::{Chased, chase};
 use super::deadline::Deadline;
 use crate::clock::Stopwatch;
-use crate::model::{Answer, Fault, FaultKind, Outcome, Resolution, Resolver, Source, Stage, WireText};
+use crate::model::{
+    AddressClass, Answer, Fault, FaultKind, Outcome, Resolution, Resolver, ResolverName, Source, Stage, WireText,
+};
 
 /// Asks one resolver for the addresses of `host`. It always gives a resolution; failure is part of it.
 pub(super) async fn resolve(
@@ -28,18 +30,7 @@ pub(super) async fn resolve(
     deadline: Deadline,
 ) -> Resolution {
     let watch = Stopwatch::start();
-    let mut resolution = Resolution {
-        resolver: resolver.name(),
-        source: Source::Dns,
-        name: WireText::new(host),
-        searched: false,
-        chain: Vec::new(),
-        addresses: Vec::new(),
-        addresses_dropped: 0,
-        queries: Vec::new(),
-        took: Duration::ZERO,
-        fault: None,
-    };
+    let mut resolution = unanswered(host, resolver.name());
     if let Ok(address) = host.parse::<IpAddr>() {
         resolution.source = Source::Literal;
         resolution.addresses.push(Answer::new(address, None));
@@ -60,6 +51,44 @@ pub(super) async fn resolve(
     }
     resolution.took = watch.elapsed();
     resolution
+}
+
+/// What the name servers say of a name that the hosts file pins; `None` where it pins none, or a name of this machine.
+pub(super) async fn overridden(
+    resolution: &Resolution,
+    system: &System,
+    limit: Duration,
+    deadline: Deadline,
+) -> Option<Box<Resolution>> {
+    if resolution.source != Source::HostsFile
+        || resolution.addresses.iter().all(|answer| answer.class == AddressClass::Loopback)
+    {
+        return None;
+    }
+    let host = resolution.name.as_str();
+    let name = absolute(host).ok()?;
+    let watch = Stopwatch::start();
+    let mut beneath = unanswered(host, resolution.resolver.clone());
+    system.ask_servers(&name, deadline.or_within(limit), &mut beneath).await;
+    beneath.took = watch.elapsed();
+    Some(Box::new(beneath))
+}
+
+/// A resolution before its first question.
+fn unanswered(host: &str, resolver: ResolverName) -> Resolution {
+    Resolution {
+        resolver,
+        source: Source::Dns,
+        name: WireText::new(host),
+        searched: false,
+        chain: Vec::new(),
+        addresses: Vec::new(),
+        addresses_dropped: 0,
+        queries: Vec::new(),
+        took: Duration::ZERO,
+        fault: None,
+        overridden: None,
+    }
 }
 
 /// The name as it stands, without any search list.

@@ -43,6 +43,11 @@ impl System {
             resolution.addresses = pinned;
             return;
         }
+        self.ask_servers(name, deadline, resolution).await;
+    }
+
+    /// Asks the name servers of resolv.conf, past the hosts file.
+    pub(super) async fn ask_servers(&self, name: &Name, deadline: Deadline, resolution: &mut Resolution) {
         let read = self.resolv_conf.read();
         let conf = match read.as_deref() {
             Ok(Ok(conf)) => conf,
