@@ -1,5 +1,7 @@
 //! `cachewatch check` and `cachewatch config` as a person or a script calls them.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
 use std::{
     fs,
     net::Ipv4Addr,
