@@ -34,10 +34,10 @@ bench: ## what a probe costs, against a bare loop on the same sockets
 	.ci/install-test-needs
 	$(CARGO) bench --locked --bench probe
 
-soak: ## ten minutes of restarts, drift and reloads
+soak: ## ten minutes of restarts, drift and reloads, then 1,000 caches at 30 s
 	.ci/install-test-needs
-	$(CARGO) build --locked --bin cachewatch
-	$(CARGO) run --locked --example soak
+	$(CARGO) test --locked --test soak
+	$(CARGO) test --locked --test soak -- 60 --caches 1000 --interval 30
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -16,8 +16,9 @@ use super::value;
 /// Reads the text of one file as the next layer.
 pub(super) fn read(reading: &mut Reading, file: &Path, text: &str) {
     let (document, errors) = DeTable::parse_recoverable(text);
+    let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(end, _)| end).collect();
     let mut walk =
-        Walk { file, text, layer: reading.layers.len() + 1, broken: Vec::new(), entries: Vec::new(), reading };
+        Walk { file, line_ends, layer: reading.layers.len() + 1, broken: Vec::new(), entries: Vec::new(), reading };
     for error in errors {
         // Invariant: only the message is told. The error's own text would show the line, and what is in it.
         let line = walk.line(error.span().unwrap_or_default());
@@ -82,7 +83,8 @@ impl At {
 /// The way through one document.
 struct Walk<'a> {
     file: &'a Path,
-    text: &'a str,
+    /// Where the lines end, in order: every value asks for its line, and a file may hold a thousand caches.
+    line_ends: Vec<usize>,
     layer: usize,
     /// The lines that are not TOML; what was recovered from them is not judged.
     broken: Vec<usize>,
@@ -171,8 +173,7 @@ impl Walk<'_> {
 
     /// The line of a position, from 1.
     fn line(&self, span: Range<usize>) -> usize {
-        let end = span.start.min(self.text.len());
-        self.text.as_bytes()[..end].split(|byte| *byte == b'\n').count()
+        1 + self.line_ends.partition_point(|end| *end < span.start)
     }
 }
 

@@ -351,10 +351,13 @@ impl Machine {
 #[test]
 fn the_hosts_file_wins_and_is_named() {
     let machine = Machine::new("10.20.9.9 Orders.Test\n", "");
+    machine.servers[0].set(HOST, Answer::new().address([10, 20, 1, 4], 5));
     let resolution = machine.resolve(HOST, AMPLE.resolve);
     assert_eq!(resolution.source.as_str(), "hosts_file");
     assert_eq!(told(&resolution), ["= 10.20.9.9"]);
-    assert_eq!(machine.servers[0].asked(), []);
+    // What the name servers would have said is known as well, and followed by nobody.
+    let beneath = resolution.overridden.unwrap();
+    assert_eq!(told(&beneath).last().map(String::as_str), Some("= 10.20.1.4 (5s)"));
 }
 
 #[test]

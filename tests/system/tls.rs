@@ -86,7 +86,7 @@ fn a_peer_that_does_not_prove_its_name_is_described_and_told_nothing() {
             (expected.to_owned(), format!("TLSv1.3 TLS_AES_256_GCM_SHA384 {verdict}: CN={subject}"))
         );
         let heard: Vec<_> = peer.commands().iter().map(|command| command.join(" ")).collect();
-        let all = ["AUTH correct-horse", "PING", "INFO"];
+        let all = ["AUTH correct-horse", "PING", "INFO", "TIME"];
         assert_eq!(heard, if proved { &all[..] } else { &[] }, "{expected}");
         assert_eq!(peer.connections(), 1);
     }

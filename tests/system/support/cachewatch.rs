@@ -197,21 +197,33 @@ impl Daemon {
 
     /// Waits for a JSON log record that `pick` takes, in what was or will be logged.
     #[track_caller]
-    pub(crate) fn wait_for_record<T>(&self, mut pick: impl FnMut(&Value) -> Option<T>) -> T {
-        let picked = self.process.transcript().wait_for(PATIENCE, |line| pick(&serde_json::from_str(line).ok()?));
+    pub(crate) fn wait_for_record<T>(&self, pick: impl FnMut(&Value) -> Option<T>) -> T {
+        self.wait_for_record_within(PATIENCE, pick)
+    }
+
+    /// The same, with another limit.
+    #[track_caller]
+    pub(crate) fn wait_for_record_within<T>(&self, limit: Duration, mut pick: impl FnMut(&Value) -> Option<T>) -> T {
+        let picked = self.process.transcript().wait_for(limit, |line| pick(&serde_json::from_str(line).ok()?));
         picked.unwrap_or_else(|unsaid| panic!("no such record: {unsaid:?}"))
     }
 
     /// Asks again until `look` finds something: for what the daemon shows and does not announce.
     #[track_caller]
-    pub(crate) fn wait_until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+    pub(crate) fn wait_until<T>(&self, what: &str, look: impl FnMut(&Self) -> Option<T>) -> T {
+        self.wait_within(PATIENCE, what, look)
+    }
+
+    /// The same, where being late is a failure.
+    #[track_caller]
+    pub(crate) fn wait_within<T>(&self, limit: Duration, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
         const PAUSE: Duration = Duration::from_millis(20);
         let watch = Stopwatch::start();
         loop {
             if let Some(found) = look(self) {
                 return found;
             }
-            assert!(watch.elapsed() < PATIENCE, "never: {what}\n{}", self.log());
+            assert!(watch.elapsed() < limit, "not within {limit:?}: {what}\n{}", self.log());
             thread::sleep(PAUSE);
         }
     }

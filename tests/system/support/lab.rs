@@ -21,7 +21,7 @@ pub(crate) const PASSWORD: &str = "correct-horse-battery-staple";
 /// How the lab's name server is called.
 pub(crate) const RESOLVER: &str = "lab";
 
-/// One Redis behind any number of names.
+/// One Redis behind any number of names, with TLS on one port and without on another.
 #[derive(Debug)]
 pub(crate) struct Lab {
     pub(crate) names: DnsServer,
@@ -40,7 +40,7 @@ impl Lab {
     pub(crate) fn with(build: impl FnOnce(Builder<'_>) -> Builder<'_>) -> Self {
         let authority = Authority::new();
         let leaf = authority.leaf(&["*.redis.cache.windows.net"]);
-        let server = build(RedisServer::builder().tls(&leaf).password(PASSWORD)).start();
+        let server = build(RedisServer::builder().tls(&leaf).plain().password(PASSWORD)).start();
         let files = TempDir::new().expect("a temporary directory");
         fs::write(files.path().join("password"), PASSWORD).expect("a temporary directory can be written to");
         Self { names: DnsServer::start(), server, authority, _leaf: leaf, files }

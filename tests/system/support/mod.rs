@@ -3,7 +3,7 @@
 //! - [`pki`]: certificates · [`redis`]: real servers · [`dns`]: a scripted name server · [`peer`]: everything hostile
 //! - [`net`]: a network of one's own, where addresses are at hand and packets can be dropped
 //! - [`cache`]: the probe under test, called as a library
-//! - [`lab`]: a cache to watch, on loopback
+//! - [`lab`]: a cache to watch, on loopback · [`crowd`]: very many of them
 //! - [`cachewatch`]: the program under test · [`http`] and [`scrape`]: what it says
 //! - [`resp`], [`process`] and [`background`]: how fixtures run, and how they end
 //!
@@ -18,6 +18,7 @@ use std::time::Duration;
 pub(crate) mod background;
 pub(crate) mod cache;
 pub(crate) mod cachewatch;
+pub(crate) mod crowd;
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod lab;

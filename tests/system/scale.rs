@@ -1,0 +1,34 @@
+//! Very many caches: the schedule keeps its time, and nothing grows. `tests/soak.rs` does the same at length.
+
+#![expect(clippy::float_cmp, reason = "a scrape holds whole numbers, and they come through unharmed")]
+
+use std::time::Duration;
+
+use crate::support::crowd::Crowd;
+
+const MIB: u64 = 1 << 20;
+
+/// A hundred probes a second, as three thousand caches have at the default interval.
+#[test]
+fn three_hundred_caches_are_probed_in_time_and_spread() {
+    const CACHES: usize = 300;
+    let interval = Duration::from_secs(3);
+    let crowd = Crowd::start(CACHES, interval, false);
+
+    let second_round = crowd.wait_for_rounds(2);
+    let (memory, files) = (crowd.daemon.resident_bytes(), crowd.daemon.open_files());
+    let fourth_round = crowd.wait_for_rounds(4);
+    let (grown, more_files) = (crowd.daemon.resident_bytes(), crowd.daemon.open_files());
+    let schedule = crowd.schedule();
+
+    assert_eq!(schedule.late, 0.0, "{schedule:?}");
+    let took = fourth_round.saturating_sub(second_round);
+    let limit = interval * 2 + Duration::from_secs(1);
+    assert!(took <= limit, "two rounds of all took {took:?}: slots were left out");
+    assert!(schedule.rounds.1 - schedule.rounds.0 <= 1.0, "{schedule:?}");
+    let even = CACHES / schedule.spread.len();
+    assert!(schedule.spread.iter().all(|part| (even / 3..=even * 2).contains(part)), "{schedule:?}");
+    // Probes in flight hold a few descriptors each, so the number moves; a leak of one a probe would add hundreds.
+    assert!(more_files <= files + 100, "from {files} to {more_files} open files");
+    assert!(grown <= memory + memory / 10 + 2 * MIB, "from {memory} to {grown} bytes");
+}
