@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use futures_util::{StreamExt, future, stream};
+use futures_util::future;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 
 use super::connect;
 use super::deadline::Deadline;
@@ -53,12 +54,14 @@ impl Prober {
         let (mut resolutions, (first, legs)) = future::join(others, async {
             let resolution = self.resolve(cache, followed, deadline).await;
             let addresses: Vec<_> = resolution.addresses.iter().map(|answer| answer.address).collect();
-            let legs = stream::iter(addresses)
-                .map(|address| self.leg(cache, address, deadline))
-                .buffered(LEGS_AT_ONCE)
-                .collect()
-                .await;
-            (resolution, legs)
+            // Not a `buffered` stream: that one asks to be polled again after every wait, with a turn of the event loop.
+            let places = Semaphore::new(LEGS_AT_ONCE);
+            let legs = future::join_all(addresses.into_iter().map(async |address| {
+                // It is never closed, so there is no error.
+                let _place = places.acquire().await;
+                self.leg(cache, address, deadline).await
+            }));
+            (resolution, legs.await)
         })
         .await;
         resolutions.insert(0, first);
