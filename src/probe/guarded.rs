@@ -1,6 +1,6 @@
 //! A stream that limits what a peer may cost, and remembers how it ended.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -64,6 +64,22 @@ impl<S> Guarded<S> {
     pub(super) fn take_end(&mut self) -> Option<End> {
         self.end.take()
     }
+
+    /// What a write of `offered` bytes comes to, and keeps the cause where it failed.
+    fn written(&mut self, outcome: io::Result<usize>, offered: usize) -> io::Result<usize> {
+        match outcome {
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                self.unsent = Some(error);
+                Ok(offered)
+            }
+            Err(error) => {
+                let copy = io::Error::new(error.kind(), error.to_string());
+                self.end = Some(End::Broken(error));
+                Err(copy)
+            }
+            Ok(written) => Ok(written),
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
@@ -103,18 +119,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match ready!(Pin::new(&mut this.inner).poll_write(cx, buf)) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
-                this.unsent = Some(error);
-                Poll::Ready(Ok(buf.len()))
-            }
-            Err(error) => {
-                let copy = io::Error::new(error.kind(), error.to_string());
-                this.end = Some(End::Broken(error));
-                Poll::Ready(Err(copy))
-            }
-            Ok(written) => Poll::Ready(Ok(written)),
-        }
+        let outcome = ready!(Pin::new(&mut this.inner).poll_write(cx, buf));
+        Poll::Ready(this.written(outcome, buf.len()))
+    }
+
+    // A handshake writes several records at once: one by one, each would be a packet of its own.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = ready!(Pin::new(&mut this.inner).poll_write_vectored(cx, bufs));
+        Poll::Ready(this.written(outcome, bufs.iter().map(|buf| buf.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

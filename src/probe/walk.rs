@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use futures_util::{StreamExt, future, stream};
+use futures_util::future;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 
 use super::connect;
 use super::deadline::Deadline;
@@ -53,10 +54,13 @@ impl Prober {
         let (mut resolutions, (first, legs)) = future::join(others, async {
             let mut resolution = self.resolve(cache, followed, deadline).await;
             let addresses: Vec<_> = resolution.addresses.iter().map(|answer| answer.address).collect();
-            let legs = stream::iter(addresses)
-                .map(|address| self.leg(cache, address, deadline))
-                .buffered(LEGS_AT_ONCE)
-                .collect::<Vec<_>>();
+            // Not a `buffered` stream: that one asks to be polled again after every wait, with a turn of the event loop.
+            let places = Semaphore::new(LEGS_AT_ONCE);
+            let legs = future::join_all(addresses.into_iter().map(async |address| {
+                // It is never closed, so there is no error.
+                let _place = places.acquire().await;
+                self.leg(cache, address, deadline).await
+            }));
             let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline);
             let (legs, beneath) = future::join(legs, beneath).await;
             resolution.overridden = beneath;

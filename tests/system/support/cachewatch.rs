@@ -237,6 +237,17 @@ impl Daemon {
         kibibytes * 1024
     }
 
+    /// Processor time it has used, user and system, all threads, to a hundredth of a second.
+    #[track_caller]
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid())).expect("the daemon runs");
+        // proc_pid_stat(5): the command, which may hold spaces, ends with a parenthesis; utime and stime are 12th and 13th
+        // after it.
+        let (_, fields) = stat.rsplit_once(") ").expect("a process has a name");
+        let ticks: u64 = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// How many file descriptors it holds.
     #[track_caller]
     pub(crate) fn open_files(&self) -> usize {

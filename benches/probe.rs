@@ -1,3 +1,0 @@
-//! The cost of a probe.
-
-fn main() {}
