@@ -127,6 +127,8 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     // Everybody who looks has a receiver of its own; that nobody looks any more is no error.
     let _ = stop.send(true);
     drop(reloader);
+    // Whoever has asked for a reload learns that there will be none.
+    drop(requested);
     let drained = async {
         report("the schedule", scheduling).await;
         report("dispatch", dispatching).await;

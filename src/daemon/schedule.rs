@@ -232,7 +232,9 @@ impl Schedule {
             }
             let Some(Reverse((due, name, number))) = self.due.pop() else { break };
             let Some(entry) = self.entries.get_mut(&name).filter(|entry| entry.number == number) else { continue };
-            let next = entry.slots.after(now);
+            // After its early first probe a cache waits for a slot that is at least half an interval away.
+            let is_first = entry.slots.next == 0;
+            let next = entry.slots.after(if is_first { now + entry.cache.interval / 2 } else { now });
             self.due.push(Reverse((next, name.clone(), number)));
             // The probe before is still running or waiting for its place: this slot is left out.
             if entry.running.is_none() && !self.waiting.iter().any(|(_, waiting, _)| *waiting == name) {

@@ -6,6 +6,7 @@
 //! Invariant: a session whose certificate did not verify is closed here and never handed on, so nothing of the
 //! application, least of all a password, is sent over it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
@@ -28,7 +29,7 @@ use super::deadline::{Deadline, Late};
 use super::guarded::Guarded;
 use super::remembered::Shelf;
 use super::{blame, certificate, plaintext};
-use crate::model::{Fault, FaultKind, Stage, Tls, TlsSession};
+use crate::model::{Fault, FaultKind, Stage, TlsSession};
 
 /// What a handshake gave.
 pub(super) struct Handshake<S> {
@@ -48,18 +49,11 @@ impl<S> Handshake<S> {
 pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     dialled: SocketAddr,
-    tls: &Tls,
     server_name: &str,
-    trust: &Trust,
+    roots: &Roots,
     limit: Duration,
     deadline: Deadline,
 ) -> Handshake<S> {
-    let roots = match trust.roots(tls.ca_file.as_deref()) {
-        Ok(roots) => roots,
-        Err(words) => {
-            return Handshake::failed(None, Fault::new(Stage::Tls, FaultKind::TrustUnreadable, words));
-        }
-    };
     let Ok(name) = ServerName::try_from(server_name.to_owned()) else {
         let words = format!("{server_name} is not a name that a certificate can cover");
         return Handshake::failed(None, Fault::new(Stage::Tls, FaultKind::NameMismatch, words));
@@ -155,7 +149,7 @@ pub(super) struct Trust {
 
 /// A set of roots, ready for use.
 #[derive(Debug, Clone)]
-struct Roots {
+pub(super) struct Roots {
     verifier: Arc<WebPkiServerVerifier>,
     config: ClientConfig,
     /// The certificates of a file of roots, as they are; empty for the platform's store.
@@ -167,13 +161,16 @@ impl Trust {
         Self { provider: Arc::new(ring::default_provider()), platform: OnceLock::new(), files: Shelf::new(file_roots) }
     }
 
-    /// The roots of that file, or of the platform's store.
-    fn roots(&self, ca_file: Option<&Path>) -> Result<Roots, String> {
+    /// The roots of that file, or of the platform's store. Reading them is this machine's affair: it is not part of the
+    /// time a handshake takes.
+    pub(super) fn roots(&self, ca_file: Option<&Path>) -> Result<Roots, Fault> {
+        let unreadable = |words: String| Fault::new(Stage::Tls, FaultKind::TrustUnreadable, words);
         let Some(path) = ca_file else {
-            return self.platform.get_or_init(|| platform_roots(&self.provider)).clone();
+            return self.platform.get_or_init(|| platform_roots(&self.provider)).clone().map_err(unreadable);
         };
-        let roots = self.files.read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        (*roots).clone().map_err(|words| format!("{}: {words}", path.display()))
+        let named = |words: &dyn fmt::Display| unreadable(format!("{}: {words}", path.display()));
+        let roots = self.files.read(path).map_err(|error| named(&error))?;
+        (*roots).clone().map_err(|words| named(&words))
     }
 }
 

@@ -90,10 +90,10 @@ impl Prober {
         let Some(settings) = &cache.tls else {
             return self.converse(cache, leg, stream, deadline).await;
         };
+        let roots = self.trust.roots(settings.ca_file.as_deref())?;
         let watch = Stopwatch::start();
         let name = cache.server_name();
-        let limit = cache.timeouts.tls;
-        let handshake = tls::handshake(stream, leg.dialled, settings, name, &self.trust, limit, deadline).await;
+        let handshake = tls::handshake(stream, leg.dialled, name, &roots, cache.timeouts.tls, deadline).await;
         leg.timings.set(Stage::Tls, watch.elapsed());
         leg.tls = handshake.session;
         self.converse(cache, leg, handshake.outcome?, deadline).await
