@@ -169,9 +169,19 @@ pub fn identify(host: &str) -> Endpoint {
     Endpoint::other(&host)
 }
 
-/// Every suffix known here, without a leading dot.
-pub fn suffixes() -> impl Iterator<Item = &'static str> {
-    SUFFIXES.iter().map(|row| row.domain)
+/// A suffix that is a letter or two away from the end of a host outside Azure's domains, and that end: a slip of the pen.
+#[must_use]
+pub fn nearest_suffix(host: &str) -> Option<(String, &'static str)> {
+    if identify(host).product != Product::Other {
+        return None;
+    }
+    let labels: Vec<_> = host.split('.').collect();
+    SUFFIXES.iter().find_map(|row| {
+        let start = labels.len().checked_sub(row.domain.split('.').count()).filter(|start| *start > 0)?;
+        let end = labels[start..].join(".").to_ascii_lowercase();
+        let is_near = (1..=2).contains(&strsim::damerau_levenshtein(&end, row.domain));
+        is_near.then_some((end, row.domain))
+    })
 }
 
 #[cfg(test)]
@@ -196,6 +206,20 @@ mod tests {
     fn a_suffix_matches_whole_labels_only() {
         for host in ["evilredis.azure.net", "redis.azure.net", "redis.azure.net.example.com", "10.0.0.4", ""] {
             assert_eq!(identify(host).product, Product::Other, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_finds_the_suffix_that_was_meant() {
+        for (host, meant) in [
+            ("orders.redis.cache.window.net", Some("redis.cache.windows.net")),
+            ("orders.redis.cahce.windows.net", Some("redis.cache.windows.net")),
+            ("orders.redis.cache.windows.net", None),
+            ("redis.azure.net", None),
+            ("orders.example.com", None),
+            ("10.0.0.4", None),
+        ] {
+            assert_eq!(nearest_suffix(host).map(|(_, suffix)| suffix), meant, "{host}");
         }
     }
 }

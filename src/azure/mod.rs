@@ -8,6 +8,6 @@ mod retirement;
 mod tier;
 
 pub use authority::is_azure_authority;
-pub use endpoint::{Cloud, Endpoint, Product, identify, suffixes};
+pub use endpoint::{Cloud, Endpoint, Product, identify, nearest_suffix};
 pub use retirement::retirement;
 pub use tier::{Tier, nearest_tiers, tier};

@@ -507,8 +507,9 @@ pub static CATALOGUE: &[Entry] = &[
         title: "the connection closed inside the handshake",
         means: "Three causes look alike: TLS inspection on the path, public access disabled, and the client limit (a server \
                 with native TLS drops the connection before it can say so).",
-        told_apart: "End or reset of the connection after ClientHello, without an alert. Which of the three it is must be \
-                     looked up: the clients' metric and publicNetworkAccess decide.",
+        told_apart: "End or reset of the connection after ClientHello, without an alert. What was counted in the ten minutes \
+                     before tells whether the client limit is likely (then it is redis-client-limit-reached) or not; the \
+                     rest must be looked up.",
         on_the_wire: "ClientHello, FIN or RST.",
         run: &[
             "az redis show -n NAME -g GROUP --query publicNetworkAccess",
@@ -596,7 +597,8 @@ pub static CATALOGUE: &[Entry] = &[
         severity: "1",
         title: "the server takes no more clients",
         means: "Every new connection is turned away; those that stand go on. Mostly one application leaks connections.",
-        told_apart: "ERR max number of clients reached. A server with native TLS may close the connection instead: tls-closed.",
+        told_apart: "ERR max number of clients reached. A server with native TLS closes the connection instead; where the clients \
+                     were within 5 % of the limit in the ten minutes before, that is taken for this, else it is tls-closed.",
         on_the_wire: "The first reply is -ERR max number of clients reached, then FIN.",
         run: &[
             "redis-cli -h HOST -p PORT --tls --askpass CLIENT LIST",

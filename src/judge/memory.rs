@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{AddressClass, Cache, Event, EventKind, ProbeReport, Resolution, WireText};
+use crate::model::{AddressClass, Cache, Clients, Event, EventKind, ProbeReport, Resolution, Timestamp, WireText};
 
 /// What is remembered of one cache.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Memory {
     last_certificate: Option<(WireText, WireText)>,
     /// The process behind the cache and how many connections it had rejected.
     pub(super) rejected: Option<(Option<WireText>, u64)>,
+    /// The clients against their limit, and when they were last counted.
+    pub(super) clients: Option<(Timestamp, Clients)>,
 }
 
 impl Memory {
@@ -27,10 +29,13 @@ impl Memory {
             self.learn_chain(report, resolution, &mut events);
         }
         self.learn_certificate(report, &mut events);
-        if let Some((_, server, _)) = cache.busiest(report)
-            && let Some(rejected) = server.rejected_connections
-        {
-            self.rejected = Some((server.run_id.clone(), rejected));
+        if let Some((_, server, clients)) = cache.busiest(report) {
+            if let Some(rejected) = server.rejected_connections {
+                self.rejected = Some((server.run_id.clone(), rejected));
+            }
+            if let Some(clients) = clients {
+                self.clients = Some((report.at, clients));
+            }
         }
         events
     }

@@ -341,6 +341,26 @@ fn a_machine_that_bends_the_name_is_the_cause() {
     assert_eq!(round(searched("20.1.2.3"), leg("20.1.2.3")), ["dns-search-suffix-answer 2"]);
 }
 
+/// A server with native TLS hangs up without a word at its limit; what was counted before tells it from the other causes.
+#[test]
+fn a_connection_closed_in_the_handshake_is_judged_by_what_was_counted_before() {
+    let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
+    let after = |connected: Option<u64>| {
+        let mut watch = Watch::default();
+        if let Some(connected) = connected {
+            let mut before = leg("10.20.1.4");
+            before.server.as_mut().unwrap().connected_clients = Some(connected);
+            let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![before]));
+        }
+        let closed = failed("10.20.1.4", Stage::Tls, FaultKind::Closed);
+        let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![closed]));
+        watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(after(Some(99)), ["redis-client-limit-reached", "clients-headroom-low"]);
+    assert_eq!(after(Some(10)), ["tls-closed"]);
+    assert_eq!(after(None), ["tls-closed"]);
+}
+
 #[test]
 fn a_private_path_without_ipv4_is_no_path() {
     let only = report(resolution(&[PRIVATELINK], &["fd00::4"]), vec![leg("fd00::4")]);

@@ -155,7 +155,7 @@ pub(super) fn diagnose(cache: &Cache, report: &ProbeReport, memory: &Memory) -> 
     }
     resolution::diagnose(&case, memory, &mut diagnosis);
     connection::diagnose(&case, &mut diagnosis);
-    tls::diagnose(&case, &mut diagnosis);
+    tls::diagnose(&case, memory, &mut diagnosis);
     server::diagnose(&case, memory, &mut diagnosis);
     diagnosis
 }

@@ -165,6 +165,11 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
         .collect();
     asked.dedup();
     finding = finding.evidences(asked.into_iter().take(6));
+    if id == FindingId::DnsNameNotFound
+        && let Some((end, suffix)) = azure::nearest_suffix(host)
+    {
+        finding = finding.remark(&format!("{end} is not a domain of Azure; {suffix} is, and may be meant"));
+    }
     remedy(case, resolution, id, finding)
 }
 

@@ -1,12 +1,16 @@
 //! Causes in the TLS handshake and in the certificate.
 
-use super::{Case, Diagnosis, Draft, observations};
+use std::time::Duration;
+
+use super::{Case, Diagnosis, Draft, narrate, observations};
 use crate::azure::{self, Product};
+use crate::judge::memory::Memory;
 use crate::model::{Certificate, Fault, FaultKind, FindingId, Leg, Severity, Stage, TlsSession, WireText};
 
-pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     for (kind, group) in Case::by_kind(case.failed_at(Stage::Tls)) {
-        let draft = failure(case, kind, &group).evidences(observations(case.cache, &group));
+        let draft = if kind == FaultKind::Closed { closed(case, memory, &group) } else { failure(case, kind, &group) };
+        let draft = draft.evidences(observations(case.cache, &group));
         diagnosis.findings.push(draft.evidences(certificates(&group)).done());
     }
     inspection(case, diagnosis);
@@ -63,16 +67,6 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
             "this probe speaks AEAD suites only (AES-GCM, ChaCha20); another client with CBC suites may still connect",
         )
         .run(format!("{} </dev/null", case.openssl())),
-        FaultKind::Closed => draft(
-            FindingId::TlsClosed,
-            format!("{endpoint} accepts the connection and closes it inside the TLS handshake"),
-        )
-        .remark(
-            "three causes look like this: TLS inspection on the path, public access disabled, the client limit reached",
-        )
-        .azure(case.show("publicNetworkAccess"))
-        .azure(case.metric("connectedclients"))
-        .run(case.certificate()),
         FaultKind::Timeout => draft(
             FindingId::TlsTimeout,
             format!("{endpoint} accepts the connection and does not answer the TLS handshake"),
@@ -81,6 +75,44 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
         .run(case.certificate()),
         _ => draft(FindingId::TlsFailed, format!("the TLS handshake with {endpoint} failed")).run(case.certificate()),
     }
+}
+
+/// Closed inside the handshake: three causes look alike. What was seen before may tell.
+fn closed(case: &Case<'_>, memory: &Memory, group: &[(&Leg, &Fault)]) -> Draft {
+    /// Below this share that is free, a moment ago, the limit is the likely cause.
+    const NEARLY_FULL: f64 = 0.05;
+    /// How long a count of clients tells something of now.
+    const LATELY: Duration = Duration::from_mins(10);
+    let endpoint = case.cache.endpoint();
+    let severity = case.severity_of(group.len());
+    let counted = memory.clients.filter(|(at, _)| case.report.at.since(*at) <= LATELY);
+    let nearly_full = counted.filter(|(_, clients)| clients.headroom().is_some_and(|free| free <= NEARLY_FULL));
+    if let Some((at, clients)) = nearly_full {
+        let summary = format!(
+            "{endpoint} closes connections inside the TLS handshake, and had {} a moment ago: most likely the limit is reached",
+            narrate::clients(clients)
+        );
+        return case
+            .finding(FindingId::RedisClientLimitReached, severity, Stage::Tls, summary)
+            .evidence(format!("{} at {at}", narrate::clients(clients)))
+            .evidence("a server with native TLS drops a client beyond the limit before the handshake, without a word")
+            .remark(
+                "find the client that opens too many connections; restart it, then share one connection per process",
+            )
+            .azure(case.metric("connectedclients"))
+            .run(case.clients_by_address());
+    }
+    let summary = format!("{endpoint} accepts the connection and closes it inside the TLS handshake");
+    let draft = case.finding(FindingId::TlsClosed, severity, Stage::Tls, summary);
+    let draft = match counted {
+        Some((at, clients)) => draft
+            .evidence(format!("{} at {at}, so the limit is not the likely cause", narrate::clients(clients)))
+            .remark("two causes are left that look like this: TLS inspection on the path, and public access disabled"),
+        None => draft.remark(
+            "three causes look like this: TLS inspection on the path, public access disabled, the client limit reached",
+        ),
+    };
+    draft.azure(case.show("publicNetworkAccess")).azure(case.metric("connectedclients")).run(case.certificate())
 }
 
 fn name_mismatch(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, leaf: Option<&Certificate>) -> Draft {
