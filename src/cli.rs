@@ -323,22 +323,12 @@ fn warn_of_a_misspelt_name(name: &str, host: &str, configured: &Config) {
 
 async fn print_checks(config: &Config, caches: Vec<Arc<Cache>>, format: Format) -> Result<Exit, String> {
     let style = style();
-    let mut all = Vec::new();
-    let mut failure = None;
-    check::check(config, caches, |checked: Checked| {
-        if format == Format::Text && failure.is_none() {
-            failure = write_out(|out| check::print(out, &checked, style)).err();
-        }
-        all.push(checked);
-    })
-    .await;
-    if format == Format::Json {
-        failure = write_out(|out| check::print_json(out, &all)).err();
-    }
-    match failure {
-        Some(complaint) => Err(complaint),
-        None => Ok(exit_of(&all)),
-    }
+    let checked = check::check(config, caches).await;
+    write_out(|out| match format {
+        Format::Text => checked.iter().try_for_each(|checked| check::print(out, checked, style)),
+        Format::Json => check::print_json(out, &checked),
+    })?;
+    Ok(exit_of(&checked))
 }
 
 /// The worst that is known; what could not be told comes before what is only a risk.

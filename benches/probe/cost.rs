@@ -110,6 +110,7 @@ fn cache(site: &Site, host: String) -> Cache {
             slow_ping: Duration::from_millis(100),
             ttl_long: Duration::from_hours(1),
         },
+        control: None,
         connect_to: Vec::new(),
     }
 }

@@ -38,22 +38,26 @@ impl Checked {
     }
 }
 
-/// Checks each of these caches once, several at a time, and hands over each as soon as those before it are done.
-pub async fn check(config: &Config, caches: Vec<Arc<Cache>>, mut done: impl FnMut(Checked)) {
+/// Checks each of these caches once, several at a time. What one says may depend on whether the others are reached, so
+/// they are judged together.
+pub async fn check(config: &Config, caches: Vec<Arc<Cache>>) -> Vec<Checked> {
     let prober = Prober::new(&config.system);
-    let walks = stream::iter(caches).map(|cache| check_one(&prober, cache)).buffered(config.probe.max_in_flight);
-    let mut walks = std::pin::pin!(walks);
-    while let Some(checked) = walks.next().await {
-        done(checked);
-    }
+    let walks = stream::iter(caches).map(async |cache| {
+        let report = prober.walk(&cache).await;
+        (cache, report)
+    });
+    let walked: Vec<_> = walks.buffered(config.probe.max_in_flight).collect().await;
+    let reached: Vec<_> = walked.iter().map(|(_, report)| report.reached_anything()).collect();
+    let others_reach = |own: usize| reached.iter().enumerate().any(|(index, reached)| index != own && *reached);
+    let judged = walked.into_iter().enumerate();
+    judged.map(|(index, (cache, report))| judge_one(cache, report, others_reach(index))).collect()
 }
 
-async fn check_one(prober: &Prober, cache: Arc<Cache>) -> Checked {
-    let report = prober.walk(&cache).await;
+fn judge_one(cache: Arc<Cache>, report: ProbeReport, others_reach: bool) -> Checked {
     let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..(*cache).clone() };
     let mut watch = Watch::default();
     // The events of a first and only round are its findings over again.
-    let _ = watch.observe(&at_once, &report);
+    let _ = watch.observe(&at_once, &report, others_reach);
     Checked { findings: watch.open(), cache, report }
 }
 

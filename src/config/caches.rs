@@ -112,6 +112,7 @@ impl<'a> Declared<'_, 'a> {
             timeouts,
             rules: self.defaults.rules,
             thresholds: self.defaults.thresholds,
+            control: self.defaults.control,
             connect_to,
         })
     }

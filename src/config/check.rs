@@ -73,7 +73,9 @@ impl<'a> Checker<'a> {
             open_after: self.count(&["probe", "open_after"]),
             clear_after: self.count(&["probe", "clear_after"]),
         };
-        Defaults { interval: self.duration(&["probe", "interval"]), timeouts, rules, thresholds: self.thresholds() }
+        let control = value::control(self.text(&["probe", "control"])).ok();
+        let thresholds = self.thresholds();
+        Defaults { interval: self.duration(&["probe", "interval"]), timeouts, rules, control, thresholds }
     }
 
     /// A stage never has longer than the whole; only an operator who says otherwise is contradicted.

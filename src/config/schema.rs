@@ -65,6 +65,7 @@ pub(super) static KEYS: &[Key] = &[
     key("probe.jitter", Kind::Number { min: 0.0, max: 0.5 }, "0.1"),
     key("probe.resolv_conf", parsed!(Text, value::text), "\"/etc/resolv.conf\""),
     key("probe.hosts_file", parsed!(Text, value::text), "\"/etc/hosts\""),
+    key("probe.control", parsed!(OptionalText, value::control), "\"\""),
     key("journal.path", parsed!(OptionalText, value::text), "\"\""),
     key("journal.retention", Kind::Duration { min: HOUR, max: Duration::from_hours(24 * 3_660) }, "\"90d\""),
     key("log.level", parsed!(Text, value::log_filter), "\"info\""),

@@ -57,6 +57,8 @@ pub struct Defaults {
     pub timeouts: Timeouts,
     /// When a finding opens and clears.
     pub rules: Rules,
+    /// A place that answers TCP whenever the network of this machine is up.
+    pub control: Option<SocketAddr>,
     /// Where advice becomes a finding.
     pub thresholds: Thresholds,
 }

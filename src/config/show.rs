@@ -37,6 +37,7 @@ pub fn show(config: &Config) -> String {
     page.number("jitter", config.probe.jitter);
     page.text("resolv_conf", config.system.resolv_conf.display());
     page.text("hosts_file", config.system.hosts.display());
+    page.text("control", defaults.control.map_or_else(String::new, |address| address.to_string()));
 
     page.table("[journal]");
     page.text("path", config.journal.path.as_deref().unwrap_or("".as_ref()).display());

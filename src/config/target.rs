@@ -194,6 +194,7 @@ impl Bare<'_, '_> {
             timeouts,
             rules: self.defaults.rules,
             thresholds: self.defaults.thresholds,
+            control: self.defaults.control,
             connect_to,
         })
     }

@@ -181,6 +181,15 @@ pub(super) fn name_server(text: &str) -> Result<SocketAddr, Complaint> {
     }
 }
 
+/// The control target: `ADDRESS:PORT`.
+pub(super) fn control(text: &str) -> Result<SocketAddr, Complaint> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Ok(address),
+        _ => Err(Complaint::new(format!("{} is not an address and a port", quoted(text)))
+            .hint("write what answers TCP whenever this machine's network is up: \"10.0.0.4:53\"")),
+    }
+}
+
 /// A network: an address is the network that holds it alone. Bits beyond the prefix are a mistake, not a mask.
 pub(super) fn network(text: &str) -> Result<IpNet, Complaint> {
     if let Ok(address) = text.parse::<IpAddr>() {

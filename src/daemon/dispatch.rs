@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::judge::Watch;
-use crate::model::{Cache, CacheName, Event, EventKind, Fault, FaultKind, ProbeReport, Round, Stage};
+use crate::model::{Cache, CacheName, Event, EventKind, Fault, FaultKind, ProbeReport, Round, Stage, Timestamp};
 use crate::sink::{self, Board, Metrics, Pulse};
 
 /// What reaches the loop.
@@ -40,6 +40,10 @@ pub(super) struct Dispatch {
 struct Watched {
     cache: Arc<Cache>,
     watch: Watch,
+    /// When a probe of it last reached an address.
+    reached: Option<Timestamp>,
+    /// When the first probe began of those that have reached none since.
+    unreached: Option<Timestamp>,
 }
 
 impl Dispatch {
@@ -99,7 +103,7 @@ impl Dispatch {
                     Watch::default()
                 }
             };
-            self.watched.insert(cache.name.clone(), Watched { cache, watch });
+            self.watched.insert(cache.name.clone(), Watched { cache, watch, reached: None, unreached: None });
         }
         for name in before.into_keys() {
             self.forget(&name);
@@ -124,17 +128,32 @@ impl Dispatch {
                 (cache, Arc::new(report))
             }
         };
+        let others_reach = self.others_reach(&report);
         // A report of a cache that a reload has removed or changed speaks of something that is no longer watched.
         let Some(watched) = self.watched.get_mut(&cache.name).filter(|watched| Arc::ptr_eq(&watched.cache, &cache))
         else {
             return;
         };
-        let events = watched.watch.observe(&cache, &report);
+        if report.reached_anything() {
+            (watched.reached, watched.unreached) = (Some(report.at), None);
+        } else {
+            watched.unreached.get_or_insert(report.at);
+        }
+        let events = watched.watch.observe(&cache, &report, others_reach);
         let (open, suspicious) = (watched.watch.open(), watched.watch.is_suspicious());
         let round = Round { cache, report, open, suspicious, events };
         self.metrics.observe(&round);
         self.board.observe(&round);
         sink::log_round(&round);
+    }
+}
+
+impl Dispatch {
+    /// Whether another cache was reached since this one is not: then the network of this machine is up.
+    fn others_reach(&self, report: &ProbeReport) -> bool {
+        let since = self.watched.get(&report.cache).and_then(|watched| watched.unreached).unwrap_or(report.at);
+        let mut others = self.watched.values().filter(|watched| watched.cache.name != report.cache);
+        others.any(|watched| watched.reached.is_some_and(|at| at >= since))
     }
 }
 
@@ -147,6 +166,7 @@ fn broken(cache: &Cache) -> ProbeReport {
         took: Duration::ZERO,
         resolutions: Vec::new(),
         legs: Vec::new(),
+        control_reached: None,
         fault: Some(Fault::new(Stage::Resolve, FaultKind::Internal, words)),
     }
 }

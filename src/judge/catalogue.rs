@@ -740,6 +740,18 @@ pub static CATALOGUE: &[Entry] = &[
         run: &["timedatectl status"],
     },
     Entry {
+        id: FindingId::MonitorOffline,
+        stage: Stage::Connect,
+        severity: "1",
+        title: "this machine is offline",
+        means: "Nothing is reached from here, so nothing is known about the caches. Findings about them are held back: they \
+                neither open nor clear.",
+        told_apart: "No address of the cache is reached, the control target (probe.control) is not either, and no other cache \
+                     has been since. Without a control target it is not judged.",
+        on_the_wire: "Lookups or connections that fail, to everyone.",
+        run: &["ip address; ip route", "nc -vz -w 5 CONTROL-ADDRESS CONTROL-PORT"],
+    },
+    Entry {
         id: FindingId::ProbeFailed,
         stage: Stage::Resolve,
         severity: "2",

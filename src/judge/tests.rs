@@ -37,6 +37,7 @@ fn cache() -> Cache {
             slow_ping: Duration::from_millis(100),
             ttl_long: Duration::from_hours(1),
         },
+        control: None,
         connect_to: Vec::new(),
     }
 }
@@ -121,6 +122,7 @@ fn report(resolution: Resolution, legs: Vec<Leg>) -> ProbeReport {
         took: Duration::from_millis(20),
         resolutions: vec![resolution],
         legs,
+        control_reached: None,
         fault: None,
     }
 }
@@ -138,7 +140,7 @@ fn no_address(aliases: &[&str], kind: FaultKind) -> ProbeReport {
 fn verdict(cache: &Cache, report: &ProbeReport) -> Vec<String> {
     let cache = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache.clone() };
     let mut watch = Watch::default();
-    let _ = watch.observe(&cache, report);
+    let _ = watch.observe(&cache, report, false);
     for finding in watch.open() {
         assert!(!finding.summary.is_empty() && !finding.evidence.is_empty(), "{finding:?}");
         assert!(!finding.remedy.is_empty(), "{} tells nobody what to do", finding.id);
@@ -231,7 +233,7 @@ fn a_remedy_names_this_cache_and_its_own_tools() {
         busy.server.as_mut().unwrap().connected_clients = Some(95);
         let mut watch = Watch::default();
         let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache.clone() };
-        let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy]));
+        let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy]), false);
         watch.open().remove(0).remedy
     };
     assert_eq!(
@@ -350,15 +352,47 @@ fn a_connection_closed_in_the_handshake_is_judged_by_what_was_counted_before() {
         if let Some(connected) = connected {
             let mut before = leg("10.20.1.4");
             before.server.as_mut().unwrap().connected_clients = Some(connected);
-            let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![before]));
+            let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![before]), false);
         }
         let closed = failed("10.20.1.4", Stage::Tls, FaultKind::Closed);
-        let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![closed]));
+        let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![closed]), false);
         watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
     };
     assert_eq!(after(Some(99)), ["redis-client-limit-reached", "clients-headroom-low"]);
     assert_eq!(after(Some(10)), ["tls-closed"]);
     assert_eq!(after(None), ["tls-closed"]);
+}
+
+#[test]
+fn a_machine_that_reaches_nothing_blames_no_cache() {
+    let at_once = Cache {
+        control: Some("10.0.0.4:53".parse().unwrap()),
+        rules: Rules { open_after: 1, clear_after: 1 },
+        ..cache()
+    };
+    let offline = |control_reached| ProbeReport { control_reached, ..no_address(&[], FaultKind::Timeout) };
+    let verdict = |report: &ProbeReport, others_reach| {
+        let mut watch = Watch::default();
+        let _ = watch.observe(&at_once, report, others_reach);
+        watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(verdict(&offline(Some(false)), false), ["monitor-offline"]);
+    assert_eq!(verdict(&offline(Some(true)), false), ["dns-timeout"]);
+    assert_eq!(verdict(&offline(Some(false)), true), ["dns-timeout"], "another cache is reached from here");
+    assert_eq!(verdict(&offline(None), false), ["dns-timeout"], "nobody asked the control target");
+
+    // What was open before is held back: it neither clears nor is anything else opened beside it.
+    let mut watch = Watch::default();
+    let refused = report(
+        resolution(&[PRIVATELINK], &["10.20.1.4"]),
+        vec![failed("10.20.1.4", Stage::Connect, FaultKind::Refused)],
+    );
+    let open = |watch: &Watch| watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>();
+    let _ = watch.observe(&at_once, &refused, false);
+    let _ = watch.observe(&at_once, &offline(Some(false)), false);
+    assert_eq!(open(&watch), ["tcp-refused", "monitor-offline"]);
+    let _ = watch.observe(&at_once, &healthy(), false);
+    assert_eq!(open(&watch), [""; 0]);
 }
 
 #[test]
@@ -475,7 +509,7 @@ fn story(cache: &Cache, rounds: &[ProbeReport]) -> Vec<Vec<String>> {
         Some(id) => format!("{} {id}", event.kind),
         None => event.kind.to_string(),
     };
-    rounds.iter().map(|report| watch.observe(cache, report).into_iter().map(shown).collect()).collect()
+    rounds.iter().map(|report| watch.observe(cache, report, false).into_iter().map(shown).collect()).collect()
 }
 
 #[test]
@@ -504,15 +538,15 @@ fn what_is_unknown_neither_opens_nor_clears() {
     let mut watch = Watch::default();
     let open = |watch: &Watch| watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>();
     for report in [full(), blind(), full()] {
-        let _ = watch.observe(&cache, &report);
+        let _ = watch.observe(&cache, &report, false);
     }
     assert_eq!(open(&watch), ["clients-headroom-low"], "a blind round broke the run of bad ones");
     for _ in 0..5 {
-        let _ = watch.observe(&cache, &blind());
+        let _ = watch.observe(&cache, &blind(), false);
     }
     assert_eq!(open(&watch), ["dns-timeout", "clients-headroom-low"], "blindness cleared what it could not see");
     for _ in 0..2 {
-        let _ = watch.observe(&cache, &healthy());
+        let _ = watch.observe(&cache, &healthy(), false);
     }
     assert_eq!(open(&watch), [""; 0]);
 }
@@ -525,7 +559,7 @@ fn a_failed_lookup_does_not_say_where_a_name_leads() {
     let mut watch = Watch::default();
     let mut after = |rounds: [ProbeReport; 3]| {
         for report in rounds {
-            let _ = watch.observe(&cache, &report);
+            let _ = watch.observe(&cache, &report, false);
         }
         watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
     };

@@ -26,10 +26,10 @@ struct Condition {
 }
 
 impl Watch {
-    /// Takes one round in and tells what changed.
+    /// Takes one round in and tells what changed. `others_reach` is whether another cache is reached while this one is not.
     #[must_use]
-    pub fn observe(&mut self, cache: &Cache, report: &ProbeReport) -> Vec<Event> {
-        let Diagnosis { findings, urgent, learned } = diagnosis::diagnose(cache, report, &self.memory);
+    pub fn observe(&mut self, cache: &Cache, report: &ProbeReport, others_reach: bool) -> Vec<Event> {
+        let Diagnosis { findings, urgent, learned } = diagnosis::diagnose(cache, report, &self.memory, others_reach);
         let mut events = self.memory.learn(cache, report);
         let mut seen = Vec::with_capacity(findings.len());
         for finding in findings {

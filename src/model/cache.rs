@@ -41,6 +41,8 @@ pub struct Cache {
     pub rules: Rules,
     /// Where advice becomes a finding.
     pub thresholds: Thresholds,
+    /// A place that answers TCP whenever the network of this machine is up; dialled only after no address was reached.
+    pub control: Option<SocketAddr>,
     /// Addresses to dial in place of resolved ones. For tests and demonstrations; shown wherever results are.
     pub connect_to: Vec<DialOverride>,
 }

@@ -130,6 +130,8 @@ vocabulary! {
         /// The server failed in a way that has no name of its own.
         RedisFailed = "redis-failed",
 
+        /// Nothing is reached from here, the control target included: this machine, not the caches.
+        MonitorOffline = "monitor-offline",
         /// The probe itself broke.
         ProbeFailed = "probe-failed",
     }

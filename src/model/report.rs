@@ -27,6 +27,8 @@ pub struct ProbeReport {
     pub legs: Vec<Leg>,
     /// Why there is nothing else to report: the probe itself broke.
     pub fault: Option<Fault>,
+    /// Whether the control target answered; `None` where it was not asked, because an address was reached or none is set.
+    pub control_reached: Option<bool>,
 }
 
 impl ProbeReport {
@@ -40,6 +42,12 @@ impl ProbeReport {
     pub fn used_legs(&self) -> impl Iterator<Item = &Leg> {
         let every_one_is_unavailable = self.legs.iter().all(Leg::is_of_unavailable_family);
         self.legs.iter().filter(move |leg| every_one_is_unavailable || !leg.is_of_unavailable_family())
+    }
+
+    /// Whether any address accepted a connection.
+    #[must_use]
+    pub fn reached_anything(&self) -> bool {
+        self.legs.iter().any(|leg| leg.passed(Stage::Connect))
     }
 
     /// Whether every address answered PING.

@@ -1,6 +1,7 @@
 //! The path, from a host name to a server's word, under one deadline.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::future;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -68,7 +69,21 @@ impl Prober {
         })
         .await;
         resolutions.insert(0, first);
-        ProbeReport { cache: cache.name.clone(), at, took: watch.elapsed(), resolutions, legs, fault: None }
+        let mut report = ProbeReport {
+            cache: cache.name.clone(),
+            at,
+            took: Duration::ZERO,
+            resolutions,
+            legs,
+            fault: None,
+            control_reached: None,
+        };
+        // Is it the cache, or this machine? A deadline that has passed leaves no time to ask.
+        if let Some(control) = cache.control.filter(|_| !report.reached_anything() && !deadline.remaining().is_zero()) {
+            report.control_reached = Some(connect::connect(control, cache.timeouts.connect, deadline).await.is_ok());
+        }
+        report.took = watch.elapsed();
+        report
     }
 
     async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {

@@ -38,6 +38,7 @@ pub(crate) fn cache(name: &str) -> Cache {
             slow_ping: second,
             ttl_long: 3_600 * second,
         },
+        control: None,
         connect_to: Vec::new(),
     }
 }
@@ -89,7 +90,15 @@ fn round(cache: &Cache, report: ProbeReport) -> Round {
 }
 
 fn report(cache: &Cache, at: Timestamp, took: Duration, resolution: Resolution, legs: Vec<Leg>) -> ProbeReport {
-    ProbeReport { cache: cache.name.clone(), at, took, resolutions: vec![resolution], legs, fault: None }
+    ProbeReport {
+        cache: cache.name.clone(),
+        at,
+        took,
+        resolutions: vec![resolution],
+        legs,
+        fault: None,
+        control_reached: None,
+    }
 }
 
 fn resolution(cache: &Cache, addresses: &[&str]) -> Resolution {

@@ -233,7 +233,7 @@ fn the_document_holds_everything_that_was_seen() {
             "cache": HOST, "host": HOST, "port": 6380, "standing": "well", "findings": [], "connect_to": [],
             "clients": {"connected": 1, "limit": 10000, "limit_source": "server", "headroom_ratio": 0.9999},
             "report": {
-                "cache": HOST, "at": "_", "took_seconds": "_", "fault": null,
+                "cache": HOST, "at": "_", "took_seconds": "_", "fault": null, "control_reached": null,
                 "resolutions": [{
                     "resolver": "system", "source": "dns", "name": HOST, "searched": false, "took_seconds": "_",
                     "chain": [{"owner": HOST, "target": ALIAS, "ttl_seconds": 300}],
@@ -289,6 +289,28 @@ fn a_finding_in_the_document_has_the_shape_of_the_contract() {
             ],
         }])
     );
+}
+
+/// The control target tells a machine that is cut off from a cache that is.
+#[test]
+fn a_machine_that_is_cut_off_blames_no_cache() {
+    let verdict = |closed: &[&str]| {
+        let site = Site::new();
+        for rule in closed {
+            site.network.filter(rule);
+        }
+        let run = site.network.run(|| {
+            let call =
+                site.call(&["check", "orders", "--config", &site.configuration(&["orders"]), "--format", "json"]);
+            let call = call.env("CACHEWATCH__PROBE__CONTROL", &format!("{NAME_SERVER}:53"));
+            call.env("CACHEWATCH__PROBE__CONNECT_TIMEOUT", "400ms").run()
+        });
+        let ids: Vec<_> = findings(&run.json()).into_iter().map(str::to_owned).collect();
+        (ids.join(" "), run.code)
+    };
+    assert_eq!(verdict(&[]), (String::new(), Some(0)));
+    assert_eq!(verdict(&["tcp dport 6380 drop"]), ("tcp-filtered".to_owned(), Some(2)));
+    assert_eq!(verdict(&["tcp dport { 53, 6380 } drop"]), ("monitor-offline".to_owned(), Some(2)));
 }
 
 /// One way a cache can be ill: what to do to a healthy site, the options of the check, its verdict.

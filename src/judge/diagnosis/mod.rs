@@ -2,6 +2,7 @@
 
 mod commands;
 mod connection;
+mod machine;
 mod resolution;
 mod server;
 mod tls;
@@ -97,6 +98,7 @@ fn needed(id: FindingId) -> Sight {
         | Id::ConfigIpAddress
         | Id::ConfigPortProduct
         | Id::RetirementNear
+        | Id::MonitorOffline
         | Id::ProbeFailed => Sight::Lookup,
         Id::DnsNameNotFound
         | Id::DnsRecordMissing
@@ -144,8 +146,12 @@ fn needed(id: FindingId) -> Sight {
 }
 
 /// The causes that one round shows.
-pub(super) fn diagnose(cache: &Cache, report: &ProbeReport, memory: &Memory) -> Diagnosis {
+pub(super) fn diagnose(cache: &Cache, report: &ProbeReport, memory: &Memory, others_reach: bool) -> Diagnosis {
     let case = Case { cache, report, endpoint: azure::identify(&cache.host) };
+    if let Some(offline) = machine::offline(&case, others_reach) {
+        // Whatever else failed follows from this, and says nothing about the cache.
+        return Diagnosis { findings: vec![offline], ..Diagnosis::default() };
+    }
     let mut diagnosis = Diagnosis { learned: Learned::of(cache, report), ..Diagnosis::default() };
     if let Some(fault) = &report.fault {
         let summary = "the probe itself failed, so nothing is known about this cache".to_owned();

@@ -47,6 +47,7 @@ pub(crate) fn at(address: SocketAddr) -> Cache {
             slow_ping: Duration::from_millis(100),
             ttl_long: Duration::from_hours(1),
         },
+        control: None,
         connect_to: Vec::new(),
     }
 }
