@@ -4,10 +4,12 @@
 
 mod authority;
 mod endpoint;
+mod machine;
 mod retirement;
 mod tier;
 
 pub use authority::is_azure_authority;
 pub use endpoint::{Cloud, Endpoint, Product, identify, nearest_suffix};
+pub use machine::{TCP_SETTINGS, TcpSetting};
 pub use retirement::retirement;
 pub use tier::{Tier, nearest_tiers, tier};

@@ -141,7 +141,8 @@ impl Dispatch {
         }
         let events = watched.watch.observe(&cache, &report, others_reach);
         let (open, suspicious) = (watched.watch.open(), watched.watch.is_suspicious());
-        let round = Round { cache, report, open, suspicious, events };
+        let exhaustion = watched.watch.exhaustion(&report);
+        let round = Round { cache, report, open, suspicious, exhaustion, events };
         self.metrics.observe(&round);
         self.board.observe(&round);
         sink::log_round(&round);

@@ -4,6 +4,7 @@
 //! they saw and tells the sinks, and [`run`] itself answers signals, reloads and the init system.
 
 mod dispatch;
+mod machine;
 mod reload;
 mod schedule;
 mod systemd;
@@ -87,6 +88,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         standstill: STANDSTILL,
         reload: requests,
     };
+    let (machine_metrics, machine_board) = (Arc::clone(&metrics), Arc::clone(&board));
     let mut reloader = Reloader::new(inputs, Arc::clone(&config), caches, plan, metrics, board);
 
     let dispatching = tokio::spawn(dispatch.run());
@@ -100,6 +102,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     }
     sink::log_event(&Event::new(clock::now(), None, EventKind::Started));
     systemd::ready(config.caches.len());
+    let machine = tokio::spawn(machine::watch(machine_metrics, machine_board));
     let watchdog = systemd::watchdog(Arc::clone(&pulse), STANDSTILL);
 
     loop {
@@ -139,6 +142,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         () = tokio::time::sleep(grace) => tracing::warn!("stopped; what was still running after the grace period is cut off"),
         () = terminate.asked() => tracing::warn!("stopped at once, at a second signal"),
     }
+    machine.abort();
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }

@@ -45,13 +45,16 @@ pub(super) async fn cache(Shared(state): Shared<State>, Path(name): Path<String>
     reply::json(StatusCode::OK, whole)
 }
 
-/// `/api/v1/findings`: every open finding, the worst first.
+/// `/api/v1/findings`: every open finding of the caches, the worst first, and apart from them what is to be said of this
+/// machine.
 pub(super) async fn findings(Shared(state): Shared<State>) -> Response {
     #[derive(Serialize)]
     struct Findings<'a> {
         findings: Vec<&'a Finding>,
+        machine: &'a [Finding],
     }
-    reply::json(StatusCode::OK, Findings { findings: state.board.snapshot().open() })
+    let snapshot = state.board.snapshot();
+    reply::json(StatusCode::OK, Findings { findings: snapshot.open(), machine: &snapshot.machine })
 }
 
 /// A cache as it is configured, and how it fares.

@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::State;
 use crate::azure;
 use crate::clock;
-use crate::model::{Cache, Clients, Finding, Leg, ProbeReport, Resolution, Standing, Timestamp};
+use crate::model::{Cache, CacheName, Clients, Finding, Leg, ProbeReport, Resolution, Standing, Timestamp};
 use crate::sink::{Configuration, Snapshot, Watched};
 
 /// Seconds from one look to the next, for a page left open on a wall.
@@ -59,6 +59,12 @@ fn render(snapshot: &Snapshot, now: Timestamp) -> Markup {
                     section {
                         h2 { "Caches" }
                         (table(snapshot, now))
+                    }
+                    @if !snapshot.machine.is_empty() {
+                        section {
+                            h2 { "This machine" }
+                            @for finding in &*snapshot.machine { (finding_card(finding)) }
+                        }
                     }
                 }
                 footer.quiet {
@@ -123,7 +129,7 @@ fn finding_card(finding: &Finding) -> Markup {
         article class={ "finding severity-" (finding.severity.as_str()) } {
             h3 {
                 span.badge { (finding.severity.as_str()) " " (finding.severity.meaning()) }
-                " " (finding.cache) ": " (finding.summary)
+                " " @if finding.cache.as_str() != CacheName::MACHINE { (finding.cache) ": " } (finding.summary)
             }
             p.quiet { code { (finding.id) } " at stage " (finding.stage) ", since " (moment(finding.since)) }
             @if !finding.evidence.is_empty() {

@@ -752,6 +752,17 @@ pub static CATALOGUE: &[Entry] = &[
         run: &["ip address; ip route", "nc -vz -w 5 CONTROL-ADDRESS CONTROL-PORT"],
     },
     Entry {
+        id: FindingId::HostTcpTuning,
+        stage: Stage::Connect,
+        severity: "4",
+        title: "the kernel's TCP settings notice a broken connection late",
+        means: "After a failover an application may go on writing into a connection that is gone, for a quarter of an hour with \
+                the defaults of Linux. It is about this machine and no cache: the daemon says it, a check does not.",
+        told_apart: "net.ipv4.tcp_retries2 (recommended: 5) and the keepalive settings, read below /proc/sys.",
+        on_the_wire: "Nothing.",
+        run: &["sysctl -w net.ipv4.tcp_retries2=5", "# and in /etc/sysctl.d/, so that it stays"],
+    },
+    Entry {
         id: FindingId::ProbeFailed,
         stage: Stage::Resolve,
         severity: "2",

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::forecast::Forecast;
 use crate::model::{AddressClass, Cache, Clients, Event, EventKind, ProbeReport, Resolution, Timestamp, WireText};
 
 /// What is remembered of one cache.
@@ -17,6 +18,8 @@ pub(super) struct Memory {
     pub(super) rejected: Option<(Option<WireText>, u64)>,
     /// The clients against their limit, and when they were last counted.
     pub(super) clients: Option<(Timestamp, Clients)>,
+    /// Where the number of clients leads.
+    pub(super) forecast: Forecast,
 }
 
 impl Memory {
@@ -35,6 +38,7 @@ impl Memory {
             }
             if let Some(clients) = clients {
                 self.clients = Some((report.at, clients));
+                self.forecast.add(report.at, clients.connected);
             }
         }
         events

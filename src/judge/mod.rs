@@ -5,6 +5,8 @@
 
 mod catalogue;
 mod diagnosis;
+mod forecast;
+mod machine;
 mod memory;
 mod narrate;
 mod watch;
@@ -13,5 +15,6 @@ mod watch;
 mod tests;
 
 pub use catalogue::{CATALOGUE, Entry, explain, nearest};
+pub use machine::tcp_tuning;
 pub use narrate::{path, server, who};
 pub use watch::Watch;

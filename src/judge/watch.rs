@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::diagnosis::{self, Diagnosis};
 use super::memory::Memory;
@@ -56,6 +57,15 @@ impl Watch {
             .collect();
         sort(&mut open);
         open
+    }
+
+    /// How long until the client limit is reached at the present rate, as of this report; `None` where it counted no clients
+    /// or where their number does not rise steadily.
+    #[must_use]
+    pub fn exhaustion(&self, report: &ProbeReport) -> Option<Duration> {
+        let (at, clients) = self.memory.clients?;
+        let (limit, _) = clients.limit.filter(|_| at == report.at)?;
+        self.memory.forecast.exhaustion(limit)
     }
 
     /// Whether something of severity 1 or 2 was seen and has not been seen often enough to open.

@@ -133,6 +133,11 @@ macro_rules! name {
 name!(CacheName);
 name!(ResolverName);
 
+impl CacheName {
+    /// Stands where a finding is about this machine and no cache; no cache can have it.
+    pub const MACHINE: &'static str = "";
+}
+
 impl ResolverName {
     /// The name of the resolver that always exists.
     pub const SYSTEM: &'static str = "system";

@@ -132,6 +132,8 @@ vocabulary! {
 
         /// Nothing is reached from here, the control target included: this machine, not the caches.
         MonitorOffline = "monitor-offline",
+        /// The kernel's TCP settings notice a broken connection late.
+        HostTcpTuning = "host-tcp-tuning",
         /// The probe itself broke.
         ProbeFailed = "probe-failed",
     }
@@ -228,7 +230,7 @@ pub struct Finding {
     pub id: FindingId,
     /// How bad it is here.
     pub severity: Severity,
-    /// Which cache.
+    /// Which cache; [`CacheName::MACHINE`] where it is about this machine.
     pub cache: CacheName,
     /// Where on the path it was seen.
     pub stage: Stage,

@@ -5,6 +5,7 @@ mod cache;
 mod event;
 mod file_version;
 mod finding;
+mod machine;
 mod report;
 mod resolution;
 mod round;
@@ -23,6 +24,7 @@ pub use cache::{
 pub use event::{Event, EventKind};
 pub use file_version::FileVersion;
 pub use finding::{Finding, FindingId, Severity, Standing};
+pub use machine::Sysctl;
 pub use report::{Certificate, Clients, Leg, LimitSource, Mode, ProbeReport, Role, ServerFacts, TlsSession};
 pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source, Transport};
 pub use round::Round;

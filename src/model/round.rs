@@ -1,6 +1,7 @@
 //! One round: what a probe saw, and what was made of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Cache, Clients, Event, Finding, Leg, ProbeReport, ServerFacts};
 
@@ -15,6 +16,8 @@ pub struct Round {
     pub open: Vec<Finding>,
     /// Whether something that would make the cache ill was seen and has not been seen often enough to open.
     pub suspicious: bool,
+    /// How long until the client limit is reached at the present rate; `None` while the count does not rise steadily.
+    pub exhaustion: Option<Duration>,
     /// What changed in this round.
     pub events: Vec<Event>,
 }

@@ -15,6 +15,7 @@ mod connect;
 mod deadline;
 mod guarded;
 mod info;
+mod machine;
 mod plaintext;
 mod remembered;
 mod resolve;
@@ -22,4 +23,5 @@ mod session;
 mod tls;
 mod walk;
 
+pub use machine::tcp_settings;
 pub use walk::Prober;

@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub caches: Arc<BTreeMap<CacheName, Arc<Watched>>>,
     /// The configuration in use.
     pub configuration: Arc<Configuration>,
+    /// What is to be said of this machine, apart from any cache.
+    pub machine: Arc<Vec<Finding>>,
 }
 
 /// Which configuration is in use.
@@ -88,6 +90,11 @@ impl Board {
             let generation = snapshot.configuration.generation + 1;
             snapshot.configuration = Arc::new(Configuration { generation, read_at: Some(at), refused: None });
         });
+    }
+
+    /// What is to be said of this machine now.
+    pub fn machine(&self, open: Vec<Finding>) {
+        self.write(|snapshot| snapshot.machine = Arc::new(open));
     }
 
     /// A new configuration was refused; the old one stays in use.

@@ -85,6 +85,7 @@ fn round(cache: &Cache, report: ProbeReport) -> Round {
         report: Arc::new(report),
         open: Vec::new(),
         suspicious: false,
+        exhaustion: None,
         events: Vec::new(),
     }
 }

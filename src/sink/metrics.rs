@@ -17,7 +17,7 @@ use super::ledger::{Family, Ledger, Vector};
 use crate::azure;
 use crate::model::{
     AddressClass, Cache, CacheName, EventKind, Fault, FaultKind, FindingId, ProbeReport, Resolution, Resolver,
-    ResolverName, Round, Severity, Source, Stage, Timestamp, WireText,
+    ResolverName, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
 };
 
 /// What the node label says where the whole endpoint is meant and not one node behind it.
@@ -125,6 +125,8 @@ families! {
     clients_limit: gauge["cache", "node", "source"];
     /// The share of the client limit that is free, 0 to 1.
     clients_headroom_ratio: gauge["cache", "node"];
+    /// How long until the client limit is reached at the present rate; absent while the count does not rise steadily.
+    clients_exhaustion_seconds: gauge["cache", "node"];
     /// Connections the server says it has rejected for want of room; starts again when the server does.
     rejected_connections_total: counter["cache", "node"];
     /// What the server says of itself; always 1.
@@ -135,6 +137,8 @@ families! {
     /// How often a finding opened.
     findings_total: counter["cache", "finding", "severity"];
 
+    /// A TCP setting of this machine's kernel, by its name under net.ipv4.
+    host_sysctl: gauge["name"];
     /// How long after its due time a probe started.
     probe_lateness_seconds: histogram[];
     /// Probes running now.
@@ -214,6 +218,13 @@ impl Metrics {
     /// A probe broke for a defect of this program.
     pub fn probe_panicked(&self) {
         self.families.probe_panics_total.of(&[]).inc();
+    }
+
+    /// This machine's settings. What is to be said of them is no finding of a cache, and `host_sysctl` tells it as well.
+    pub fn machine(&self, settings: &[Sysctl]) {
+        for setting in settings {
+            self.families.host_sysctl.of(&[setting.name]).set(large_count(setting.value));
+        }
     }
 
     /// Everything, in Prometheus' text format 0.0.4. Takes some 0.3 s where there are 100 000 series, so it belongs on
@@ -406,6 +417,9 @@ impl Account {
             }
             if let Some(headroom) = clients.headroom() {
                 self.ledger.hold(&families.clients_headroom_ratio, &[ENDPOINT]).set(headroom);
+            }
+            if let Some(left) = round.exhaustion {
+                self.ledger.hold(&families.clients_exhaustion_seconds, &[ENDPOINT]).set(left.as_secs_f64());
             }
         }
         for server in round.report.used_legs().filter_map(|leg| leg.server.as_ref()) {
@@ -883,7 +897,8 @@ mod tests {
         for (name, kind, labels) in CATALOGUE {
             assert_eq!(name.ends_with("_total"), *kind == "counter", "{name}");
             assert!(name.starts_with("cachewatch_"), "{name}");
-            assert!(labels.first().is_none_or(|first| *first == "cache") || *name == "cachewatch_build_info", "{name}");
+            let is_of_the_daemon = ["cachewatch_build_info", "cachewatch_host_sysctl"].contains(name);
+            assert!(labels.first().is_none_or(|first| *first == "cache") || is_of_the_daemon, "{name}");
             let is_a_unit_too_small = ["_ms", "_millis", "_percent"].iter().any(|unit| name.ends_with(unit));
             assert!(!is_a_unit_too_small, "{name}");
         }

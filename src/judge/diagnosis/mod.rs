@@ -99,6 +99,7 @@ fn needed(id: FindingId) -> Sight {
         | Id::ConfigPortProduct
         | Id::RetirementNear
         | Id::MonitorOffline
+        | Id::HostTcpTuning
         | Id::ProbeFailed => Sight::Lookup,
         Id::DnsNameNotFound
         | Id::DnsRecordMissing

@@ -1,8 +1,10 @@
 //! Causes in authentication and in the server itself.
 
+use std::time::Duration;
+
 use super::{Case, Diagnosis, Draft, narrate, observations};
 use crate::judge::memory::Memory;
-use crate::model::{Auth, Fault, FaultKind, FindingId, Leg, Password, Severity, Stage};
+use crate::model::{Auth, Clients, Fault, FaultKind, FindingId, Leg, Password, Severity, Stage};
 
 pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     for stage in [Stage::Auth, Stage::Ping, Stage::Inspect] {
@@ -14,7 +16,7 @@ pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnos
     }
     notes(case, diagnosis);
     slow(case, diagnosis);
-    headroom(case, diagnosis);
+    headroom(case, memory, diagnosis);
     rejected(case, memory, diagnosis);
     limit_mismatch(case, diagnosis);
     clock_skew(case, diagnosis);
@@ -163,7 +165,7 @@ fn slow(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     );
 }
 
-fn headroom(case: &Case<'_>, diagnosis: &mut Diagnosis) {
+fn headroom(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     let Some((leg, _, Some(clients))) = case.cache.busiest(case.report) else { return };
     let Some(free) = clients.headroom() else { return };
     let used = 1.0 - free;
@@ -186,11 +188,22 @@ fn headroom(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     diagnosis.findings.push(
         finding
             .evidence(format!("{}: {}", super::place(leg, case.cache.port), narrate::clients(clients)))
+            .evidences(forecast(clients, memory))
             .remark("find the client that holds too many connections, or scale to a tier with a higher limit")
             .run(case.clients_by_address())
             .azure(case.metric("connectedclients"))
             .done(),
     );
+}
+
+/// When the limit is reached if the number of clients goes on rising as it has.
+fn forecast(clients: Clients, memory: &Memory) -> Option<String> {
+    let (limit, _) = clients.limit?;
+    let left = memory.forecast.exhaustion(limit)?;
+    let left = Duration::from_mins(left.as_secs() / 60);
+    let when =
+        if left.is_zero() { "within a minute".to_owned() } else { format!("in {}", humantime::format_duration(left)) };
+    Some(format!("at the present rate the limit is reached {when}"))
 }
 
 /// The server turned connections away since the last round.

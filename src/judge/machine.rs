@@ -1,0 +1,63 @@
+//! Judges this machine, apart from any cache.
+
+use crate::azure::TCP_SETTINGS;
+use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Sysctl, Timestamp};
+
+/// What is to be said of the kernel's TCP settings; `since` of an advice that stands already is kept.
+#[must_use]
+pub fn tcp_tuning(settings: &[Sysctl], at: Timestamp, before: Option<&Finding>) -> Option<Finding> {
+    let value = |name| settings.iter().find(|setting| setting.name == name).map(|setting| setting.value);
+    let over: Vec<_> = TCP_SETTINGS
+        .iter()
+        .filter_map(|setting| value(setting.name).map(|value| (setting, value)))
+        .filter(|(setting, value)| *value > setting.recommended)
+        .collect();
+    let (worst, value) = *over.first()?;
+    Some(Finding {
+        id: FindingId::HostTcpTuning,
+        severity: Severity::Advice,
+        cache: CacheName::new(CacheName::MACHINE),
+        stage: Stage::Connect,
+        summary: format!(
+            "net.ipv4.{} is {value} on this machine, and {} is recommended: applications notice a broken connection late",
+            worst.name, worst.recommended
+        ),
+        evidence: over
+            .iter()
+            .map(|(setting, value)| {
+                format!("net.ipv4.{} = {value}, recommended {}: {}", setting.name, setting.recommended, setting.why)
+            })
+            .collect(),
+        remedy: over
+            .iter()
+            .map(|(setting, _)| format!("sysctl -w net.ipv4.{}={}", setting.name, setting.recommended))
+            .chain(["# and in /etc/sysctl.d/, so that it stays; a program can set the keepalive of its own sockets"
+                .to_owned()])
+            .collect(),
+        since: before.map_or(at, |finding| finding.since),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_of_linux_are_worth_an_advice_and_the_recommended_values_are_not() {
+        let at = Timestamp::from_unix_seconds(1_800_000_000);
+        let settings = |values: [u64; 4]| {
+            TCP_SETTINGS
+                .iter()
+                .zip(values)
+                .map(|(setting, value)| Sysctl { name: setting.name, value })
+                .collect::<Vec<_>>()
+        };
+        let advice = tcp_tuning(&settings([15, 7200, 75, 9]), at, None).unwrap();
+        assert_eq!((advice.severity, advice.evidence.len(), advice.remedy.len()), (Severity::Advice, 4, 5));
+        assert_eq!(tcp_tuning(&settings([5, 60, 10, 5]), at, None), None);
+        let later =
+            tcp_tuning(&settings([15, 60, 10, 5]), at.plus(std::time::Duration::from_mins(1)), Some(&advice)).unwrap();
+        assert_eq!((later.since, later.evidence.len()), (at, 1));
+        assert_eq!(tcp_tuning(&[], at, None), None, "a sandbox that hides them");
+    }
+}
