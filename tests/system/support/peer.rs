@@ -311,8 +311,14 @@ impl OpensslServer {
     /// Starts `openssl s_server` with this leaf and these further arguments on a free port of 127.0.0.1.
     #[track_caller]
     pub(crate) fn start(leaf: &Leaf, arguments: &[&str]) -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0), leaf, arguments)
+    }
+
+    /// The same at this very address.
+    #[track_caller]
+    pub(crate) fn start_at(address: impl Into<SocketAddr>, leaf: &Leaf, arguments: &[&str]) -> Self {
         let mut command = Command::new("openssl");
-        command.args(["s_server", "-accept", "127.0.0.1:0", "-cert"]).arg(leaf.cert_file());
+        command.args(["s_server", "-accept", &address.into().to_string(), "-cert"]).arg(leaf.cert_file());
         command.arg("-key").arg(leaf.key_file()).args(arguments);
         let process = Process::spawn(&mut command, "openssl");
         let accepting = |line: &str| line.strip_prefix("ACCEPT ").and_then(|address| address.trim().parse().ok());
