@@ -24,7 +24,13 @@ pub(crate) fn print(verdicts: &[Verdict<'_>], took: Duration) -> String {
     for verdict in verdicts {
         let (cause, named) = (verdict.scenario.cause(), verdict.named());
         let mark = |column: &FindingId| match named {
-            Some(named) if named == *column => if cause == named.into() { RIGHT } else { WRONG },
+            Some(named) if named == *column => {
+                if cause == named.into() {
+                    RIGHT
+                } else {
+                    WRONG
+                }
+            }
             _ => EMPTY,
         };
         let row: String = columns.iter().map(mark).collect();

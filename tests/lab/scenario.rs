@@ -280,7 +280,9 @@ impl Scenario {
         let complain = |id: &String| format!("{}: this cachewatch knows no finding {id}", self.name);
         let unknown = expected.filter(|id| FindingId::parse(id).is_none()).map(complain);
         let needs = self.needs.iter().filter(|id| FindingId::parse(id).is_none());
-        unknown.chain(needs.map(|id| format!("{}: needs {id}, which this cachewatch does not know", self.name))).collect()
+        unknown
+            .chain(needs.map(|id| format!("{}: needs {id}, which this cachewatch does not know", self.name)))
+            .collect()
     }
 }
 

@@ -106,10 +106,7 @@ struct Rounds {
 impl Rounds {
     fn new(real: &Real) -> Self {
         let config = loaded(real);
-        Self {
-            prober: Prober::new(&config.system),
-            watches: config.caches.iter().map(|_| Watch::default()).collect(),
-        }
+        Self { prober: Prober::new(&config.system), watches: config.caches.iter().map(|_| Watch::default()).collect() }
     }
 
     fn judge(&mut self, real: &Real) -> Answer {

@@ -177,9 +177,7 @@ impl Real {
             Server::Scripted { at, certificate, steps } => {
                 running.leaf = certificate.as_ref().map(|certificate| self.leaf(certificate));
                 let steps: Vec<_> = steps.iter().map(step).collect();
-                let start = |address| {
-                    Peer::start_at(address, running.leaf.as_ref().map(Leaf::server), steps.clone())
-                };
+                let start = |address| Peer::start_at(address, running.leaf.as_ref().map(Leaf::server), steps.clone());
                 running.peers = at.iter().copied().map(start).collect();
             }
         }
