@@ -5,7 +5,7 @@ use std::{
     env,
     fmt::Write as _,
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{self, Command},
     sync::OnceLock,
@@ -43,19 +43,25 @@ pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_
          zonelistfile: \"{home}/zones\"\n xfrdfile: \"{home}/transfers\"\n xfrdir: \"{home}\"\n pidfile: \"\"\n\
          remote-control:\n control-enable: no\n"
     );
-    let mut add = |name: &str, records: String| {
+    let mut add = |name: &str, records: &str| {
         let file = format!("{}zone", name.trim_end_matches('.'));
         let text = format!("$TTL 60\n@ SOA ns.lab. hostmaster.lab. 1 3600 600 86400 10\n@ NS ns.lab.\n{records}");
         fs::write(directory.path().join(&file), text).expect("a temporary directory can be written to");
         let _ = writeln!(configuration, "zone:\n name: \"{name}\"\n zonefile: \"{file}\"");
     };
     for (name, records) in zones {
-        let lines = records.iter().flat_map(|(owner, data)| data.iter().map(move |data| format!("{owner} {data}\n")));
-        add(name, lines.collect());
+        let mut text = String::new();
+        for (owner, data) in records.iter().flat_map(|(owner, data)| data.iter().map(move |data| (owner, data))) {
+            let _ = writeln!(text, "{owner} {data}");
+        }
+        add(name, &text);
     }
     if with_root {
-        let delegations: String = zones.keys().map(|zone| format!("{zone}. NS ns.lab.\n")).collect();
-        add(".", format!("ns.lab. A {address}\n{delegations}"));
+        let mut text = format!("ns.lab. A {address}\n");
+        for zone in zones.keys() {
+            let _ = writeln!(text, "{zone}. NS ns.lab.");
+        }
+        add(".", &text);
     }
     let file = directory.path().join("nsd.conf");
     fs::write(&file, configuration).expect("a temporary directory can be written to");
@@ -88,8 +94,10 @@ pub(crate) fn resolver(spec: &Resolver) -> NameServer {
         let _ = writeln!(configuration, "stub-zone:\n name: \"{zone}\"\n stub-addr: {PRIVATE}");
     }
     for (zone, servers) in &spec.forwards {
-        let servers: String = servers.iter().map(|server: &IpAddr| format!(" forward-addr: {server}\n")).collect();
-        let _ = writeln!(configuration, "forward-zone:\n name: \"{zone}\"\n{servers}");
+        let _ = writeln!(configuration, "forward-zone:\n name: \"{zone}\"");
+        for server in servers {
+            let _ = writeln!(configuration, " forward-addr: {server}");
+        }
     }
     let write = |name: &str, text: &str| {
         let file = directory.path().join(name);

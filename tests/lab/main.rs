@@ -29,6 +29,7 @@ mod support;
 use std::{
     collections::VecDeque,
     env,
+    fmt::Write as _,
     io::{self, Write as _},
     os::unix::process::CommandExt as _,
     process::{Command, ExitCode},
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
     let mut complaints = scenario::complaints(chosen.iter().chain(&left_out));
     complaints.extend(verdicts.iter().flat_map(Verdict::complaints));
     for complaint in &complaints {
-        text += &format!("FAILED {complaint}\n");
+        let _ = writeln!(text, "FAILED {complaint}");
     }
     // Where nobody reads, the exit code still tells.
     let _ = io::stdout().write_all(text.as_bytes());

@@ -215,6 +215,9 @@ pub(crate) enum Step {
 pub(crate) struct Connections {
     pub(crate) to: SocketAddr,
     pub(crate) count: usize,
+    /// They are more than the server takes, and gone again before the cache is checked.
+    #[serde(default)]
+    pub(crate) passing: bool,
 }
 
 /// Every scenario, by name.

@@ -3,7 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::{IpAddr, TcpStream},
+    io::{ErrorKind, Read as _},
+    net::{IpAddr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
     thread,
@@ -16,7 +17,7 @@ use toml::{Table, Value};
 
 use crate::{
     dns::{self, NameServer},
-    scenario::{Certificate, Issuer, Redis, Server, Step, Validity, World},
+    scenario::{Certificate, Connections, Issuer, Redis, Server, Step, Validity, World},
     support::{
         PATIENCE,
         net::Namespace,
@@ -106,10 +107,8 @@ impl Real {
         }
         self.connections.clear();
         for connections in &world.connections {
-            for _ in 0..connections.count {
-                let stream = self.network.run(|| TcpStream::connect(connections.to));
-                self.connections.push(stream.unwrap_or_else(|error| panic!("{}: {error}", connections.to)));
-            }
+            let streams = self.network.run(|| connect(connections));
+            self.connections.extend(streams);
         }
         if before.map_or("", |before| &before.filter) != world.filter {
             self.network.filter(&world.filter);
@@ -123,7 +122,7 @@ impl Real {
         for server in world.servers.values() {
             match server {
                 Server::Redis(Redis { at, .. }) | Server::Scripted { at, .. } => {
-                    wanted.extend(at.iter().map(|address| address.ip()));
+                    wanted.extend(at.iter().map(SocketAddr::ip));
                 }
                 Server::Openssl { at, .. } => wanted.extend([at.ip()]),
             }
@@ -247,6 +246,31 @@ fn redis(spec: &Redis, leaf: Option<&Leaf>) -> (RedisServer, Vec<UnixStream>) {
         server.pause();
     }
     (server, clients)
+}
+
+/// Connects so many times; those that are only passing are gone, and their places free, when this returns.
+fn connect(connections: &Connections) -> Vec<TcpStream> {
+    let dial = || {
+        let stream = TcpStream::connect(connections.to).unwrap_or_else(|error| panic!("{}: {error}", connections.to));
+        stream.set_read_timeout(Some(Duration::from_millis(100))).expect("the limit is not zero");
+        stream
+    };
+    // A server without room hangs up; one that has room waits for the client to speak.
+    let is_turned_away = |mut stream: &TcpStream| {
+        let heard = stream.read(&mut [0; 64]).map_err(|error| error.kind());
+        !matches!(heard, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    };
+    let streams: Vec<_> = (0..connections.count).map(|_| dial()).collect();
+    if !connections.passing {
+        return streams;
+    }
+    assert!(streams.last().is_some_and(is_turned_away), "{connections:?} are not too many");
+    drop(streams);
+    let watch = Stopwatch::start();
+    while is_turned_away(&dial()) {
+        assert!(watch.elapsed() < PATIENCE, "{connections:?} are never gone");
+    }
+    vec![]
 }
 
 fn words(command: &[String]) -> Vec<&str> {
