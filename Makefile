@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TOOLS := target/tools
 
-.PHONY: help demo test lint bench soak deny advisories clean
+.PHONY: help demo test lab lint bench soak deny advisories clean
 
 help: ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,6 +15,10 @@ demo: ## a story told by the real daemon: drift, full cache, wrong certificate, 
 test: ## install what tests need, then run them all
 	.ci/install-test-needs
 	$(CARGO) test --locked
+
+lab: ## every cause, made real in a network of its own: does cachewatch name it?
+	.ci/install-test-needs
+	$(CARGO) test --locked --test lab
 
 lint: deny ## format, clippy, licences and dependencies
 	$(CARGO) fmt --check

@@ -280,6 +280,18 @@ fn the_configured_name_itself_can_be_wrong() {
         verdict(&privatelink, &report(resolution(&[], &["10.20.1.4"]), vec![leg("10.20.1.4")])),
         ["config-privatelink-name 3"]
     );
+    // That no certificate covers it follows, and makes it an outage.
+    let mismatch = vec![failed("10.20.1.4", Stage::Tls, FaultKind::NameMismatch)];
+    assert_eq!(
+        verdict(&privatelink, &report(resolution(&[], &["10.20.1.4"]), mismatch.clone())),
+        ["config-privatelink-name 1"]
+    );
+    let other = Tls { server_name: Some("other.test".into()), ..Tls::default() };
+    let other = Cache { tls: Some(other), ..privatelink };
+    assert_eq!(
+        verdict(&other, &report(resolution(&[], &["10.20.1.4"]), mismatch)),
+        ["tls-name-mismatch 1", "config-privatelink-name 3"]
+    );
 }
 
 #[test]

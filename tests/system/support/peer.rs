@@ -311,11 +311,22 @@ impl OpensslServer {
     /// Starts `openssl s_server` with this leaf and these further arguments on a free port of 127.0.0.1.
     #[track_caller]
     pub(crate) fn start(leaf: &Leaf, arguments: &[&str]) -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0), leaf, arguments)
+    }
+
+    /// The same at this very address.
+    #[track_caller]
+    pub(crate) fn start_at(address: impl Into<SocketAddr>, leaf: &Leaf, arguments: &[&str]) -> Self {
+        let asked = address.into();
         let mut command = Command::new("openssl");
-        command.args(["s_server", "-accept", "127.0.0.1:0", "-cert"]).arg(leaf.cert_file());
+        command.args(["s_server", "-accept", &asked.to_string(), "-cert"]).arg(leaf.cert_file());
         command.arg("-key").arg(leaf.key_file()).args(arguments);
         let process = Process::spawn(&mut command, "openssl");
-        let accepting = |line: &str| line.strip_prefix("ACCEPT ").and_then(|address| address.trim().parse().ok());
+        // It names the address where it was free to choose the port.
+        let accepting = |line: &str| match line.strip_prefix("ACCEPT")?.trim() {
+            "" => Some(asked),
+            address => address.parse().ok(),
+        };
         match process.transcript().wait_for(PATIENCE, accepting) {
             Ok(address) => Self { address, _process: process },
             Err(Unsaid::Ended(output) | Unsaid::Overdue(output)) => panic!("openssl does not serve:\n{output}"),

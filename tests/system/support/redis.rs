@@ -16,7 +16,7 @@ use super::{
     PATIENCE,
     pki::Leaf,
     process::{Process, Unsaid},
-    resp::request,
+    resp::{exchange, request},
 };
 
 /// How often a free port may be taken by somebody else between finding and using it.
@@ -213,9 +213,7 @@ impl RedisServer {
     /// Runs one command past every lock (unix socket, all permissions) and returns the raw reply.
     #[track_caller]
     pub(crate) fn command(&self, words: &[&str]) -> String {
-        let mut socket =
-            UnixStream::connect(self.directory.path().join(SOCKET)).expect("a running server holds its socket");
-        socket.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
+        let mut socket = self.door();
         for words in [&["AUTH", ADMIN, "-"][..], words, &["QUIT"]] {
             socket.write_all(&request(words)).expect("a running server reads");
         }
@@ -223,6 +221,30 @@ impl RedisServer {
         socket.read_to_string(&mut reply).expect("a running server answers in text and quits");
         let reply = reply.strip_prefix("+OK\r\n").unwrap_or_else(|| panic!("the admin is shut out: {reply}"));
         reply.strip_suffix("+OK\r\n").unwrap_or(reply).to_owned()
+    }
+
+    /// A client that has connected and stays until it is dropped.
+    #[track_caller]
+    pub(crate) fn client(&self) -> UnixStream {
+        let mut socket = self.door();
+        assert_eq!(exchange(&mut socket, &format!("AUTH {ADMIN} -")).ok().as_deref(), Some("+OK"));
+        socket
+    }
+
+    /// Runs one command that nobody waits for; the server gives it up when the value is dropped, or when it is done.
+    #[track_caller]
+    pub(crate) fn begin(&self, words: &[&str]) -> UnixStream {
+        let mut socket = self.client();
+        socket.write_all(&request(words)).expect("a running server reads");
+        socket
+    }
+
+    #[track_caller]
+    fn door(&self) -> UnixStream {
+        let socket =
+            UnixStream::connect(self.directory.path().join(SOCKET)).expect("a running server holds its socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
+        socket
     }
 
     #[track_caller]

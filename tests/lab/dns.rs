@@ -1,0 +1,138 @@
+//! Real name servers: nsd holds the zones, unbound asks for them.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fmt::Write as _,
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    sync::OnceLock,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    scenario::{Resolver, Zone},
+    support::{
+        PATIENCE,
+        process::{Process, Unsaid},
+    },
+};
+
+/// Where the public tree is kept, from the root down: one of Azure DNS's own addresses.
+pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(40, 90, 4, 1);
+/// Where the private zones are kept. Azure shows no such address; its resolver knows the zones by itself.
+pub(crate) const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 53);
+
+/// A name server in a process of its own. Dropping it kills the process.
+#[derive(Debug)]
+pub(crate) struct NameServer {
+    _process: Process,
+    _directory: TempDir,
+}
+
+/// Serves these zones from one address, and no others. `with_root` adds a root that delegates them.
+#[track_caller]
+pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_root: bool) -> NameServer {
+    let directory = TempDir::new().expect("a temporary directory");
+    let home = directory.path().display();
+    let mut configuration = format!(
+        "server:\n ip-address: {address}\n server-count: 1\n username: \"\"\n zonesdir: \"{home}\"\n database: \"\"\n \
+         zonelistfile: \"{home}/zones\"\n xfrdfile: \"{home}/transfers\"\n xfrdir: \"{home}\"\n pidfile: \"\"\n\
+         remote-control:\n control-enable: no\n"
+    );
+    let mut add = |name: &str, records: &str| {
+        let file = format!("{}zone", name.trim_end_matches('.'));
+        let text = format!("$TTL 60\n@ SOA ns.lab. hostmaster.lab. 1 3600 600 86400 10\n@ NS ns.lab.\n{records}");
+        fs::write(directory.path().join(&file), text).expect("a temporary directory can be written to");
+        let _ = writeln!(configuration, "zone:\n name: \"{name}\"\n zonefile: \"{file}\"");
+    };
+    for (name, records) in zones {
+        let mut text = String::new();
+        for (owner, data) in records.iter().flat_map(|(owner, data)| data.iter().map(move |data| (owner, data))) {
+            let _ = writeln!(text, "{owner} {data}");
+        }
+        add(name, &text);
+    }
+    if with_root {
+        let mut text = format!("ns.lab. A {address}\n");
+        for zone in zones.keys() {
+            let _ = writeln!(text, "{zone}. NS ns.lab.");
+        }
+        add(".", &text);
+    }
+    let file = directory.path().join("nsd.conf");
+    fs::write(&file, configuration).expect("a temporary directory can be written to");
+    // nsd is several processes; in a process namespace of their own they end together.
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "nsd", "-d", "-c"]).arg(&file);
+    started(command, "nsd", "nsd started", directory)
+}
+
+/// Starts a resolver as it is described.
+#[track_caller]
+pub(crate) fn resolver(spec: &Resolver) -> NameServer {
+    let directory = TempDir::new().expect("a temporary directory");
+    let home = directory.path().display();
+    let address = spec.address;
+    // An upstream that does not answer is given up soon, so that there is a SERVFAIL to see before a probe's deadline.
+    let mut configuration = format!(
+        "server:\n username: \"\"\n chroot: \"\"\n directory: \"{home}\"\n pidfile: \"\"\n use-syslog: no\n verbosity: 1\n \
+         module-config: \"iterator\"\n num-threads: 1\n do-ip6: no\n interface: {address}\n root-hints: \"root\"\n \
+         unknown-server-time-limit: 40\n infra-cache-max-rtt: 80\n outbound-msg-retry: 2\n"
+    );
+    if !spec.options.iter().any(|option| option.starts_with("access-control:")) {
+        configuration += " access-control: 0.0.0.0/0 allow\n";
+    }
+    for option in &spec.options {
+        let _ = writeln!(configuration, " {option}");
+    }
+    configuration += "remote-control:\n control-enable: no\n";
+    for zone in &spec.links {
+        let _ = writeln!(configuration, "stub-zone:\n name: \"{zone}\"\n stub-addr: {PRIVATE}");
+    }
+    for (zone, servers) in &spec.forwards {
+        let _ = writeln!(configuration, "forward-zone:\n name: \"{zone}\"");
+        for server in servers {
+            let _ = writeln!(configuration, " forward-addr: {server}");
+        }
+    }
+    let write = |name: &str, text: &str| {
+        let file = directory.path().join(name);
+        fs::write(&file, text).expect("a temporary directory can be written to");
+        file
+    };
+    write("root", &format!(". 3600 NS ns.lab.\nns.lab. 3600 A {PUBLIC}\n"));
+    let file = write("unbound.conf", &configuration);
+    let mut command = Command::new(unbound());
+    command.args(["-d", "-c"]).arg(file);
+    started(command, "unbound", "start of service", directory)
+}
+
+/// Debian confines /usr/sbin/unbound to its own configuration, by its path; a copy is free to read ours.
+fn unbound() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let mut places = env::split_paths(&path).chain(["/usr/sbin".into()]).map(|folder| folder.join("unbound"));
+        let installed = places.find(|file| file.is_file());
+        let installed = installed.unwrap_or_else(|| panic!("no unbound; run: apt-get install -y unbound"));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (draft, copy) = (folder.join(format!("unbound-{}", process::id())), folder.join("unbound"));
+        fs::copy(installed, &draft).expect("a program can be copied");
+        fs::rename(draft, &copy).expect("both are in one folder");
+        copy
+    })
+}
+
+/// Waits until the server serves.
+#[track_caller]
+fn started(mut command: Command, package: &str, words: &str, directory: TempDir) -> NameServer {
+    let process = Process::spawn(&mut command, package);
+    match process.transcript().wait_for(PATIENCE, |line| line.contains(words).then_some(())) {
+        Ok(()) => NameServer { _process: process, _directory: directory },
+        Err(Unsaid::Ended(output) | Unsaid::Overdue(output)) => panic!("{package} does not serve:\n{output}"),
+    }
+}

@@ -1,0 +1,115 @@
+//! The synthetic network: every cause is real here, and the built program must name it.
+//!
+//! A scenario is a file of data in `scenarios/`: what its world differs in from a healthy one of `worlds/`, and what must
+//! be found there. Each is built in a network namespace of its own out of real servers (nsd, unbound, redis-server,
+//! openssl), real addresses and real packet filters, and judged by `cachewatch check`. Where a cause shows only over
+//! time, the world changes after a first good round, and the library judges both.
+//!
+//! - [`scenario`]: the data · [`world`]: what it describes, made real · [`dns`]: its name servers
+//! - [`verdict`]: what the program said, against what it should say · [`matrix`]: the outcome, printed
+//!
+//! Arguments are parts of scenario names; without any, all run. Needs root, or user namespaces: without root the program
+//! starts itself again under `unshare --map-root-user`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture that is not as it was made is a failure of the scenario, and says where"
+)]
+
+mod dns;
+mod matrix;
+mod scenario;
+mod verdict;
+mod world;
+
+#[path = "../system/support/mod.rs"]
+#[expect(unused_imports, reason = "the fixtures' own tests run with the system tests; there is no test harness here")]
+mod support;
+
+use std::{
+    collections::VecDeque,
+    env,
+    fmt::Write as _,
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use cachewatch::clock::Stopwatch;
+use scenario::Scenario;
+use verdict::Verdict;
+
+/// So many worlds exist at once.
+const AT_ONCE: usize = 4;
+/// Set for the second start, so that there is no third.
+const AS_ROOT: &str = "CACHEWATCH_LAB_AS_ROOT";
+
+fn main() -> ExitCode {
+    if !rustix::process::geteuid().is_root() {
+        return start_as_root();
+    }
+    // The harness of Rust knows flags; this one does not, and a caller who gives them to all must not fail here.
+    let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let all = scenario::all();
+    let is_wanted = |scenario: &Scenario| wanted.is_empty() || wanted.iter().any(|part| scenario.name.contains(part));
+    let (chosen, left_out): (Vec<_>, Vec<_>) = all.into_iter().partition(is_wanted);
+    let watch = Stopwatch::start();
+    let verdicts = run(&chosen);
+    let mut text = matrix::print(&verdicts, watch.elapsed());
+    let mut complaints = scenario::complaints(chosen.iter().chain(&left_out));
+    complaints.extend(verdicts.iter().flat_map(Verdict::complaints));
+    for complaint in &complaints {
+        let _ = writeln!(text, "FAILED {complaint}");
+    }
+    // Where nobody reads, the exit code still tells.
+    let _ = io::stdout().write_all(text.as_bytes());
+    if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the scenarios, several at a time; what came of each, in their order.
+fn run(scenarios: &[Scenario]) -> Vec<Verdict<'_>> {
+    let waiting: Mutex<VecDeque<_>> = Mutex::new(scenarios.iter().enumerate().collect());
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some((at, scenario)) = next else { return };
+                    // On a thread of its own, so that a broken fixture breaks one scenario.
+                    let named = thread::Builder::new().name(scenario.name.clone());
+                    let outcome = named.spawn_scoped(scope, || verdict::of(scenario)).unwrap().join();
+                    let verdict = outcome.unwrap_or_else(|panic| Verdict::broken(scenario, &words_of(&*panic)));
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, verdict));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, verdict)| verdict).collect()
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
+}
+
+/// Starts this program again as root of a user namespace. Comes back only where that cannot be.
+fn start_as_root() -> ExitCode {
+    let program = env::current_exe().expect("a running program has a file");
+    let mut again = Command::new("unshare");
+    again.arg("--map-root-user").arg(program).args(env::args_os().skip(1)).env(AS_ROOT, "1");
+    // Where only root has these in its path.
+    let path = env::var("PATH").unwrap_or_default();
+    again.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    let error = if env::var_os(AS_ROOT).is_some() { io::Error::other("still not root") } else { again.exec() };
+    let _ = writeln!(
+        io::stderr(),
+        "the laboratory needs root, or user namespaces (unshare --map-root-user: {error}); run it as root:\n    \
+         sudo -E env PATH=\"$PATH\" make lab"
+    );
+    ExitCode::FAILURE
+}
