@@ -115,7 +115,7 @@ impl Rounds {
         let mut findings = Vec::new();
         for (cache, memory) in config.caches.iter().zip(&mut self.watches) {
             let report = real.network.run(|| runtime().block_on(self.prober.walk(cache)));
-            let _ = memory.observe(cache, &report);
+            let _ = memory.observe(cache, &report, false);
             let open = serde_json::to_value(memory.open()).expect("findings have no odd keys");
             findings.extend(open.as_array().into_iter().flatten().map(Found::of));
         }
