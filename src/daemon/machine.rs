@@ -32,8 +32,8 @@ pub(super) async fn watch(metrics: Arc<Metrics>, board: Arc<Board>) {
             });
         }
         open = now;
-        metrics.machine(&settings);
         board.machine(open.clone().into_iter().collect());
+        metrics.machine(&settings);
     }
 }
 

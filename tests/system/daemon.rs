@@ -24,6 +24,8 @@ use crate::support::{
     dns::Answer,
     http,
     lab::{Lab, PASSWORD, PUBLIC, host},
+    net::Namespace,
+    peer::{Peer, Replies, Step},
     process::Process,
     scrape::{Sample, Scrape},
 };
@@ -751,4 +753,33 @@ fn a_password_is_never_shown() {
     for said in said {
         assert!(!said.is_empty() && !said.contains(PASSWORD), "{said}");
     }
+}
+
+/// What is to be said of the machine stands apart from the caches, and follows its settings.
+#[test]
+fn the_settings_of_the_machine_are_judged_apart_from_the_caches() {
+    let network = Namespace::new();
+    let server = network.run(|| Peer::plain([Step::Serve(Replies::redis())]));
+    let target = server.address().to_string();
+    let look = || {
+        network.run(|| {
+            let daemon = Daemon::start_with(&[&target, "--no-tls"], &[]);
+            daemon.wait_until("the machine was looked at", |daemon| {
+                daemon.scrape().value("cachewatch_host_sysctl", &[("name", "tcp_retries2")])
+            });
+            let findings: Value = serde_json::from_str(&daemon.get("/api/v1/findings").body).unwrap();
+            let machine = findings["machine"].as_array().unwrap().clone();
+            machine.iter().map(|finding| finding["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(look(), ["host-tcp-tuning"], "the defaults of Linux");
+    for (name, value) in [
+        ("tcp_retries2", "5"),
+        ("tcp_keepalive_time", "60"),
+        ("tcp_keepalive_intvl", "10"),
+        ("tcp_keepalive_probes", "5"),
+    ] {
+        network.run(|| fs::write(format!("/proc/sys/net/ipv4/{name}"), value).unwrap());
+    }
+    assert_eq!(look(), [""; 0]);
 }
