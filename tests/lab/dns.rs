@@ -11,6 +11,7 @@ use std::{
     sync::OnceLock,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{
@@ -26,11 +27,28 @@ pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(40, 90, 4, 1);
 /// Where the private zones are kept. Azure shows no such address; its resolver knows the zones by itself.
 pub(crate) const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 53);
 
-/// A name server in a process of its own. Dropping it kills the process.
+/// A name server in processes of its own. Dropping it ends them, and waits until their sockets are free.
 #[derive(Debug)]
 pub(crate) struct NameServer {
-    _process: Process,
+    process: Process,
     _directory: TempDir,
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        // Where it stands in a process namespace, `unshare` ends when the first process inside has ended, which outlives
+        // all others there. Killing `unshare` itself would leave them to die unwatched, with their sockets open.
+        let pid = self.process.pid();
+        let inside = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let inside: Vec<_> = inside.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
+        for first in &inside {
+            // It has not been waited for, so the number is still its own.
+            let _ = kill_process(*first, Signal::KILL);
+        }
+        if !inside.is_empty() {
+            let _ = self.process.wait(PATIENCE);
+        }
+    }
 }
 
 /// Serves these zones from one address, and no others. `with_root` adds a root that delegates them.
@@ -132,7 +150,7 @@ fn unbound() -> &'static Path {
 fn started(mut command: Command, package: &str, words: &str, directory: TempDir) -> NameServer {
     let process = Process::spawn(&mut command, package);
     match process.transcript().wait_for(PATIENCE, |line| line.contains(words).then_some(())) {
-        Ok(()) => NameServer { _process: process, _directory: directory },
+        Ok(()) => NameServer { process, _directory: directory },
         Err(Unsaid::Ended(output) | Unsaid::Overdue(output)) => panic!("{package} does not serve:\n{output}"),
     }
 }
