@@ -53,29 +53,29 @@ pub static CATALOGUE: &[Entry] = &[
     Entry {
         id: FindingId::ConfigPrivatelinkName,
         stage: Stage::Resolve,
-        severity: "3",
+        severity: "3; 1 where TLS fails on it",
         title: "the configured host is the privatelink name",
         means: "The name in the privatelink zone is an alias for DNS to use, not for an application to dial: the server's \
                 certificate does not cover it, so TLS fails or has been weakened to make it work.",
         told_apart: "The host in the configuration has a label `privatelink`; nothing needs to be asked to know it.",
-        on_the_wire: "Nothing: it is seen before the first packet. TLS then shows tls-name-mismatch.",
+        on_the_wire: "Nothing: it is seen before the first packet. TLS then fails on the certificate's names, which is told as evidence.",
         run: &["# dial NAME.redis.cache.windows.net; DNS leads it to the private endpoint by itself"],
     },
     Entry {
         id: FindingId::ConfigIpAddress,
         stage: Stage::Resolve,
-        severity: "3",
+        severity: "3; 1 where TLS fails on it",
         title: "the configured host is an address",
         means: "No certificate of Azure covers an address, and the address can change when the cache is scaled, patched or \
                 its private endpoint is made anew. DNS, which would follow such a move, is not asked.",
         told_apart: "The host in the configuration parses as an IPv4 or IPv6 address.",
-        on_the_wire: "No DNS query at all. TLS then shows tls-name-mismatch, unless a server name is configured.",
+        on_the_wire: "No DNS query at all. TLS then fails on the certificate's names, unless a server name is configured.",
         run: &["# dial the host name: az redis show -n NAME -g GROUP --query hostName"],
     },
     Entry {
         id: FindingId::ConfigPortProduct,
         stage: Stage::Resolve,
-        severity: "3",
+        severity: "3; 1 where nothing answers there",
         title: "the configured port is another product's",
         means: "Azure Cache for Redis listens on 6380 (6379 without TLS), Azure Managed Redis and Enterprise on 10000. An \
                 application with the same setting cannot connect.",

@@ -305,6 +305,9 @@ fn a_port_of_another_product_is_seen_before_the_first_packet() {
     assert_eq!(at(HOST, 10000), ["config-port-product 3"]);
     assert_eq!(at(HOST, 6379), [""; 0]);
     assert_eq!(at("cache.example.com", 10000), [""; 0]);
+    // That nothing listens there follows, and makes it an outage.
+    let closed = report(resolution(&[], &["10.20.1.4"]), vec![failed("10.20.1.4", Stage::Connect, FaultKind::Refused)]);
+    assert_eq!(verdict(&Cache { port: 10000, ..cache() }, &closed), ["config-port-product 1"]);
 }
 
 #[test]

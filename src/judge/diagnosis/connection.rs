@@ -28,8 +28,14 @@ pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         return;
     }
     for (kind, group) in Case::by_kind(failed) {
-        let draft = closed(case, kind, &group);
-        diagnosis.findings.push(draft.evidences(observations(case.cache, &group)).done());
+        let seen = observations(case.cache, &group);
+        // The port of another product is closed here, as it must be.
+        let is_closed = matches!(kind, FaultKind::Refused | FaultKind::Filtered);
+        let port = [FindingId::ConfigPortProduct];
+        if is_closed && diagnosis.follows_from(&port, Severity::Unavailable, seen.clone()) {
+            continue;
+        }
+        diagnosis.findings.push(closed(case, kind, &group).evidences(seen).done());
     }
 }
 

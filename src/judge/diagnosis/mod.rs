@@ -167,6 +167,17 @@ pub(super) fn diagnose(cache: &Cache, report: &ProbeReport, memory: &Memory, oth
     diagnosis
 }
 
+impl Diagnosis {
+    /// Says that something follows from one of these causes, if one was told: the cause is as bad as what follows from
+    /// it, which becomes its evidence and is not told beside it.
+    fn follows_from(&mut self, causes: &[FindingId], severity: Severity, evidence: Vec<String>) -> bool {
+        let Some(cause) = self.findings.iter_mut().find(|finding| causes.contains(&finding.id)) else { return false };
+        cause.severity = cause.severity.min(severity);
+        cause.evidence.extend(evidence);
+        true
+    }
+}
+
 /// What a diagnosis rests on.
 struct Case<'round> {
     cache: &'round Cache,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Case, Diagnosis, Draft, narrate, observations};
 use crate::azure::{self, Product};
 use crate::judge::memory::Memory;
-use crate::model::{Certificate, Fault, FaultKind, Finding, FindingId, Leg, Severity, Stage, TlsSession, WireText};
+use crate::model::{Certificate, Fault, FaultKind, FindingId, Leg, Severity, Stage, TlsSession, WireText};
 
 pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     for (kind, group) in Case::by_kind(case.failed_at(Stage::Tls)) {
@@ -20,18 +20,13 @@ pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnos
     expiry(case, diagnosis);
 }
 
-/// No certificate covers the configured name, which was told already: that is the cause, and as bad as this makes it.
+/// No certificate covers the configured name, which was told already: that is the cause.
 fn follows_from_the_name(case: &Case<'_>, group: &[(&Leg, &Fault)], diagnosis: &mut Diagnosis) -> bool {
-    let is_about_the_name =
-        |finding: &&mut Finding| matches!(finding.id, FindingId::ConfigPrivatelinkName | FindingId::ConfigIpAddress);
+    let evidence = [observations(case.cache, group), certificates(group)].concat();
+    let causes = [FindingId::ConfigPrivatelinkName, FindingId::ConfigIpAddress];
     // Where another name is verified, the host is not to blame.
-    let verifies_the_host = case.cache.server_name() == case.cache.host;
-    let told = diagnosis.findings.iter_mut().find(is_about_the_name).filter(|_| verifies_the_host);
-    let Some(told) = told else { return false };
-    told.severity = case.severity_of(group.len());
-    told.evidence.extend(observations(case.cache, group));
-    told.evidence.extend(certificates(group));
-    true
+    case.cache.server_name() == case.cache.host
+        && diagnosis.follows_from(&causes, case.severity_of(group.len()), evidence)
 }
 
 fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
