@@ -11,6 +11,9 @@ use cachewatch::model::FindingId;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+/// In place of a severity that the calendar decides.
+pub(crate) const BY_DATE: u8 = 0;
+
 /// One story: a world, and what must be said of it.
 #[derive(Debug)]
 pub(crate) struct Scenario {
@@ -49,7 +52,11 @@ pub(crate) struct Expect {
     /// Every finding with its severity, in order; the first is the cause. Empty for a healthy world, where advice
     /// (severity 4) may be given and nothing else.
     pub(crate) findings: Vec<(String, u8)>,
-    /// The exit code of `cachewatch check`; absent where the world changes, because a check is one round.
+    /// The same for the first round, where the world changes after it.
+    #[serde(default)]
+    pub(crate) before: Vec<(String, u8)>,
+    /// The exit code of `cachewatch check`; absent where the world changes, because a check is one round, and where the
+    /// calendar decides.
     pub(crate) exit: Option<i32>,
     /// What the cause could be taken for, and is not.
     #[serde(default)]
@@ -279,7 +286,7 @@ impl Scenario {
 
     /// The ids it speaks of that the program does not know.
     pub(crate) fn unknown_ids(&self) -> Vec<String> {
-        let expected = self.expect.findings.iter().map(|(id, _)| id).chain(&self.expect.not);
+        let expected = self.expect.findings.iter().chain(&self.expect.before).map(|(id, _)| id).chain(&self.expect.not);
         let complain = |id: &String| format!("{}: this cachewatch knows no finding {id}", self.name);
         let unknown = expected.filter(|id| FindingId::parse(id).is_none()).map(complain);
         let needs = self.needs.iter().filter(|id| FindingId::parse(id).is_none());
