@@ -109,6 +109,7 @@ fn cache(site: &Site, host: String) -> Cache {
             certificate_critical: 7 * day,
             slow_ping: Duration::from_millis(100),
             ttl_long: Duration::from_hours(1),
+            retirement: Duration::from_hours(24 * 548),
         },
         control: None,
         connect_to: Vec::new(),

@@ -122,6 +122,9 @@ impl World {
 listen = "{listen}"
 shutdown_grace = "2s"
 
+[thresholds]
+retirement = "1d"   # the story is the same on any day
+
 [probe]
 interval = "1s"
 timeout = "900ms"

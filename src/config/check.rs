@@ -99,6 +99,7 @@ impl<'a> Checker<'a> {
             certificate_critical: self.duration(&["thresholds", "certificate_critical"]),
             slow_ping: self.duration(&["thresholds", "slow_ping"]),
             ttl_long: self.duration(&["thresholds", "ttl_long"]),
+            retirement: self.duration(&["thresholds", "retirement"]),
         };
         if thresholds.headroom_warning >= thresholds.headroom_critical {
             self.check_order(

@@ -76,6 +76,7 @@ pub(super) static KEYS: &[Key] = &[
     key("thresholds.certificate_critical", VALIDITY, "\"7d\""),
     key("thresholds.slow_ping", TIMEOUT, "\"100ms\""),
     key("thresholds.ttl_long", Kind::Duration { min: SECOND, max: Duration::from_hours(24 * 7) }, "\"1h\""),
+    key("thresholds.retirement", Kind::Duration { min: DAY, max: Duration::from_hours(24 * 3_660) }, "\"548d\""),
     open("resolvers[].name", parsed!(Text, value::name)),
     open("resolvers[].address", parsed!(Text, value::name_server)),
     key("resolvers[].protocol", Kind::Word { known: &["udp", "tcp"], later: &["tls", "https"] }, "\"udp\""),

@@ -54,6 +54,7 @@ pub fn show(config: &Config) -> String {
     page.duration("certificate_critical", defaults.thresholds.certificate_critical);
     page.duration("slow_ping", defaults.thresholds.slow_ping);
     page.duration("ttl_long", defaults.thresholds.ttl_long);
+    page.duration("retirement", defaults.thresholds.retirement);
 
     for resolver in servers(config) {
         if let Resolver::Server { name, address, protocol } = resolver {

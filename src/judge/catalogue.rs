@@ -86,7 +86,7 @@ pub static CATALOGUE: &[Entry] = &[
     Entry {
         id: FindingId::RetirementNear,
         stage: Stage::Resolve,
-        severity: "4 within eighteen months, 3 within a year, 2 within 90 days",
+        severity: "4 within eighteen months (configurable), 3 within a year, 2 within 90 days",
         title: "the product comes to its end",
         means: "Microsoft has announced the day from which caches of this product are disabled: Enterprise and Enterprise Flash \
                 from 2027-04-01, Basic, Standard and Premium from 2028-10-01.",

@@ -36,6 +36,7 @@ fn cache() -> Cache {
             certificate_critical: DAY * 7,
             slow_ping: Duration::from_millis(100),
             ttl_long: Duration::from_hours(1),
+            retirement: Duration::from_hours(24 * 548),
         },
         control: None,
         connect_to: Vec::new(),

@@ -308,6 +308,8 @@ pub struct Thresholds {
     pub slow_ping: Duration,
     /// A TTL longer than this outlives a failover or a migration.
     pub ttl_long: Duration,
+    /// How long before the end of a product it is worth a word.
+    pub retirement: Duration,
 }
 
 /// One address to dial in place of a resolved one, in the manner of curl's `--connect-to`.

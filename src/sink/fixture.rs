@@ -37,6 +37,7 @@ pub(crate) fn cache(name: &str) -> Cache {
             certificate_critical: 7 * 86_400 * second,
             slow_ping: second,
             ttl_long: 3_600 * second,
+            retirement: Duration::from_hours(24 * 548),
         },
         control: None,
         connect_to: Vec::new(),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    cachewatch::{Call, Run, cachewatch},
+    cachewatch::{Call, DATELESS, Run, cachewatch},
     dns::{Answer, DnsServer},
     net::Namespace,
     peer::{Peer, Replies, Step},
@@ -82,7 +82,8 @@ impl Site {
     /// A call on this site's network, for what to do with it is the caller's.
     fn call(&self, arguments: &[&str]) -> Call {
         let environment = cachewatch(arguments).env("CACHEWATCH__PROBE__RESOLV_CONF", &self.file("resolv.conf"));
-        environment.env("CACHEWATCH__PROBE__HOSTS_FILE", &self.file("hosts"))
+        let environment = environment.env("CACHEWATCH__PROBE__HOSTS_FILE", &self.file("hosts"));
+        DATELESS.iter().fold(environment, |environment, (name, value)| environment.env(name, value))
     }
 
     fn run(&self, arguments: &[&str]) -> Run {

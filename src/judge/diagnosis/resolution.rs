@@ -88,17 +88,17 @@ fn port(case: &Case<'_>, diagnosis: &mut Diagnosis) {
 
 /// The product comes to its end.
 fn retirement(case: &Case<'_>, diagnosis: &mut Diagnosis) {
-    /// Before this much is left, it is not near.
-    const NEAR: Duration = Duration::from_hours(24 * 548);
     const YEAR: Duration = Duration::from_hours(24 * 365);
     const QUARTER: Duration = Duration::from_hours(24 * 90);
     let Some(end) = azure::retirement(case.endpoint.product) else { return };
     let left = end.since(case.report.at);
+    if left > case.cache.thresholds.retirement {
+        return;
+    }
     let severity = match left {
         left if left <= QUARTER => Severity::Degraded,
         left if left <= YEAR => Severity::Risk,
-        left if left <= NEAR => Severity::Advice,
-        _ => return,
+        _ => Severity::Advice,
     };
     let title = case.endpoint.product.title();
     let days = left.as_secs() / 86_400;

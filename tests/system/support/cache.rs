@@ -46,6 +46,7 @@ pub(crate) fn at(address: SocketAddr) -> Cache {
             certificate_critical: Duration::from_hours(7 * 24),
             slow_ping: Duration::from_millis(100),
             ttl_long: Duration::from_hours(1),
+            retirement: Duration::from_hours(24 * 548),
         },
         control: None,
         connect_to: Vec::new(),

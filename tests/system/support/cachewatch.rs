@@ -21,6 +21,9 @@ use super::{
     scrape::Scrape,
 };
 
+/// Products come to their end; what a test expects must not depend on the day it runs.
+pub(crate) const DATELESS: [(&str, &str); 1] = [("CACHEWATCH__THRESHOLDS__RETIREMENT", "1d")];
+
 /// What one call of the program did.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -127,7 +130,11 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cachewatch"));
-        command.env_clear().env("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:0").env("CACHEWATCH__LOG__FORMAT", "json");
+        command
+            .env_clear()
+            .envs(DATELESS)
+            .env("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:0")
+            .env("CACHEWATCH__LOG__FORMAT", "json");
         command.envs(environment.iter().copied()).arg("run").args(arguments);
         Self::listening(&mut command)
     }
