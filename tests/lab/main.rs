@@ -8,7 +8,8 @@
 //! - [`scenario`]: the data · [`world`]: what it describes, made real · [`dns`]: its name servers
 //! - [`verdict`]: what the program said, against what it should say · [`matrix`]: the outcome, printed
 //!
-//! Arguments are parts of scenario names; without any, all run. Needs root, or user namespaces: without root the program
+//! Arguments are parts of scenario names; without any, all run. `--tell` prints what a person would read as well, such as
+//! `cargo test --test lab -- --tell tcp-filtered`. Needs root, or user namespaces: without root the program
 //! starts itself again under `unshare --map-root-user`.
 
 #![expect(
@@ -56,8 +57,13 @@ fn main() -> ExitCode {
     let is_wanted = |scenario: &Scenario| wanted.is_empty() || wanted.iter().any(|part| scenario.name.contains(part));
     let (chosen, left_out): (Vec<_>, Vec<_>) = all.into_iter().partition(is_wanted);
     let watch = Stopwatch::start();
-    let verdicts = run(&chosen);
+    let verdicts = run(&chosen, env::args().any(|argument| argument == "--tell"));
     let mut text = matrix::print(&verdicts, watch.elapsed());
+    for verdict in &verdicts {
+        if let Some(told) = &verdict.told {
+            let _ = writeln!(text, "\n{}:\n\n{told}", verdict.scenario.name);
+        }
+    }
     let mut complaints = scenario::complaints(chosen.iter().chain(&left_out));
     complaints.extend(verdicts.iter().flat_map(Verdict::complaints));
     for complaint in &complaints {
@@ -69,7 +75,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs the scenarios, several at a time; what came of each, in their order.
-fn run(scenarios: &[Scenario]) -> Vec<Verdict<'_>> {
+fn run(scenarios: &[Scenario], tell: bool) -> Vec<Verdict<'_>> {
     let waiting: Mutex<VecDeque<_>> = Mutex::new(scenarios.iter().enumerate().collect());
     let done = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -80,7 +86,7 @@ fn run(scenarios: &[Scenario]) -> Vec<Verdict<'_>> {
                     let Some((at, scenario)) = next else { return };
                     // On a thread of its own, so that a broken fixture breaks one scenario.
                     let named = thread::Builder::new().name(scenario.name.clone());
-                    let outcome = named.spawn_scoped(scope, || verdict::of(scenario)).unwrap().join();
+                    let outcome = named.spawn_scoped(scope, || verdict::of(scenario, tell)).unwrap().join();
                     let verdict = outcome.unwrap_or_else(|panic| Verdict::broken(scenario, &words_of(&*panic)));
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((at, verdict));
                 }

@@ -27,6 +27,8 @@ pub(crate) struct Verdict<'scenario> {
     pub(crate) findings: Vec<Found>,
     /// From the question to the answer.
     pub(crate) took: Duration,
+    /// What `cachewatch check` tells a person, where that was asked for.
+    pub(crate) told: Option<String>,
     wrong: Vec<String>,
 }
 
@@ -49,15 +51,20 @@ struct Answer {
 }
 
 /// Builds the world of a scenario, has it judged, and compares.
-pub(crate) fn of(scenario: &Scenario) -> Verdict<'_> {
+/// With `tell`, what a person would read is kept.
+pub(crate) fn of(scenario: &Scenario, tell: bool) -> Verdict<'_> {
     let unknown = scenario.unknown_ids();
     if let Some(complaint) = unknown.first() {
         return Verdict::broken(scenario, complaint);
     }
     let mut real = Real::new(&scenario.world);
     let mut wrong = Vec::new();
+    let mut told = None;
     let answer = match &scenario.then {
-        None => checked(&real),
+        None => {
+            told = tell.then(|| as_told(&real));
+            checked(&real)
+        }
         Some(then) => {
             let mut rounds = Rounds::new(&real);
             let first = rounds.judge(&real);
@@ -69,7 +76,14 @@ pub(crate) fn of(scenario: &Scenario) -> Verdict<'_> {
         }
     };
     wrong.extend(faults(scenario, &answer));
-    Verdict { scenario, findings: answer.findings, took: answer.took, wrong }
+    Verdict { scenario, findings: answer.findings, took: answer.took, told, wrong }
+}
+
+/// What the program tells a person.
+fn as_told(real: &Real) -> String {
+    let file = real.configuration();
+    let arguments = ["check", "--config", &file.to_string_lossy()];
+    real.network.run(|| cachewatch(&arguments).within(PATIENCE).run()).stdout
 }
 
 /// One call of the program.
@@ -190,7 +204,7 @@ impl<'scenario> Verdict<'scenario> {
     /// What is left to say where the scenario itself could not be played.
     pub(crate) fn broken(scenario: &'scenario Scenario, words: &str) -> Self {
         let wrong = vec![format!("not played: {words}")];
-        Self { scenario, findings: vec![], took: Duration::ZERO, wrong }
+        Self { scenario, findings: vec![], took: Duration::ZERO, told: None, wrong }
     }
 
     pub(crate) fn is_right(&self) -> bool {

@@ -17,6 +17,29 @@ impl Case<'_> {
         self.azure(|cli, resource| format!("{cli} show -n {resource} -g <resource-group> --query {query}"))
     }
 
+    /// One part of what Azure knows of the database, which is a resource of its own under Azure Managed Redis and Enterprise.
+    fn show_database(&self, classic: &str, managed: &str) -> Option<String> {
+        if self.endpoint.product == Product::CacheForRedis {
+            return self.show(classic);
+        }
+        self.azure(|cli, resource| {
+            format!("{cli} database show --cluster-name {resource} -g <resource-group> --query {managed}")
+        })
+    }
+
+    /// Whether it is up, and on which port.
+    pub(super) fn state_and_port(&self) -> Option<String> {
+        self.show_database(
+            "\"{state:provisioningState, port:sslPort, plainPort:enableNonSslPort}\"",
+            "\"{state:resourceState, port:port, protocol:clientProtocol}\"",
+        )
+    }
+
+    /// Whether access keys are accepted at all.
+    pub(super) fn accepts_keys(&self) -> Option<String> {
+        self.show_database("disableAccessKeyAuthentication", "accessKeysAuthentication")
+    }
+
     /// Where the cache is, if it is.
     pub(super) fn list(&self) -> Option<String> {
         self.azure(|cli, resource| {

@@ -106,9 +106,7 @@ fn refused(case: &Case<'_>, draft: Draft) -> Draft {
     } else {
         draft.remark("the cache is restarting or being updated, or nothing listens on this port")
     };
-    draft
-        .azure(case.show("\"{state:provisioningState, port:sslPort, plainPort:enableNonSslPort}\""))
-        .run(case.dial(&case.cache.host))
+    draft.azure(case.state_and_port()).run(case.dial(&case.cache.host))
 }
 
 /// A private address that stays silent: the network between.

@@ -115,7 +115,7 @@ fn auth_rejected(case: &Case<'_>, severity: Severity) -> Draft {
     let summary = format!("{} does not accept the password{user}", case.cache.endpoint());
     case.finding(FindingId::AuthRejected, severity, Stage::Auth, summary)
         .remark("the key was rotated, access keys are disabled, or the name leads to another cache")
-        .azure(case.show("disableAccessKeyAuthentication"))
+        .azure(case.accepts_keys())
         .azure(case.keys())
         .remark("compare with what the application uses; write the new key to the password file, which is read again by itself")
 }
