@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::check::{self, Checked};
@@ -141,7 +141,7 @@ struct Files {
 
 /// Options for bare hosts. Each has a twin in the environment; the password itself is never an option.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options for a bare host")]
+#[command(next_help_heading = "Options for bare hosts, the same for each of them")]
 struct TargetOptions {
     /// The file that holds the password or access key; the variable `CACHEWATCH_PASSWORD` may hold it instead
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_PASSWORD_FILE")]
@@ -155,8 +155,8 @@ struct TargetOptions {
     /// The name to send and to verify; default: the host
     #[arg(long, value_name = "NAME", env = "CACHEWATCH_SERVER_NAME")]
     server_name: Option<String>,
-    /// Speak plain Redis
-    #[arg(long, env = "CACHEWATCH_NO_TLS")]
+    /// Speak plain Redis: everything, the password included, can be read on the way
+    #[arg(long, env = "CACHEWATCH_NO_TLS", value_parser = clap::builder::BoolishValueParser::new())]
     no_tls: bool,
     /// Where the name should lead: private, public, a network or an address; may be repeated
     #[arg(long, value_name = "WHERE", env = "CACHEWATCH_EXPECT", value_delimiter = ',')]
@@ -198,7 +198,8 @@ fn name_server(text: &str) -> Result<std::net::SocketAddr, String> {
 /// Does what the arguments ask and tells how it went.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let parsed = without_empty_variables(Cli::command()).try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Unknown } else { Exit::Well };
@@ -218,6 +219,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         complain(&complaint);
         Exit::Unknown
     })
+}
+
+/// An environment variable that is set and empty counts as not set: templates of containers leave such behind.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&str>) } else { arg });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// Tells a person what is wrong, on standard error.
@@ -288,7 +296,9 @@ fn check_command(names: &[String], files: Files, format: Format, options: &Targe
     let bare: Vec<_> = names.iter().filter(|name| !is_configured(name)).collect();
     options.complain_if_idle(bare.len());
     let targets = bare.iter().map(|name| options.target(name)).collect::<Result<Vec<_>, _>>()?;
-    let hosts: Vec<_> = targets.iter().map(|target| target.host.clone()).collect();
+    for (name, target) in bare.iter().zip(&targets) {
+        refuse_a_misspelt_name(name, target, &configured)?;
+    }
     let config = config::load(&Inputs::new(files.config, targets)).map_err(|problems| problems.to_string())?;
     let caches: Vec<_> = if names.is_empty() {
         config.caches.clone()
@@ -304,21 +314,23 @@ fn check_command(names: &[String], files: Files, format: Format, options: &Targe
     if caches.is_empty() {
         return Err("nothing to check: give HOST[:PORT], or --config FILE with [[caches]] in it".to_owned());
     }
-    for (name, host) in bare.iter().zip(&hosts) {
-        warn_of_a_misspelt_name(name, host, &configured);
-    }
     start_log("error", LogFormat::Text)?;
     let runtime = runtime()?;
     runtime.block_on(print_checks(&config, caches, format))
 }
 
-/// A word without a dot is more often a misspelt name of a cache than a host.
-fn warn_of_a_misspelt_name(name: &str, host: &str, configured: &Config) {
-    if host.contains('.') || configured.caches.is_empty() {
-        return;
+/// A word without a dot and a port is a misspelt name of a cache, and no host, where caches are configured.
+fn refuse_a_misspelt_name(name: &str, target: &Target, configured: &Config) -> Result<(), String> {
+    if configured.caches.is_empty() || target.host.contains(['.', ':']) || target.port.is_some() {
+        return Ok(());
     }
     let names: Vec<_> = configured.caches.iter().map(|cache| cache.name.as_str()).collect();
-    complain(&format!("{name} is none of the configured caches ({}); it is taken for a host", names.join(", ")));
+    let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
+    Err(format!(
+        "{name} is none of the configured caches ({}); did you mean {}? A host of that name is written with its port: {name}:6380",
+        names.join(", "),
+        nearest.unwrap_or(&"")
+    ))
 }
 
 async fn print_checks(config: &Config, caches: Vec<Arc<Cache>>, format: Format) -> Result<Exit, String> {
@@ -358,10 +370,9 @@ fn run_command(targets: &[String], files: Files, options: &TargetOptions) -> Res
     let targets = targets.iter().filter(|text| !text.trim().is_empty());
     let targets = targets.map(|text| options.target(text.trim())).collect::<Result<Vec<_>, _>>()?;
     options.complain_if_idle(targets.len());
-    let has_files = !files.config.is_empty();
     let inputs = Inputs::new(files.config, targets);
     let config = config::load(&inputs).map_err(|problems| problems.to_string())?;
-    if config.caches.is_empty() && !has_files {
+    if config.caches.is_empty() {
         return Err(
             "nothing to watch: give HOST[:PORT], set CACHEWATCH_TARGETS, or give --config FILE with [[caches]] in it"
                 .to_owned(),
@@ -402,8 +413,14 @@ fn config_check(files: Files) -> Result<Exit, String> {
     for notice in &config.notices {
         complain(&format!("note: {notice}"));
     }
-    let (caches, files) = (config.caches.len(), config.files.len());
-    write_out(|out| writeln!(out, "the configuration is good: {caches} caches, {files} files and directories read"))?;
+    let caches = config.caches.len();
+    write_out(|out| match caches {
+        0 => {
+            writeln!(out, "the configuration is good, and names no cache: `cachewatch run` would have nothing to watch")
+        }
+        1 => writeln!(out, "the configuration is good: 1 cache"),
+        caches => writeln!(out, "the configuration is good: {caches} caches"),
+    })?;
     Ok(Exit::Well)
 }
 
@@ -441,8 +458,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -9,6 +9,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("model", 0),
     ("azure", 0),
     ("clock", 0),
+    ("file", 0),
     ("style", 0),
     ("config", 1),
     ("judge", 1),

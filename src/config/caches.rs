@@ -16,6 +16,7 @@ use super::schema;
 use super::settings::Defaults;
 use super::value;
 use crate::azure::{self, Product};
+use crate::file;
 use crate::model::{
     Auth, Cache, CacheName, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Timeouts, Tls,
 };
@@ -278,7 +279,8 @@ pub(super) fn roots(path: &Path) -> Result<(), Complaint> {
         _ => Complaint::new(format!("{shown} is not PEM"))
             .hint("convert it: openssl x509 -inform der -in FILE -out FILE.pem"),
     };
-    let mut certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?.peekable();
+    let bytes = file::read(path).map_err(|error| unreadable(&pem::Error::Io(error)))?;
+    let mut certificates = CertificateDer::pem_slice_iter(&bytes).peekable();
     if certificates.peek().is_none() {
         return Err(Complaint::new(format!("{shown} holds no certificate")).hint("it should hold PEM certificates"));
     }

@@ -13,6 +13,7 @@ use super::reading::{self, Reading};
 use super::settings::Config;
 use super::strict;
 use super::target::Target;
+use crate::file;
 
 /// The directory beside a configuration file whose `*.toml` files follow it, in the order of their names.
 const DIRECTORY: &str = "conf.d";
@@ -104,13 +105,13 @@ fn finish(reading: &mut Reading, inputs: &Inputs, files: Vec<PathBuf>) -> Option
     }
 }
 
-fn read_file(reading: &mut Reading, file: &Path) {
-    let text = fs::read(file).and_then(|bytes| {
+fn read_file(reading: &mut Reading, path: &Path) {
+    let text = file::read(path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
     });
     match text {
-        Ok(text) => strict::read(reading, file, &text),
-        Err(error) => unreadable(reading, file, &error),
+        Ok(text) => strict::read(reading, path, &text),
+        Err(error) => unreadable(reading, path, &error),
     }
 }
 

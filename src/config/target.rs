@@ -49,6 +49,12 @@ impl Target {
     /// # Errors
     /// Where the text is a URL, or its host or port cannot be one.
     pub fn parse(text: &str) -> Result<Self, Problem> {
+        if value::is_connection_string(text) {
+            let complaint =
+                Complaint::new("this is a connection string, with a key in it, and not a target (not shown)")
+                    .hint("write HOST:PORT, and keep the key in a file that --password-file names");
+            return Err(Problem::at(&Origin::Target("(hidden)".to_owned()), "", complaint));
+        }
         let shown = value::url_without_credentials(text);
         let origin = Origin::Target(WireText::new(shown.as_deref().unwrap_or(text)).to_string());
         let problem = |complaint| Problem::at(&origin, "", complaint);

@@ -69,10 +69,20 @@ pub(super) fn name(text: &str) -> Result<String, Complaint> {
     Ok(text.to_owned())
 }
 
+/// Whether a text is, or is a part of, what Azure's portal gives to be pasted: host, key and options in one.
+pub(super) fn is_connection_string(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["password=", "accesskey=", "pwd="].iter().any(|word| text.contains(word))
+}
+
 /// A host name or an address, without scheme, port and trailing dot.
 pub(super) fn host(text: &str) -> Result<String, Complaint> {
     if text.is_empty() {
         return Err(Complaint::new("the host is empty").hint("write the name an application dials"));
+    }
+    if is_connection_string(text) {
+        return Err(Complaint::new("this is a connection string, with a key in it, and not a host (not shown)")
+            .hint("write the host alone, and keep the key in a file that password_file names"));
     }
     if let Some(hidden) = url_without_credentials(text) {
         let inner = hidden.split_once("://").map_or(hidden.as_str(), |(_, rest)| rest);
@@ -95,6 +105,13 @@ pub(super) fn host(text: &str) -> Result<String, Complaint> {
     }
     if bare.split('.').any(str::is_empty) {
         return Err(Complaint::new(format!("{} has an empty part between its dots", quoted(text))));
+    }
+    if let Some(label) = bare.split('.').find(|label| label.starts_with('-') || label.ends_with('-')) {
+        return Err(Complaint::new(format!(
+            "{} has a part, {}, that begins or ends with a dash",
+            quoted(text),
+            quoted(label)
+        )));
     }
     if let Some(label) = bare.split('.').find(|label| label.len() > 63) {
         return Err(Complaint::new(format!(

@@ -81,7 +81,8 @@ impl Reloader {
         systemd::reloading();
         self.read = versions(&self.config.files);
         self.seen.clone_from(&self.read);
-        let outcome = config::load(&self.inputs);
+        let outcome = config::load(&self.inputs).map_err(|problems| problems.iter().map(ToString::to_string).collect());
+        let outcome = outcome.and_then(|new| if new.caches.is_empty() { Err(nothing_to_watch()) } else { Ok(new) });
         let at = clock::now();
         let answer = match outcome {
             Ok(new) => {
@@ -89,8 +90,7 @@ impl Reloader {
                 sink::log_event(&Event::new(at, None, EventKind::ConfigReloaded).now(&format!("{summary} ({cause})")));
                 Ok(summary)
             }
-            Err(problems) => {
-                let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Err(lines) => {
                 self.metrics.config_reloaded(false, at, self.config.caches.len());
                 self.board.configuration_refused(at, &lines);
                 for line in &lines {
@@ -149,6 +149,11 @@ impl Reloader {
         self.metrics.config_reloaded(true, at, self.config.caches.len());
         self.board.configured(at);
     }
+}
+
+/// What is wrong with a configuration without caches: most often a file that was cut short, or mounted in the wrong place.
+fn nothing_to_watch() -> Vec<String> {
+    vec!["the configuration names no cache, so there would be nothing to watch".to_owned()]
 }
 
 /// A file and its version; `None` where it is missing.

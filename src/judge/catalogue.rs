@@ -481,7 +481,7 @@ pub static CATALOGUE: &[Entry] = &[
         on_the_wire: "A handshake that completes; an issuer that is not in the store.",
         run: &[
             "openssl s_client -connect HOST:PORT -servername HOST -showcerts </dev/null",
-            "apt-get install --reinstall ca-certificates",
+            "# if the platform's store is old or broken: apt-get install --reinstall ca-certificates",
         ],
     },
     Entry {

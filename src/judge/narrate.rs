@@ -48,8 +48,8 @@ pub fn server(facts: &ServerFacts, clients: Option<Clients>) -> String {
     }
     parts.extend(facts.role.map(|role| role.to_string()));
     parts.extend(facts.mode.map(|mode| mode.to_string()));
-    parts.extend(clients.map(self::clients));
-    if parts.is_empty() { "nothing that is understood".to_owned() } else { parts.join(", ") }
+    parts.push(clients.map_or_else(|| "clients unknown".to_owned(), self::clients));
+    parts.join(", ")
 }
 
 /// `17 of 10000 clients (limit by server)`.

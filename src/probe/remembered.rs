@@ -1,7 +1,7 @@
 //! A small file that is read again only when it changed.
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +10,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::file;
 use crate::model::FileVersion;
 
 /// How long the file is trusted not to have changed: one look a second serves every probe that falls into it.
 const TRUSTED: Duration = Duration::from_secs(1);
-
-/// The largest file that is read: what is larger is not a password, a resolv.conf or a set of roots.
-const LARGEST: u64 = 4 << 20;
 
 /// What a file holds, parsed once per version of the file.
 ///
@@ -54,8 +52,8 @@ impl<T> Remembered<T> {
         {
             return Ok(Arc::clone(&last.value));
         }
-        let version = fs::metadata(&self.path)
-            .and_then(|metadata| refuse_what_is_no_small_file(&metadata).map(|()| FileVersion::of(&metadata)));
+        let version =
+            fs::metadata(&self.path).and_then(|metadata| file::check(&metadata).map(|()| FileVersion::of(&metadata)));
         let version = match version {
             Ok(version) => version,
             Err(error) => {
@@ -69,7 +67,7 @@ impl<T> Remembered<T> {
             last.looked = now;
             return Ok(Arc::clone(&last.value));
         }
-        let value = Arc::new((self.parse)(&fs::read(&self.path)?));
+        let value = Arc::new((self.parse)(&file::read(&self.path)?));
         *last = Some(Last { looked: now, version, value: Arc::clone(&value) });
         Ok(value)
     }
@@ -95,17 +93,6 @@ impl<T> Shelf<T> {
         };
         file.read()
     }
-}
-
-/// A pipe or a device could block the probe for ever; a huge file could fill the memory.
-fn refuse_what_is_no_small_file(metadata: &Metadata) -> io::Result<()> {
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    if metadata.len() > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "larger than 4 MiB"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

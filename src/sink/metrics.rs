@@ -482,7 +482,8 @@ fn follow(counter: &IntCounter, reported: u64) {
 /// A server's version as a label: it is the server's own word, so its length and its letters are bounded.
 fn version_label(version: Option<&WireText>) -> String {
     let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '+' | '-');
-    version.map_or("", WireText::as_str).chars().filter(is_plain).take(LONGEST_VERSION).collect()
+    let letters = version.map_or("", WireText::as_str).chars().take(LONGEST_VERSION);
+    letters.map(|letter| if is_plain(&letter) { letter } else { '_' }).collect()
 }
 
 fn truth(value: bool) -> f64 {
@@ -865,7 +866,7 @@ mod tests {
     fn the_version_of_a_server_is_bounded() {
         let label = |text: &str| version_label(Some(&WireText::new(text)));
         assert_eq!(label("7.2.4-rc1+b"), "7.2.4-rc1+b");
-        assert_eq!(label("7.2\"} 1\nfake{\u{1b}"), "7.21nfakeu1b");
+        assert_eq!(label("7.2\"} 1\nfake{\u{1b}"), "7.2___1_nfake__u_1b_");
         assert_eq!(label(&"9".repeat(100)).len(), LONGEST_VERSION);
         assert_eq!(version_label(None), "");
     }

@@ -2,6 +2,8 @@
 //!
 //! What only a person knows is left in angle brackets. Commands of the Azure CLI are given for hosts of Azure alone.
 
+use std::path::Path;
+
 use super::Case;
 use crate::azure::Product;
 use crate::model::Auth;
@@ -133,10 +135,10 @@ impl Case<'_> {
         let mut parts = vec![format!("redis-cli -h {} -p {}", cache.host, cache.port)];
         if let Some(tls) = &cache.tls {
             parts.push(format!("--tls --sni {}", cache.server_name()));
-            parts.extend(tls.ca_file.as_ref().map(|file| format!("--cacert {}", file.display())));
+            parts.extend(tls.ca_file.as_ref().map(|file| format!("--cacert {}", quoted(file))));
         }
         if let Auth::AccessKey { username, .. } = &cache.auth {
-            parts.extend(username.as_ref().map(|user| format!("--user {user}")));
+            parts.extend(username.as_ref().map(|user| format!("--user {}", shell(user))));
             parts.push("--askpass".to_owned());
         }
         parts.push(command.to_owned());
@@ -159,5 +161,32 @@ impl Case<'_> {
     /// A TLS handshake by hand.
     pub(super) fn openssl(&self) -> String {
         format!("openssl s_client -connect {} -servername {}", self.cache.endpoint(), self.cache.server_name())
+    }
+}
+
+/// A path as one word of a shell command.
+pub(super) fn quoted(path: &Path) -> String {
+    shell(&path.to_string_lossy())
+}
+
+/// A text as one word of a shell command: as it is where the shell has no opinion of it, else between quotes.
+fn shell(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_./:@%+=,-".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_shell_would_run_is_quoted() {
+        assert_eq!(shell("/run/secrets/orders-1"), "/run/secrets/orders-1");
+        assert_eq!(shell("/run/k$(id) x;.txt"), "'/run/k$(id) x;.txt'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+        assert_eq!(shell(""), "''");
     }
 }

@@ -18,6 +18,9 @@ pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnos
         diagnosis.findings.push(failure(case, resolution, fault).done());
         return;
     }
+    if resolution.source == Source::Literal {
+        return;
+    }
     answer(case, resolution, diagnosis);
     ipv6_only(case, resolution, diagnosis);
     drift(case, resolution, memory, diagnosis);
@@ -28,10 +31,20 @@ pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnos
 fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     let host = &case.cache.host;
     if host.parse::<IpAddr>().is_ok() {
-        let summary = format!("the configured host {host} is an address: no certificate covers it, and it can move");
-        let finding = case.finding(FindingId::ConfigIpAddress, Severity::Risk, Stage::Resolve, summary);
+        let summary = format!(
+            "the configured host {host} is an address: certificates of Azure cover names only, and it can move"
+        );
+        let expectation = &case.cache.expectation;
+        let expected = case
+            .report
+            .followed()
+            .is_none_or(|resolution| resolution.addresses.iter().all(|answer| expectation.admits(answer.address)));
+        let severity = if expected { Severity::Risk } else { Severity::Degraded };
+        let finding = case.finding(FindingId::ConfigIpAddress, severity, Stage::Resolve, summary);
+        let unexpected = (!expected).then(|| "it is not an address that is expected either".to_owned());
         diagnosis.findings.push(
             finding
+                .evidences(unexpected)
                 .evidence(format!("host = \"{host}\" in the configuration of cache {}", case.cache.name))
                 .remark("configure the host name that the application uses, such as NAME.redis.cache.windows.net")
                 .done(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Case, Diagnosis, Draft, narrate, observations};
+use super::{Case, Diagnosis, Draft, commands, narrate, observations};
 use crate::judge::memory::Memory;
 use crate::model::{Auth, Clients, Fault, FaultKind, FindingId, Leg, Password, Severity, Stage};
 
@@ -32,18 +32,20 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             format!("the password for {endpoint} cannot be read on this machine"),
         )
         .run(match &case.cache.auth {
-            Auth::AccessKey { password: Password::File(path), .. } => format!("ls -l {}", path.display()),
+            Auth::AccessKey { password: Password::File(path), .. } => format!("ls -l -- {}", commands::quoted(path)),
             Auth::AccessKey { password: Password::Environment(name), .. } => {
                 format!("# is {name} set for this process?")
             }
             Auth::None => "# no password is configured".to_owned(),
         })
         .remark("the file must exist, hold the key, and be readable by the user that runs cachewatch"),
-        FaultKind::AuthRequired => {
-            draft(FindingId::AuthRequired, severity, format!("{endpoint} wants a password, and none was sent"))
-                .remark("set caches.auth with password_file, or password_env")
-                .azure(case.keys())
-        }
+        FaultKind::AuthRequired => draft(
+            FindingId::AuthRequired,
+            severity,
+            format!("{endpoint} wants a password, and none was sent"),
+        )
+        .remark("give it the password: --password-file for a bare host, caches.auth.password_file in a configuration")
+        .azure(case.keys()),
         FaultKind::AuthRejected => auth_rejected(case, severity),
         FaultKind::AuthNotConfigured => draft(
             FindingId::AuthNotConfigured,
@@ -100,9 +102,14 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
         }
         _ => {
             let words = group.first().map_or_else(String::new, |(_, fault)| format!(": {}", fault.detail));
-            draft(FindingId::RedisFailed, severity, format!("{endpoint} failed at {stage}{words}"))
-                .azure(case.show("provisioningState"))
-                .run(case.redis_cli("PING"))
+            let draft = draft(FindingId::RedisFailed, severity, format!("{endpoint} failed at {stage}{words}"));
+            let speaks_plain = case.cache.tls.is_none() && kind == FaultKind::Closed;
+            let draft = if speaks_plain {
+                draft.remark("this port may want TLS: what hangs up on plain text often does")
+            } else {
+                draft
+            };
+            draft.azure(case.show("provisioningState")).run(case.redis_cli("PING"))
         }
     }
 }

@@ -64,7 +64,7 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
             format!("the roots to verify {endpoint} with cannot be read on this machine"),
         )
         .run("apt-get install --reinstall ca-certificates")
-        .remark("or set caches.tls.ca_file to a readable PEM file"),
+        .remark("or name a readable PEM file: --ca-file for a bare host, caches.tls.ca_file in a configuration"),
         FaultKind::NotTls => not_spoken(case, draft),
         FaultKind::TlsVersion => {
             draft(FindingId::TlsVersion, format!("{endpoint} offers no TLS version that is still allowed (1.2 or 1.3)"))
@@ -159,7 +159,9 @@ fn untrusted(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, sessio
     }
     let draft = draft(FindingId::TlsUntrusted, summary);
     if case.endpoint.product == Product::Other {
-        return draft.remark("add the issuing root to the store, or set caches.tls.ca_file to it");
+        return draft.remark(
+            "if you know and trust that root: --ca-file for a bare host, caches.tls.ca_file in a configuration",
+        );
     }
     draft
         .remark("Azure's chains end at DigiCert Global Root G2 or Microsoft RSA Root CA 2017: if the issuer is another, something inspects TLS on the path")
@@ -259,7 +261,7 @@ fn expiry(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     diagnosis.findings.push(
         finding
             .evidence(format!("\"{}\" is valid until {}", certificate.subject, certificate.not_after))
-            .remark("Azure renews certificates some weeks ahead; where this stays, open a support case")
+            .remark("Azure renews its certificates some weeks ahead, and where this stays wants a support case; others are renewed by you")
             .run(case.certificate())
             .done(),
     );
