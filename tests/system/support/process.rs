@@ -61,9 +61,12 @@ impl Process {
         }
     }
 
-    /// Waits for the end; `None` if it still runs after `limit`.
+    /// Waits for the end, and until all it said is in the transcript; `None` if it still runs after `limit`.
     pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
-        wait_for_exit(&mut self.child, &self.handle, limit)
+        let ended = wait_for_exit(&mut self.child, &self.handle, limit)?;
+        // The last words of a process are read by another thread, and may come after its end.
+        let _ = self.transcript.wait_for(limit, |_| None::<()>);
+        Some(ended)
     }
 }
 
