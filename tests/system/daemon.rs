@@ -476,8 +476,11 @@ fn files_are_taken_up_when_they_change() {
 
     // In place, as an editor may write.
     fs::write(at("config.toml"), lab.configuration(&["orders"])).unwrap();
-    let scrape = watches(&["orders", "users"]);
-    assert_eq!(scrape.value("cachewatch_config_caches", &[]), Some(2.0));
+    watches(&["orders", "users"]);
+    // The number is told after the caches are.
+    daemon.wait_until("two caches", |daemon| {
+        (daemon.scrape().value("cachewatch_config_caches", &[]) == Some(2.0)).then_some(())
+    });
     assert_eq!(reloads(&daemon), Some(1.0));
 }
 
