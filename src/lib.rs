@@ -4,7 +4,7 @@
 //! The rooms, from the ground up (`ARCHITECTURE.md` draws them; `tests/house.rs` holds the floors):
 //!
 //! - floor 0: [`model`] the vocabulary, [`azure`] what is known of Azure, [`clock`] the only place time enters,
-//!   [`style`] how text for a terminal is dressed, [`file`] small files
+//!   [`style`] how text for a terminal is dressed, [`mod@file`] small files
 //! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], which do not know each other
 //! - floor 2: [`http`], which reads what the sinks hold
 //! - floor 3: [`daemon`] the long run, [`check`] one round, [`explain`] the catalogue
