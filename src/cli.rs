@@ -188,11 +188,8 @@ enum ExplainFormat {
     Markdown,
 }
 
-fn name_server(text: &str) -> Result<std::net::SocketAddr, String> {
-    if let Ok(address) = text.parse::<std::net::IpAddr>() {
-        return Ok((address, 53).into());
-    }
-    text.parse().map_err(|_| "not an address: write IP or IP:PORT, such as 168.63.129.16 or 127.0.0.1:5353".to_owned())
+fn name_server(text: &str) -> Result<std::net::SocketAddr, &'static str> {
+    config::name_server(text).ok_or("not an address: write IP or IP:PORT, such as 168.63.129.16 or 127.0.0.1:5353")
 }
 
 /// Does what the arguments ask and tells how it went.
@@ -299,18 +296,15 @@ fn check_command(names: &[String], files: Files, format: Format, options: &Targe
     for (name, target) in bare.iter().zip(&targets) {
         refuse_a_misspelt_name(name, target, &configured)?;
     }
-    let config = config::load(&Inputs::new(files.config, targets)).map_err(|problems| problems.to_string())?;
-    let caches: Vec<_> = if names.is_empty() {
-        config.caches.clone()
+    let own = configured.caches.len();
+    let config = if targets.is_empty() {
+        configured
     } else {
-        let bare_ones = &config.caches[configured.caches.len()..];
-        let asked = config
-            .caches
-            .iter()
-            .take(configured.caches.len())
-            .filter(|cache| names.iter().any(|name| name == cache.name.as_str()));
-        asked.chain(bare_ones).cloned().collect()
+        config::load(&Inputs::new(files.config, targets)).map_err(|problems| problems.to_string())?
     };
+    let (own_ones, bare_ones) = config.caches.split_at(own);
+    let is_asked = |cache: &&Arc<Cache>| names.is_empty() || names.iter().any(|name| name == cache.name.as_str());
+    let caches: Vec<_> = own_ones.iter().filter(is_asked).chain(bare_ones).cloned().collect();
     if caches.is_empty() {
         return Err("nothing to check: give HOST[:PORT], or --config FILE with [[caches]] in it".to_owned());
     }

@@ -91,13 +91,7 @@ impl<'a> Declared<'_, 'a> {
         let tier = self.find("tier").and_then(|found| value::tier(found.text()).ok());
 
         let host = host?;
-        if let Some(notice) = suffix_notice(&host) {
-            self.checker.notices.push(format!("cache {}: {notice}", self.name));
-        }
-        let product = azure::identify(&host).product;
-        if let Some(tier) = tier.filter(|tier| product != Product::Other && tier.product != product) {
-            self.checker.notices.push(tier_notice(self.name, tier, &host, product));
-        }
+        self.checker.notices.extend(notices(self.name, &host, tier));
         let port = self.find("port").and_then(|found| u16::try_from(found.integer()).ok());
         Some(Cache {
             name: CacheName::new(self.name),
@@ -287,16 +281,17 @@ pub(super) fn roots(path: &Path) -> Result<(), Complaint> {
     certificates.try_for_each(|certificate| certificate.map(drop).map_err(|error| unreadable(&error)))
 }
 
-/// What to say of a tier that belongs to another product.
-pub(super) fn tier_notice(name: &str, tier: azure::Tier, host: &str, product: Product) -> String {
-    let (sold, named) = (tier.product.title(), product.title());
-    format!("cache {name}: tier {} is one of {sold}, and {host} is a name of {named}", tier.name)
-}
-
-/// What to say of a host that is a letter or two away from one of Azure's domains.
-pub(super) fn suffix_notice(host: &str) -> Option<String> {
-    let (end, suffix) = azure::nearest_suffix(host)?;
-    Some(format!("host ends in {end}, which is not Azure's; did you mean {suffix}?"))
+/// What to say of a host that is a letter or two away from one of Azure's domains, and of a tier that belongs to another
+/// product than the host.
+pub(super) fn notices(name: &str, host: &str, tier: Option<azure::Tier>) -> Vec<String> {
+    let slip = azure::nearest_suffix(host)
+        .map(|(end, suffix)| format!("cache {name}: host ends in {end}, which is not Azure's; did you mean {suffix}?"));
+    let product = azure::identify(host).product;
+    let foreign = tier.filter(|tier| product != Product::Other && tier.product != product).map(|tier| {
+        let (sold, named) = (tier.product.title(), product.title());
+        format!("cache {name}: tier {} is one of {sold}, and {host} is a name of {named}", tier.name)
+    });
+    slip.into_iter().chain(foreign).collect()
 }
 
 impl Checker<'_> {

@@ -9,7 +9,6 @@ use super::check::Checker;
 use super::problem::{Complaint, Origin, Problem};
 use super::settings::Defaults;
 use super::value;
-use crate::azure::{self, Product};
 use crate::model::{
     Auth, Cache, CacheName, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Tls, WireText,
 };
@@ -41,6 +40,12 @@ pub struct Target {
     pub timeout: Option<Duration>,
     /// Addresses to dial in place of resolved ones: `ADDRESS[:PORT]=ADDRESS:PORT`.
     pub connect_to: Vec<String>,
+}
+
+/// A name server, written as `ADDRESS` or `ADDRESS:PORT`; the port is 53 where none is given. `None` where it is neither.
+#[must_use]
+pub fn name_server(text: &str) -> Option<SocketAddr> {
+    value::name_server(text).ok()
 }
 
 impl Target {
@@ -179,13 +184,7 @@ impl Bare<'_, '_> {
         let (interval, timeouts) = self.pace();
 
         let host = host?;
-        if let Some(notice) = caches::suffix_notice(&host) {
-            self.checker.notices.push(format!("cache {}: {notice}", self.name));
-        }
-        let product = azure::identify(&host).product;
-        if let Some(tier) = tier.filter(|tier| product != Product::Other && tier.product != product) {
-            self.checker.notices.push(caches::tier_notice(self.name, tier, &host, product));
-        }
+        self.checker.notices.extend(caches::notices(self.name, &host, tier));
         Some(Cache {
             name: CacheName::new(self.name),
             port: target.port.unwrap_or_else(|| caches::default_port(&host, target.tls)),
