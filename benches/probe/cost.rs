@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cachewatch::model::{
-    Auth, Cache, CacheName, Expectation, Password, Protocol, Resolver, ResolverName, Rules, SystemFiles, Thresholds,
-    Timeouts, Tls,
+    Auth, Cache, CacheName, Expectation, Exposure, Password, Protocol, Resolver, ResolverName, Rules, SystemFiles,
+    Thresholds, Timeouts, Tls,
 };
 use cachewatch::probe::Prober;
 use tokio::runtime;
@@ -112,6 +112,8 @@ fn cache(site: &Site, host: String) -> Cache {
             retirement: Duration::from_hours(24 * 548),
         },
         control: None,
+        follow_ttl: None,
+        exposure: Exposure::default(),
         connect_to: Vec::new(),
     }
 }

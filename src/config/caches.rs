@@ -17,9 +17,7 @@ use super::settings::Defaults;
 use super::value;
 use crate::azure::{self, Product};
 use crate::file;
-use crate::model::{
-    Auth, Cache, CacheName, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Timeouts, Tls,
-};
+use crate::model::{Auth, Cache, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Timeouts, Tls};
 
 /// The caches, in the order of declaration. A cache without a host is reported and left out.
 pub(super) fn build(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache> {
@@ -93,10 +91,8 @@ impl<'a> Declared<'_, 'a> {
         let host = host?;
         self.checker.notices.extend(notices(self.name, &host, tier));
         let port = self.find("port").and_then(|found| u16::try_from(found.integer()).ok());
+        let port = port.unwrap_or_else(|| default_port(&host, tls.is_some()));
         Some(Cache {
-            name: CacheName::new(self.name),
-            port: port.unwrap_or_else(|| default_port(&host, tls.is_some())),
-            host,
             expectation,
             resolvers,
             tls,
@@ -105,10 +101,8 @@ impl<'a> Declared<'_, 'a> {
             tier: tier.map(|tier| (tier.name.to_owned(), tier.max_clients)),
             interval,
             timeouts,
-            rules: self.defaults.rules,
-            thresholds: self.defaults.thresholds,
-            control: self.defaults.control,
             connect_to,
+            ..self.defaults.cache(self.name, host, port)
         })
     }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Cache, Rules, SystemFiles, Thresholds, Timeouts, vocabulary};
+use crate::model::{
+    Auth, Cache, CacheName, Expectation, Exposure, Resolver, Rules, SystemFiles, Thresholds, Timeouts, Tls, vocabulary,
+};
 
 /// A checked configuration. Two equal values need no reload.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +63,31 @@ pub struct Defaults {
     pub control: Option<SocketAddr>,
     /// Where advice becomes a finding.
     pub thresholds: Thresholds,
+}
+
+impl Defaults {
+    /// A cache that says nothing of its own but where it is: asked of the system, over TLS, without a password.
+    pub(super) fn cache(&self, name: &str, host: String, port: u16) -> Cache {
+        Cache {
+            name: CacheName::new(name),
+            host,
+            port,
+            expectation: Expectation::default(),
+            resolvers: vec![Resolver::System],
+            tls: Some(Tls::default()),
+            auth: Auth::None,
+            max_clients: None,
+            tier: None,
+            interval: self.interval,
+            follow_ttl: None,
+            timeouts: self.timeouts,
+            rules: self.rules,
+            thresholds: self.thresholds,
+            control: self.control,
+            exposure: Exposure::default(),
+            connect_to: Vec::new(),
+        }
+    }
 }
 
 /// How the program logs.

@@ -9,9 +9,7 @@ use super::check::Checker;
 use super::problem::{Complaint, Origin, Problem};
 use super::settings::Defaults;
 use super::value;
-use crate::model::{
-    Auth, Cache, CacheName, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Tls, WireText,
-};
+use crate::model::{Auth, Cache, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Tls, WireText};
 
 /// A bare host and the options given with it, not yet checked. The rest comes from the configuration's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,22 +183,17 @@ impl Bare<'_, '_> {
 
         let host = host?;
         self.checker.notices.extend(caches::notices(self.name, &host, tier));
+        let port = target.port.unwrap_or_else(|| caches::default_port(&host, target.tls));
         Some(Cache {
-            name: CacheName::new(self.name),
-            port: target.port.unwrap_or_else(|| caches::default_port(&host, target.tls)),
-            host,
             expectation,
             resolvers: self.resolvers(),
             tls: target.tls.then(|| Tls { ca_file: target.ca_file.clone(), server_name }),
             auth,
-            max_clients: None,
             tier: tier.map(|tier| (tier.name.to_owned(), tier.max_clients)),
             interval,
             timeouts,
-            rules: self.defaults.rules,
-            thresholds: self.defaults.thresholds,
-            control: self.defaults.control,
             connect_to,
+            ..self.defaults.cache(self.name, host, port)
         })
     }
 

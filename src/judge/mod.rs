@@ -17,4 +17,4 @@ mod tests;
 pub use catalogue::{CATALOGUE, Entry, explain, nearest};
 pub use machine::tcp_tuning;
 pub use narrate::{path, server, who};
-pub use watch::Watch;
+pub use watch::{Memento, Watch};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Watch;
 use crate::model::{
-    Alias, Answer, Auth, Cache, CacheName, Certificate, Expectation, Fault, FaultKind, Isolation, Leg, Outcome,
-    ProbeReport, Query, RecordType, Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage, Thresholds,
-    Timeouts, Timestamp, Timings, Tls, TlsSession, Transport, WireText,
+    Alias, Answer, Auth, Cache, CacheName, Certificate, Expectation, Exposure, Fault, FaultKind, Isolation, Leg,
+    Outcome, ProbeReport, Query, RecordType, Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage,
+    Thresholds, Timeouts, Timestamp, Timings, Tls, TlsSession, Transport, WireText,
 };
 
 const HOST: &str = "orders.redis.cache.windows.net";
@@ -39,6 +39,8 @@ fn cache() -> Cache {
             retirement: Duration::from_hours(24 * 548),
         },
         control: None,
+        follow_ttl: None,
+        exposure: Exposure::default(),
         connect_to: Vec::new(),
     }
 }

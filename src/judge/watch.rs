@@ -5,9 +5,17 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::diagnosis::{self, Diagnosis};
 use super::memory::Memory;
 use crate::model::{Cache, Event, EventKind, Finding, FindingId, ProbeReport, Rules, Timestamp, WireText};
+
+/// What of a [`Watch`] must outlive the program that kept it, as it is written to a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Memento {
+    conditions: Vec<Condition>,
+}
 
 /// The memory of one cache, and its open findings.
 #[derive(Debug, Default)]
@@ -17,7 +25,7 @@ pub struct Watch {
 }
 
 /// One condition that was seen lately.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Condition {
     /// As last seen; `since` is when it was first seen in this run of bad rounds.
     finding: Finding,
@@ -44,6 +52,19 @@ impl Watch {
             events.extend(self.missed(id, cache.rules, report.at));
         }
         events
+    }
+
+    /// What must outlive this program: equal mementos need not be written twice.
+    #[must_use]
+    pub fn memento(&self) -> Memento {
+        Memento { conditions: self.conditions.values().cloned().collect() }
+    }
+
+    /// A watch that goes on where another one ended.
+    #[must_use]
+    pub fn restore(memento: Memento) -> Self {
+        let conditions = memento.conditions.into_iter().map(|condition| (condition.finding.id, condition)).collect();
+        Self { conditions, ..Self::default() }
     }
 
     /// The open findings, the deepest cause first.

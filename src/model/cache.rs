@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{AddressClass, Clients, LimitSource, ServerFacts, vocabulary};
 
@@ -35,6 +35,9 @@ pub struct Cache {
     pub tier: Option<(String, u64)>,
     /// From the start of one probe to the start of the next.
     pub interval: Duration,
+    /// The shortest time from one lookup beside the probes to the next, where answers that run out before the next probe
+    /// are asked for again; `None` asks only as part of a probe.
+    pub follow_ttl: Option<Duration>,
     /// How long each part of a probe may take.
     pub timeouts: Timeouts,
     /// When a finding opens and clears.
@@ -43,6 +46,8 @@ pub struct Cache {
     pub thresholds: Thresholds,
     /// A place that answers TCP whenever the network of this machine is up; dialled only after no address was reached.
     pub control: Option<SocketAddr>,
+    /// What is tested beside the path of an application, at a pace of its own.
+    pub exposure: Exposure,
     /// Addresses to dial in place of resolved ones. For tests and demonstrations; shown wherever results are.
     pub connect_to: Vec<DialOverride>,
 }
@@ -125,6 +130,12 @@ macro_rules! name {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Ok(Self::new(&String::deserialize(deserializer)?))
             }
         }
     };
@@ -310,6 +321,29 @@ pub struct Thresholds {
     pub ttl_long: Duration,
     /// How long before the end of a product it is worth a word.
     pub retirement: Duration,
+}
+
+/// What should be closed and may be open, tested beside the path of an application. By default nothing is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Exposure {
+    /// Whom to ask for the public answer, which an application here should not get; `None` tests no public address.
+    pub public_resolver: Option<Resolver>,
+    /// Whether to authenticate at the public address, once the same certificate and name verify there.
+    pub send_credentials: bool,
+    /// Whether to test for the port without TLS.
+    pub plain_port: bool,
+    /// Whether to test for TLS 1.0 and 1.1.
+    pub legacy_tls: bool,
+    /// From one test to the next.
+    pub interval: Duration,
+}
+
+impl Exposure {
+    /// Whether anything is tested.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.public_resolver.is_some() || self.plain_port || self.legacy_tls
+    }
 }
 
 /// One address to dial in place of a resolved one, in the manner of curl's `--connect-to`.

@@ -1,8 +1,10 @@
 //! An event: a moment, where a finding is a condition.
 
-use serde::Serialize;
+use std::time::Duration;
 
-use super::{CacheName, FindingId, Severity, Timestamp, WireText, vocabulary};
+use serde::{Deserialize, Serialize};
+
+use super::{CacheName, FindingId, ResolverName, Severity, Timestamp, WireText, seconds, vocabulary};
 
 vocabulary! {
     /// What happened.
@@ -19,6 +21,8 @@ vocabulary! {
         ChainChanged = "chain_changed",
         /// The server presents another certificate than before.
         CertificateChanged = "certificate_changed",
+        /// Somebody declared the addresses that a resolver gives now to be right.
+        BaselineAccepted = "baseline_accepted",
         /// The daemon watches a cache from now on.
         CacheAdded = "cache_added",
         /// The daemon watches a cache no longer.
@@ -27,6 +31,8 @@ vocabulary! {
         ConfigReloaded = "config_reloaded",
         /// A new configuration was refused; the old one stays.
         ConfigRejected = "config_rejected",
+        /// The journal's file could not be read; it was set aside and a new one begun.
+        JournalSetAside = "journal_set_aside",
         /// The daemon started.
         Started = "started",
         /// The daemon stops.
@@ -35,7 +41,7 @@ vocabulary! {
 }
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When it was seen.
     pub at: Timestamp,
@@ -47,17 +53,35 @@ pub struct Event {
     pub finding: Option<FindingId>,
     /// Its severity, where the event is about a finding.
     pub severity: Option<Severity>,
+    /// By which resolver it was seen, where it is about an answer.
+    pub resolver: Option<ResolverName>,
     /// How it was before.
     pub before: Option<WireText>,
     /// How it is now.
     pub after: Option<WireText>,
+    /// How long it had been as it was before, where that is known.
+    #[serde(rename = "before_lasted_seconds", with = "seconds::option")]
+    pub lasted: Option<Duration>,
+    /// What it rests on, one observation a line.
+    pub evidence: Vec<WireText>,
 }
 
 impl Event {
     /// An event with nothing but its time, cache and kind.
     #[must_use]
     pub fn new(at: Timestamp, cache: Option<CacheName>, kind: EventKind) -> Self {
-        Self { at, cache, kind, finding: None, severity: None, before: None, after: None }
+        Self {
+            at,
+            cache,
+            kind,
+            finding: None,
+            severity: None,
+            resolver: None,
+            before: None,
+            after: None,
+            lasted: None,
+            evidence: Vec::new(),
+        }
     }
 
     /// This event, with how it is now.
@@ -70,5 +94,42 @@ impl Event {
     #[must_use]
     pub fn change(self, before: &str, after: &str) -> Self {
         Self { before: Some(WireText::new(before)), after: Some(WireText::new(after)), ..self }
+    }
+
+    /// This event, with the resolver by which it was seen.
+    #[must_use]
+    pub fn by(self, resolver: &ResolverName) -> Self {
+        Self { resolver: Some(resolver.clone()), ..self }
+    }
+
+    /// This event, with one more line of evidence.
+    #[must_use]
+    pub fn evidence(mut self, line: &str) -> Self {
+        self.evidence.push(WireText::new(line));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let at = Timestamp::from_unix_millis(1_795_000_000_123);
+        let bare = Event::new(at, None, EventKind::Started);
+        let full = Event {
+            finding: Some(FindingId::DnsDrift),
+            severity: Some(Severity::Degraded),
+            lasted: Some(Duration::from_millis(1500)),
+            ..Event::new(at, Some(CacheName::new("orders")), EventKind::AddressesChanged)
+                .by(&ResolverName::new("hub"))
+                .change("10.0.0.4", "20.1.2.3")
+                .evidence("resolver hub: 10.0.0.2:53 over udp")
+        };
+        for event in [bare, full] {
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
+        }
     }
 }

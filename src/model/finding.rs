@@ -1,6 +1,6 @@
 //! A finding: a condition with a cause, evidence and a remedy.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{CacheName, Stage, Timestamp, vocabulary};
 
@@ -197,6 +197,14 @@ impl Serialize for Severity {
     }
 }
 
+impl<'de> Deserialize<'de> for Severity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u8::deserialize(deserializer)?;
+        let known = Self::ALL.into_iter().find(|severity| severity.number() == number);
+        known.ok_or_else(|| de::Error::custom(format_args!("{number} is no severity")))
+    }
+}
+
 vocabulary! {
     /// How a cache fares, in one word.
     pub enum Standing {
@@ -224,7 +232,7 @@ impl Standing {
 }
 
 /// One cause, seen at one cache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which cause.
     pub id: FindingId,

@@ -18,8 +18,8 @@ mod wire_text;
 
 pub use address::AddressClass;
 pub use cache::{
-    Auth, Cache, CacheName, DialOverride, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Rules,
-    Thresholds, Timeouts, Tls,
+    Auth, Cache, CacheName, DialOverride, Expectation, Exposure, Isolation, Password, Protocol, Resolver, ResolverName,
+    Rules, Thresholds, Timeouts, Tls,
 };
 pub use event::{Event, EventKind};
 pub use file_version::FileVersion;
@@ -47,5 +47,22 @@ pub(crate) mod seconds {
 
     pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    /// The same where there may be none.
+    pub(crate) mod option {
+        use std::time::Duration;
+
+        use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+        #[expect(clippy::ref_option, reason = "the signature that serde calls")]
+        pub(crate) fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+            duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+            let seconds = Option::<f64>::deserialize(deserializer)?;
+            seconds.map(Duration::try_from_secs_f64).transpose().map_err(de::Error::custom)
+        }
     }
 }

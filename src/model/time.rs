@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Milliseconds since 1970-01-01 UTC. Shown as RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,18 @@ impl Timestamp {
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(LAST_SECOND * 1000))
     }
 
+    /// From milliseconds since 1970; one after the year 9999 reads as its last second.
+    #[must_use]
+    pub fn from_unix_millis(millis: u64) -> Self {
+        Self(millis.min(LAST_SECOND * 1000))
+    }
+
+    /// Milliseconds since 1970, for a row of a table.
+    #[must_use]
+    pub const fn unix_millis(self) -> u64 {
+        self.0
+    }
+
     /// Seconds since 1970, for a metric.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "milliseconds fit 53 bits until the year 287396")]
@@ -43,6 +55,12 @@ impl Timestamp {
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)).min(LAST_SECOND * 1000))
+    }
+
+    /// This moment, `by` earlier; 1970 where that is before it.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// The date alone, `2026-11-21`.
@@ -67,6 +85,13 @@ impl Serialize for Timestamp {
     }
 }
 
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_rfc3339_weak(&text).map(Self::from_system_time).map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +102,14 @@ mod tests {
         assert_eq!(Timestamp::from_unix_seconds(-5).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_unix_seconds(i64::MAX).date(), "9999-12-31");
         assert_eq!(Timestamp::from_unix_seconds(i64::MAX).plus(Duration::MAX).date(), "9999-12-31");
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for at in [Timestamp::from_unix_millis(0), Timestamp::from_unix_millis(1_795_000_000_123)] {
+            let text = serde_json::to_string(&at).unwrap();
+            assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), at, "{text}");
+        }
+        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! One spelling for every closed enum: metrics, journal, log, page and JSON all read `as_str`.
 
-/// Declares a closed enum whose variants have one spelling each: `ALL`, `as_str`, `parse`, `Display` and `Serialize`
-/// come from the same table, so a word cannot be spelled twice.
+/// Declares a closed enum whose variants have one spelling each: `ALL`, `as_str`, `parse`, `Display`, `Serialize`
+/// and `Deserialize` come from the same table, so a word cannot be spelled twice.
 macro_rules! vocabulary {
     (
         $(#[$meta:meta])*
@@ -46,6 +46,15 @@ macro_rules! vocabulary {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Self::parse(&text).ok_or_else(|| {
+                    serde::de::Error::custom(format_args!("{text:?} is no {}", stringify!($name)))
+                })
             }
         }
     };

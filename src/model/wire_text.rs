@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Words of a server, a resolver or a certificate, made safe to show: at most [`WireText::LONGEST`] characters, one
 /// line, no control or formatting character.
@@ -71,6 +71,13 @@ impl Serialize for WireText {
     }
 }
 
+/// What was written is made safe again: a file may have been changed by another hand.
+impl<'de> Deserialize<'de> for WireText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::new(&String::deserialize(deserializer)?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -89,6 +96,8 @@ mod tests {
             let text = WireText::from_bytes(&bytes);
             prop_assert!(text.as_str().chars().all(is_plain));
             prop_assert!(text.as_str().chars().count() <= WireText::LONGEST + 12);
+            let read: WireText = serde_json::from_str(&serde_json::to_string(&text).unwrap()).unwrap();
+            prop_assert!(read.as_str().chars().all(is_plain));
         }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Fault, FaultKind, Finding,
-    FindingId, Isolation, Leg, Mode, ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts,
-    Severity, Source, Stage, Thresholds, Timeouts, Timestamp, Tls, TlsSession, WireText,
+    Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Exposure, Fault, FaultKind,
+    Finding, FindingId, Isolation, Leg, Mode, ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules,
+    ServerFacts, Severity, Source, Stage, Thresholds, Timeouts, Timestamp, Tls, TlsSession, WireText,
 };
 
 /// When the first probe of every test began.
@@ -40,6 +40,8 @@ pub(crate) fn cache(name: &str) -> Cache {
             retirement: Duration::from_hours(24 * 548),
         },
         control: None,
+        follow_ttl: None,
+        exposure: Exposure::default(),
         connect_to: Vec::new(),
     }
 }

@@ -40,6 +40,7 @@ fn log(event: &Event, finding: Option<&Finding>) {
                 finding = event.finding.map(|id| id.as_str()),
                 severity = event.severity.map(Severity::number),
                 stage = finding.map(|finding| finding.stage.as_str()),
+                resolver = event.resolver.as_ref().map(|resolver| resolver.as_str()),
                 before = event.before.as_ref().map(WireText::as_str),
                 // What a finding says is the line itself.
                 after = event.after.as_ref().filter(|_| finding.is_none()).map(WireText::as_str),
@@ -54,11 +55,12 @@ fn log(event: &Event, finding: Option<&Finding>) {
 fn is_warning(event: &Event) -> bool {
     match event.kind {
         EventKind::FindingOpened | EventKind::FindingChanged => event.severity.is_some_and(Severity::is_serious),
-        EventKind::ConfigRejected => true,
+        EventKind::ConfigRejected | EventKind::JournalSetAside => true,
         EventKind::FindingCleared
         | EventKind::AddressesChanged
         | EventKind::ChainChanged
         | EventKind::CertificateChanged
+        | EventKind::BaselineAccepted
         | EventKind::CacheAdded
         | EventKind::CacheRemoved
         | EventKind::ConfigReloaded

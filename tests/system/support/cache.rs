@@ -6,8 +6,8 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use cachewatch::{
     model::{
-        Auth, Cache, CacheName, Expectation, Leg, Password, ProbeReport, Protocol, Resolver, ResolverName, Rules,
-        SystemFiles, Thresholds, Timeouts, Tls,
+        Auth, Cache, CacheName, Expectation, Exposure, Leg, Password, ProbeReport, Protocol, Resolver, ResolverName,
+        Rules, SystemFiles, Thresholds, Timeouts, Tls,
     },
     probe::Prober,
 };
@@ -49,6 +49,8 @@ pub(crate) fn at(address: SocketAddr) -> Cache {
             retirement: Duration::from_hours(24 * 548),
         },
         control: None,
+        follow_ttl: None,
+        exposure: Exposure::default(),
         connect_to: Vec::new(),
     }
 }
