@@ -5,12 +5,15 @@ use std::{
     env,
     fmt::Write as _,
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
     process::{self, Command},
     sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
+use cachewatch::clock::Stopwatch;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -31,16 +34,54 @@ pub(crate) const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 53);
 #[derive(Debug)]
 pub(crate) struct NameServer {
     process: Process,
-    _directory: TempDir,
+    directory: TempDir,
+    /// How often its zones were written; their serial number tells the versions apart.
+    version: u32,
+}
+
+impl NameServer {
+    /// The first process of the process namespace it stands in, if it stands in one.
+    fn inside(&self) -> Vec<Pid> {
+        let pid = self.process.pid();
+        let inside = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        inside.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+    }
+
+    /// Serves other records of the same zones from now on, without a moment of silence.
+    pub(crate) fn rewrite(&mut self, address: Ipv4Addr, zones: &BTreeMap<String, Zone>) {
+        self.version += 1;
+        for (name, records) in zones {
+            write_zone(&self.directory, self.version, name, &records_of(records));
+        }
+        for first in self.inside() {
+            kill_process(first, Signal::HUP).expect("it runs");
+        }
+        for zone in zones.keys() {
+            let watch = Stopwatch::start();
+            while !serves(address, zone, self.version) {
+                assert!(watch.elapsed() < PATIENCE, "nsd never serves {zone} anew: {:?}", self.process.transcript());
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    /// Resolves as this other description says from now on, and has forgotten what it knew.
+    pub(crate) fn reconfigure(&mut self, spec: &Resolver) {
+        write(&self.directory, "unbound.conf", &resolver_configuration(&self.directory, spec));
+        let mark = self.process.transcript().mark();
+        self.process.signal(Signal::HUP);
+        let again = |line: &str| line.contains("start of service").then_some(());
+        if let Err(unsaid) = self.process.transcript().wait_from(mark, PATIENCE, again) {
+            panic!("unbound does not take its new configuration: {unsaid:?}");
+        }
+    }
 }
 
 impl Drop for NameServer {
     fn drop(&mut self) {
         // Where it stands in a process namespace, `unshare` ends when the first process inside has ended, which outlives
         // all others there. Killing `unshare` itself would leave them to die unwatched, with their sockets open.
-        let pid = self.process.pid();
-        let inside = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        let inside: Vec<_> = inside.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
+        let inside = self.inside();
         for first in &inside {
             // It has not been waited for, so the number is still its own.
             let _ = kill_process(*first, Signal::KILL);
@@ -62,17 +103,11 @@ pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_
          remote-control:\n control-enable: no\n"
     );
     let mut add = |name: &str, records: &str| {
-        let file = format!("{}zone", name.trim_end_matches('.'));
-        let text = format!("$TTL 60\n@ SOA ns.lab. hostmaster.lab. 1 3600 600 86400 10\n@ NS ns.lab.\n{records}");
-        fs::write(directory.path().join(&file), text).expect("a temporary directory can be written to");
+        let file = write_zone(&directory, 0, name, records);
         let _ = writeln!(configuration, "zone:\n name: \"{name}\"\n zonefile: \"{file}\"");
     };
     for (name, records) in zones {
-        let mut text = String::new();
-        for (owner, data) in records.iter().flat_map(|(owner, data)| data.iter().map(move |data| (owner, data))) {
-            let _ = writeln!(text, "{owner} {data}");
-        }
-        add(name, &text);
+        add(name, &records_of(records));
     }
     if with_root {
         let mut text = format!("ns.lab. A {address}\n");
@@ -81,8 +116,7 @@ pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_
         }
         add(".", &text);
     }
-    let file = directory.path().join("nsd.conf");
-    fs::write(&file, configuration).expect("a temporary directory can be written to");
+    let file = write(&directory, "nsd.conf", &configuration);
     // nsd is several processes; in a process namespace of their own they end together.
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "nsd", "-d", "-c"]).arg(&file);
@@ -93,6 +127,14 @@ pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_
 #[track_caller]
 pub(crate) fn resolver(spec: &Resolver) -> NameServer {
     let directory = TempDir::new().expect("a temporary directory");
+    write(&directory, "root", &format!(". 3600 NS ns.lab.\nns.lab. 3600 A {PUBLIC}\n"));
+    let file = write(&directory, "unbound.conf", &resolver_configuration(&directory, spec));
+    let mut command = Command::new(unbound());
+    command.args(["-d", "-c"]).arg(file);
+    started(command, "unbound", "start of service", directory)
+}
+
+fn resolver_configuration(directory: &TempDir, spec: &Resolver) -> String {
     let home = directory.path().display();
     let address = spec.address;
     // An upstream that does not answer is given up soon, so that there is a SERVFAIL to see before a probe's deadline.
@@ -117,16 +159,53 @@ pub(crate) fn resolver(spec: &Resolver) -> NameServer {
             let _ = writeln!(configuration, " forward-addr: {server}");
         }
     }
-    let write = |name: &str, text: &str| {
-        let file = directory.path().join(name);
-        fs::write(&file, text).expect("a temporary directory can be written to");
-        file
-    };
-    write("root", &format!(". 3600 NS ns.lab.\nns.lab. 3600 A {PUBLIC}\n"));
-    let file = write("unbound.conf", &configuration);
-    let mut command = Command::new(unbound());
-    command.args(["-d", "-c"]).arg(file);
-    started(command, "unbound", "start of service", directory)
+    configuration
+}
+
+/// The records of a zone, a line each.
+fn records_of(zone: &Zone) -> String {
+    let mut text = String::new();
+    for (owner, data) in zone.iter().flat_map(|(owner, data)| data.iter().map(move |data| (owner, data))) {
+        let _ = writeln!(text, "{owner} {data}");
+    }
+    text
+}
+
+/// Writes one version of a zone; the name of its file.
+fn write_zone(directory: &TempDir, version: u32, name: &str, records: &str) -> String {
+    let file = format!("{}zone", name.trim_end_matches('.'));
+    let serial = serial(version);
+    let text = format!("$TTL 60\n@ SOA ns.lab. hostmaster.lab. {serial} 3600 600 86400 10\n@ NS ns.lab.\n{records}");
+    write(directory, &file, &text);
+    file
+}
+
+/// The serial number of a version: four bytes that stand nowhere else in an answer.
+fn serial(version: u32) -> u32 {
+    0x7e57_0000 + version
+}
+
+/// Whether the server at `address` gives this version of the zone.
+fn serves(address: Ipv4Addr, zone: &str, version: u32) -> bool {
+    let mut question = vec![0x7e, 0x57, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in zone.split('.').filter(|label| !label.is_empty()) {
+        question.push(u8::try_from(label.len()).expect("a label has at most 63 letters"));
+        question.extend(label.bytes());
+    }
+    // The root; type SOA, class IN.
+    question.extend([0, 0, 6, 0, 1]);
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
+    socket.set_read_timeout(Some(Duration::from_millis(200))).expect("the limit is not zero");
+    socket.send_to(&question, (address, 53)).expect("a datagram can be sent");
+    let mut answer = [0; 512];
+    let length = socket.recv(&mut answer).unwrap_or(0);
+    answer[..length].windows(4).any(|four| four == serial(version).to_be_bytes())
+}
+
+fn write(directory: &TempDir, name: &str, text: &str) -> PathBuf {
+    let file = directory.path().join(name);
+    fs::write(&file, text).expect("a temporary directory can be written to");
+    file
 }
 
 /// Debian confines /usr/sbin/unbound to its own configuration, by its path; a copy is free to read ours.
@@ -150,7 +229,7 @@ fn unbound() -> &'static Path {
 fn started(mut command: Command, package: &str, words: &str, directory: TempDir) -> NameServer {
     let process = Process::spawn(&mut command, package);
     match process.transcript().wait_for(PATIENCE, |line| line.contains(words).then_some(())) {
-        Ok(()) => NameServer { process, _directory: directory },
+        Ok(()) => NameServer { process, directory, version: 0 },
         Err(Unsaid::Ended(output) | Unsaid::Overdue(output)) => panic!("{package} does not serve:\n{output}"),
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{ErrorKind, Read as _},
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
     thread,
@@ -36,7 +36,8 @@ pub(crate) struct Real {
     pub(crate) network: Namespace,
     world: World,
     addresses: BTreeSet<IpAddr>,
-    name_servers: Vec<NameServer>,
+    authorities: BTreeMap<Ipv4Addr, NameServer>,
+    resolvers: BTreeMap<String, NameServer>,
     servers: BTreeMap<String, Running>,
     connections: Vec<TcpStream>,
     trusted: Authority,
@@ -61,7 +62,8 @@ impl Real {
             network: Namespace::new(),
             world: world.clone(),
             addresses: BTreeSet::new(),
-            name_servers: Vec::new(),
+            authorities: BTreeMap::new(),
+            resolvers: BTreeMap::new(),
             servers: BTreeMap::new(),
             connections: Vec::new(),
             trusted: Authority::new(),
@@ -91,12 +93,7 @@ impl Real {
             self.network.run(|| fs::write(&file, value).unwrap_or_else(|error| panic!("{file}: {error}")));
         }
         self.write_files(&world);
-        let names = |world: &World| (world.public.clone(), world.private.clone(), world.resolvers.clone());
-        if before.is_none_or(|before| names(before) != names(&world)) {
-            // All anew: what one of them remembers would be of the old world.
-            self.name_servers.clear();
-            self.name_servers = self.network.run(|| name_servers(&world));
-        }
+        self.settle_names(before, &world);
         let same = |name: &String| before.is_some_and(|before| before.servers.get(name) == world.servers.get(name));
         self.servers.retain(|name, _| same(name));
         for (name, server) in &world.servers {
@@ -112,6 +109,46 @@ impl Real {
         }
         if before.map_or("", |before| &before.filter) != world.filter {
             self.network.filter(&world.filter);
+        }
+    }
+
+    /// The zones first, and then who asks for them. What stands already is changed where it stands: nobody who asks
+    /// meanwhile is met by silence.
+    fn settle_names(&mut self, before: Option<&World>, world: &World) {
+        let zones = |world: &World| [(dns::PUBLIC, world.public.clone()), (dns::PRIVATE, world.private.clone())];
+        let mut is_changed = false;
+        let Self { network, authorities, resolvers, .. } = self;
+        for (place, (address, now)) in zones(world).into_iter().enumerate() {
+            let then = before.map(|before| zones(before)[place].1.clone()).unwrap_or_default();
+            if now == then {
+                continue;
+            }
+            is_changed = true;
+            match authorities.get_mut(&address) {
+                Some(server) if now.keys().eq(then.keys()) => network.run(|| server.rewrite(address, &now)),
+                _ => {
+                    authorities.remove(&address);
+                    let server = network.run(|| dns::authority(address, &now, address == dns::PUBLIC));
+                    authorities.insert(address, server);
+                }
+            }
+        }
+        resolvers.retain(|name, _| world.resolvers.contains_key(name));
+        for (name, spec) in &world.resolvers {
+            let then = before.and_then(|before| before.resolvers.get(name));
+            match resolvers.get_mut(name) {
+                Some(server) if then.is_some_and(|then| then.address == spec.address) => {
+                    // What it remembers would be of the old world.
+                    if is_changed || then != Some(spec) {
+                        network.run(|| server.reconfigure(spec));
+                    }
+                }
+                _ => {
+                    resolvers.remove(name);
+                    let server = network.run(|| dns::resolver(spec));
+                    resolvers.insert(name.clone(), server);
+                }
+            }
         }
     }
 
@@ -203,16 +240,6 @@ impl Real {
 /// The table as a file holds it.
 fn toml_text(table: &Table) -> String {
     toml::to_string(table).expect("a table that was read can be written")
-}
-
-/// The zones first, and then who asks for them.
-fn name_servers(world: &World) -> Vec<NameServer> {
-    let mut servers = vec![dns::authority(dns::PUBLIC, &world.public, true)];
-    if !world.private.is_empty() {
-        servers.push(dns::authority(dns::PRIVATE, &world.private, false));
-    }
-    servers.extend(world.resolvers.values().map(dns::resolver));
-    servers
 }
 
 fn redis(spec: &Redis, leaf: Option<&Leaf>) -> (RedisServer, Vec<UnixStream>) {
