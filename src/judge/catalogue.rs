@@ -247,15 +247,41 @@ pub static CATALOGUE: &[Entry] = &[
         title: "the addresses left the ones that were accepted",
         means: "The name leads elsewhere than when it was last known to be right. From a private to a public address this is an \
                 exposure or an outage in the making, and opens at the first sight of it.",
-        told_apart: "The set of addresses holds one that the baseline (the first good answer, or expected_addresses) does not. \
-                     Another order, a TTL that counts down and a public cache that moves are no drift.",
+        told_apart: "The set of addresses holds one that the baseline (the first good answer, expected_addresses, or what a \
+                     person accepted) does not. Another order, a part of the known addresses, a TTL that counts down and a \
+                     public cache that moves are no drift. It ends when the old addresses return, when expected_addresses \
+                     names the new ones, or when they are accepted.",
         on_the_wire: "Another A record than in the rounds before.",
-        run: &["nslookup HOST", "# if the move is right, set expected_addresses and reload"],
+        run: &[
+            "nslookup HOST",
+            "# if the move is right, accept it, or set expected_addresses and reload",
+            "cachewatch baseline accept NAME",
+        ],
+    },
+    Entry {
+        id: FindingId::DnsResolversDisagree,
+        stage: Stage::Resolve,
+        severity: "2; at once where a resolver leaves a private address for a public one",
+        title: "resolvers answer differently",
+        means: "Which address an application gets depends on whom it asks: a forwarder keeps a record that is gone, a network is \
+                not linked to the private zone, or a server knows nothing of it. What works here fails elsewhere.",
+        told_apart: "Another resolver's set of addresses differs from the set of the one that is followed; no address is an answer \
+                     too. Order and TTL do not count, and a part of the other's addresses agrees with it. A resolver that gives \
+                     no answer does not disagree: it is dns-timeout, dns-server-failure, dns-refused or dns-unreachable. Where \
+                     the hosts file or the search list bends the name, that is the cause. Answers that a person has accepted \
+                     may differ.",
+        on_the_wire: "The same question to two name servers, answered with different A records, or with NXDOMAIN by one of them.",
+        run: &[
+            "nslookup HOST RESOLVER-ADDRESS",
+            "az network private-dns link vnet list -g GROUP -z privatelink.redis.cache.windows.net -o table",
+            "# if each is meant to answer as it does",
+            "cachewatch baseline accept NAME",
+        ],
     },
     Entry {
         id: FindingId::DnsTimeout,
         stage: Stage::Resolve,
-        severity: "1",
+        severity: "1; 3 where only a resolver fails that the connection does not follow",
         title: "no name server answered in time",
         means: "Applications hang for seconds on each connection and then fail. The name server is down or overloaded, or \
                 port 53 is dropped on the way.",
@@ -267,7 +293,7 @@ pub static CATALOGUE: &[Entry] = &[
     Entry {
         id: FindingId::DnsServerFailure,
         stage: Stage::Resolve,
-        severity: "1",
+        severity: "1; 3 where only a resolver fails that the connection does not follow",
         title: "the name server failed (SERVFAIL)",
         means: "The server that was asked could not get an answer itself: a forwarder's upstream is gone, a conditional \
                 forwarding rule leads nowhere, or validation failed.",
@@ -282,7 +308,7 @@ pub static CATALOGUE: &[Entry] = &[
     Entry {
         id: FindingId::DnsRefused,
         stage: Stage::Resolve,
-        severity: "1",
+        severity: "1; 3 where only a resolver fails that the connection does not follow",
         title: "the name server refuses to answer (REFUSED)",
         means: "The server does not serve this client or this zone: its access list leaves this network out.",
         told_apart: "Response code 5: the server is there, and says no.",
@@ -292,7 +318,7 @@ pub static CATALOGUE: &[Entry] = &[
     Entry {
         id: FindingId::DnsUnreachable,
         stage: Stage::Resolve,
-        severity: "1",
+        severity: "1; 3 where only a resolver fails that the connection does not follow",
         title: "no name server can be reached",
         means: "Nothing can be looked up from here. The name server's port is closed, there is no route to it, or resolv.conf \
                 is missing or names none.",
@@ -303,7 +329,7 @@ pub static CATALOGUE: &[Entry] = &[
     Entry {
         id: FindingId::DnsFailed,
         stage: Stage::Resolve,
-        severity: "1",
+        severity: "1; 3 where only a resolver fails that the connection does not follow",
         title: "the lookup failed in a way that has no name of its own",
         means: "An answer that cannot be read, aliases in a circle, an unusual response code. The raw words are the evidence.",
         told_apart: "Whatever has a name above is reported by that name.",

@@ -1,47 +1,144 @@
 //! What a judgement needs to know of earlier rounds.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::forecast::Forecast;
-use crate::model::{AddressClass, Cache, Clients, Event, EventKind, ProbeReport, Resolution, Timestamp, WireText};
+use super::{narrate, salvage};
+use crate::model::{
+    AddressClass, Cache, CacheName, Clients, Event, EventKind, FaultKind, ProbeReport, Resolution, ResolverName,
+    Timestamp, WireText,
+};
 
 /// What is remembered of one cache.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// The addresses that are accepted as right, in order of their value; `None` before the first good answer.
-    pub(super) baseline: Option<Vec<IpAddr>>,
-    /// The last answer, good or not.
-    last_addresses: Option<Vec<IpAddr>>,
-    last_chain: Option<Vec<WireText>>,
-    last_certificate: Option<(WireText, WireText)>,
-    /// The process behind the cache and how many connections it had rejected.
-    pub(super) rejected: Option<(Option<WireText>, u64)>,
+    pub(super) kept: Kept,
+    /// What was last seen before a time in which nobody watched, and when that time began; until it is seen again.
+    unwatched: BTreeMap<Subject, Timestamp>,
     /// The clients against their limit, and when they were last counted.
     pub(super) clients: Option<(Timestamp, Clients)>,
     /// Where the number of clients leads.
     pub(super) forecast: Forecast,
 }
 
+/// What must outlive the program. It changes only where something else was seen than before, so that a healthy cache
+/// writes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Kept {
+    #[serde(default, deserialize_with = "salvage::map")]
+    resolvers: BTreeMap<ResolverName, Known>,
+    #[serde(default, deserialize_with = "salvage::part")]
+    certificate: Option<Held<(WireText, WireText)>>,
+    /// The process behind the cache and how many connections it had rejected.
+    #[serde(default, deserialize_with = "salvage::part")]
+    pub(super) rejected: Option<(Option<WireText>, u64)>,
+}
+
+/// What is known of one resolver.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Known {
+    /// What counts as right; `None` before the first good answer.
+    #[serde(default, deserialize_with = "salvage::part")]
+    pub(super) baseline: Option<Baseline>,
+    /// Where the last answer led, good or not, in order of value; empty where it led nowhere.
+    #[serde(default, deserialize_with = "salvage::part")]
+    pub(super) addresses: Option<Held<Vec<IpAddr>>>,
+    /// Why the last answer led nowhere, where it did.
+    #[serde(default, deserialize_with = "salvage::part")]
+    nowhere: Option<WireText>,
+    /// The aliases of the last answer that led somewhere.
+    #[serde(default, deserialize_with = "salvage::part")]
+    chain: Option<Held<Vec<WireText>>>,
+}
+
+/// The addresses that count as right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Baseline {
+    /// In order of value; empty where a person accepted that the name leads nowhere.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Whether a person said so.
+    pub(super) accepted: bool,
+    /// Since when they do.
+    pub(super) since: Timestamp,
+}
+
+/// A state, and since when it has been seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held<T> {
+    pub(super) value: T,
+    pub(super) since: Timestamp,
+}
+
+/// What a change is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Addresses(ResolverName),
+    Chain(ResolverName),
+    Certificate,
+}
+
+/// There is nothing to accept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no resolver has answered for cache {0} yet, so there are no addresses to accept; wait for its first probe")]
+pub struct NothingToAccept(CacheName);
+
 impl Memory {
-    /// Takes this round in: sets the baseline where there is none, and tells what changed. Nothing is learned from what
-    /// a round did not see.
-    pub(super) fn learn(&mut self, cache: &Cache, report: &ProbeReport) -> Vec<Event> {
+    /// A memory that goes on where another one ended; `last_alive` is when that one last learned.
+    pub(super) fn restore(kept: Kept, last_alive: Option<Timestamp>) -> Self {
+        let mut subjects: Vec<_> = kept.resolvers.keys().cloned().map(Subject::Addresses).collect();
+        subjects.extend(kept.resolvers.keys().cloned().map(Subject::Chain));
+        subjects.push(Subject::Certificate);
+        let unwatched = last_alive.map(|at| subjects.into_iter().map(|subject| (subject, at)).collect());
+        Self { kept, unwatched: unwatched.unwrap_or_default(), ..Self::default() }
+    }
+
+    /// What is known of a resolver.
+    pub(super) fn of(&self, resolver: &ResolverName) -> Option<&Known> {
+        self.kept.resolvers.get(resolver)
+    }
+
+    /// Takes in what the resolvers said: sets a baseline where there is none, and tells what changed. A resolver that
+    /// fails has said nothing.
+    pub(super) fn learn_answers(&mut self, cache: &Cache, report: &ProbeReport) -> Vec<Event> {
+        let answers = || report.resolutions.iter();
+        let is_asked = |name: &ResolverName| cache.resolvers.iter().any(|resolver| resolver.name() == *name);
+        // What a resolver said that is asked no more will be of no use to anybody.
+        self.kept.resolvers.retain(|name, _| is_asked(name) || answers().any(|answer| answer.resolver == *name));
         let mut events = Vec::new();
-        if let Some(resolution) = report.followed().filter(|resolution| resolution.fault.is_none()) {
+        for resolution in answers().filter(|resolution| is_answer(resolution)) {
             self.learn_addresses(cache, report, resolution, &mut events);
-            self.learn_chain(report, resolution, &mut events);
+            if !resolution.addresses.is_empty() {
+                self.learn_chain(report, resolution, &mut events);
+            }
         }
-        self.learn_certificate(report, &mut events);
+        events
+    }
+
+    /// Takes in what the server showed, and tells what changed. Nothing is learned from what a round did not see.
+    pub(super) fn learn_server(&mut self, cache: &Cache, report: &ProbeReport) -> Vec<Event> {
         if let Some((_, server, clients)) = cache.busiest(report) {
             if let Some(rejected) = server.rejected_connections {
-                self.rejected = Some((server.run_id.clone(), rejected));
+                self.kept.rejected = Some((server.run_id.clone(), rejected));
             }
             if let Some(clients) = clients {
                 self.clients = Some((report.at, clients));
                 self.forecast.add(report.at, clients.connected);
             }
         }
-        events
+        self.learn_certificate(report).into_iter().collect()
+    }
+
+    /// Declares what every resolver said last to be right.
+    pub(super) fn accept(&mut self, cache: &Cache, at: Timestamp) -> Result<Vec<Event>, NothingToAccept> {
+        let answered = self.kept.resolvers.iter_mut().filter(|(_, known)| known.addresses.is_some());
+        let mut answered = answered.peekable();
+        if answered.peek().is_none() {
+            return Err(NothingToAccept(cache.name.clone()));
+        }
+        Ok(answered.filter_map(|(resolver, known)| known.accept(cache, resolver, at)).collect())
     }
 
     fn learn_addresses(
@@ -51,48 +148,137 @@ impl Memory {
         resolution: &Resolution,
         events: &mut Vec<Event>,
     ) {
-        let addresses = resolution.sorted_addresses();
-        if accepts(cache, self.baseline.as_deref(), &addresses) {
-            self.baseline = Some(addresses.clone());
+        let resolver = &resolution.resolver;
+        let unwatched = self.unwatched.remove(&Subject::Addresses(resolver.clone()));
+        let known = self.kept.resolvers.entry(resolver.clone()).or_default();
+        let now = resolution.sorted_addresses();
+        let is_right = known.baseline.is_some() && !known.has_left(&now);
+        if !is_right && accepts(cache, known.baseline.as_ref(), &now) {
+            known.baseline = Some(Baseline { addresses: now.clone(), accepted: false, since: report.at });
         }
-        if let Some(before) = self.last_addresses.replace(addresses.clone())
-            && before != addresses
-        {
-            let event = Event::new(report.at, Some(report.cache.clone()), EventKind::AddressesChanged);
-            events.push(event.change(&listed(&before), &listed(&addresses)));
+        let shown_before = known.shown();
+        known.nowhere = narrate::nowhere(resolution).map(|words| WireText::new(&words));
+        if let Some(before) = Held::turn(&mut known.addresses, now, report.at) {
+            let event = changed(report, EventKind::AddressesChanged, before.since, unwatched);
+            let event = event.change(&shown_before, &known.shown());
+            events.push(seen_by(event, resolution));
         }
     }
 
     fn learn_chain(&mut self, report: &ProbeReport, resolution: &Resolution, events: &mut Vec<Event>) {
-        let chain: Vec<_> = resolution.chain.iter().map(|alias| alias.target.clone()).collect();
+        let resolver = &resolution.resolver;
+        let unwatched = self.unwatched.remove(&Subject::Chain(resolver.clone()));
+        let known = self.kept.resolvers.entry(resolver.clone()).or_default();
+        // Some servers answer in the letters of the question, and some in their own: it is the same name.
+        let lower = |name: &WireText| WireText::new(&name.as_str().to_ascii_lowercase());
+        let chain: Vec<_> = resolution.chain.iter().map(|alias| lower(&alias.target)).collect();
         let shown = |chain: &[WireText]| match chain {
             [] => "no alias".to_owned(),
             names => names.iter().map(WireText::as_str).collect::<Vec<_>>().join(" → "),
         };
-        if let Some(before) = self.last_chain.replace(chain.clone())
-            && before != chain
-        {
-            let event = Event::new(report.at, Some(report.cache.clone()), EventKind::ChainChanged);
-            events.push(event.change(&shown(&before), &shown(&chain)));
+        let now = shown(&chain);
+        if let Some(before) = Held::turn(&mut known.chain, chain, report.at) {
+            let event = changed(report, EventKind::ChainChanged, before.since, unwatched);
+            events.push(seen_by(event.change(&shown(&before.value), &now), resolution));
         }
     }
 
-    fn learn_certificate(&mut self, report: &ProbeReport, events: &mut Vec<Event>) {
-        let leaf = report.used_legs().find_map(|leg| leg.tls.as_ref()).and_then(|tls| tls.leaf());
-        let Some(leaf) = leaf else { return };
+    fn learn_certificate(&mut self, report: &ProbeReport) -> Option<Event> {
+        let leaf = report.used_legs().find_map(|leg| leg.tls.as_ref()).and_then(|tls| tls.leaf())?;
+        let unwatched = self.unwatched.remove(&Subject::Certificate);
         let now = (leaf.issuer.clone(), leaf.serial.clone());
-        if let Some(before) = self.last_certificate.replace(now.clone())
-            && before != now
-        {
-            let shown = |(issuer, serial): &(WireText, WireText)| format!("{issuer}, serial {serial}");
-            let event = Event::new(report.at, Some(report.cache.clone()), EventKind::CertificateChanged);
-            events.push(event.change(&shown(&before), &shown(&now)));
+        let shown = |(issuer, serial): &(WireText, WireText)| format!("{issuer}, serial {serial}");
+        let after = shown(&now);
+        let before = Held::turn(&mut self.kept.certificate, now, report.at)?;
+        let event = changed(report, EventKind::CertificateChanged, before.since, unwatched);
+        Some(event.change(&shown(&before.value), &after))
+    }
+}
+
+impl Known {
+    /// Whether an answer leads elsewhere than the baseline. A part of the baseline is not elsewhere: a server may show
+    /// some of many addresses at a time.
+    pub(super) fn has_left(&self, now: &[IpAddr]) -> bool {
+        let Some(baseline) = &self.baseline else { return false };
+        now.is_empty() && !baseline.addresses.is_empty() || now.iter().any(|now| !baseline.addresses.contains(now))
+    }
+
+    /// Whether an answer leads to a public address, and the baseline into a network.
+    pub(super) fn has_gone_public(&self, now: &[IpAddr]) -> bool {
+        let Some(Baseline { addresses, .. }) = &self.baseline else { return false };
+        let was_inside = addresses.iter().all(|address| AddressClass::of(*address).is_inside_a_network());
+        let mut strangers = now.iter().filter(|now| !addresses.contains(now));
+        !addresses.is_empty()
+            && was_inside
+            && strangers.any(|address| AddressClass::of(*address) == AddressClass::Public)
+    }
+
+    /// Whether a person said that this answer is right.
+    pub(super) fn is_accepted(&self, now: &[IpAddr]) -> bool {
+        self.baseline.as_ref().is_some_and(|baseline| baseline.accepted) && !self.has_left(now)
+    }
+
+    /// The last answer becomes the baseline. Nothing is told where it was accepted before.
+    fn accept(&mut self, cache: &Cache, resolver: &ResolverName, at: Timestamp) -> Option<Event> {
+        let now = self.addresses.as_ref()?.value.clone();
+        let event = Event::new(at, Some(cache.name.clone()), EventKind::BaselineAccepted).by(resolver);
+        let Some(before) = self.baseline.take() else {
+            self.baseline = Some(Baseline { addresses: now, accepted: true, since: at });
+            return Some(event.now(&self.shown()));
+        };
+        let is_same = before.addresses == now;
+        let since = if is_same { before.since } else { at };
+        self.baseline = Some(Baseline { addresses: now, accepted: true, since });
+        if is_same && before.accepted {
+            return None;
+        }
+        let mut event = event.change(&listed(&before.addresses), &self.shown());
+        event.lasted = Some(at.since(before.since));
+        Some(event)
+    }
+
+    /// The last answer: `10.0.0.4, 10.0.0.5`, or why there was no address.
+    fn shown(&self) -> String {
+        let addresses = self.addresses.as_ref().map_or_else(String::new, |held| listed(&held.value));
+        match &self.nowhere {
+            Some(words) => format!("no address ({words})"),
+            None => addresses,
         }
     }
 }
 
+impl<T: PartialEq> Held<T> {
+    /// Takes what is seen now; gives what was seen before, where that is something else.
+    fn turn(held: &mut Option<Self>, value: T, at: Timestamp) -> Option<Self> {
+        match held {
+            Some(held) if held.value == value => None,
+            _ => held.replace(Self { value, since: at }),
+        }
+    }
+}
+
+/// A change in this round of what had been seen `since`. Where nobody watched until now, it is known to have held only
+/// as long as somebody did.
+fn changed(report: &ProbeReport, kind: EventKind, since: Timestamp, unwatched: Option<Timestamp>) -> Event {
+    let event = Event::new(report.at, Some(report.cache.clone()), kind);
+    let event = Event { lasted: Some(unwatched.unwrap_or(report.at).since(since)), ..event };
+    match unwatched {
+        Some(from) => {
+            event.evidence(&format!("not watched from {from} to {}: the change fell into this gap", report.at))
+        }
+        None => event,
+    }
+}
+
+/// The event, with who answered ahead of what else it rests on.
+fn seen_by(event: Event, resolution: &Resolution) -> Event {
+    let mut event = event.by(&resolution.resolver);
+    event.evidence.insert(0, WireText::new(&narrate::who(resolution)));
+    event
+}
+
 /// Whether an answer becomes the baseline: the first good one does, and any that the configuration names.
-fn accepts(cache: &Cache, baseline: Option<&[IpAddr]>, addresses: &[IpAddr]) -> bool {
+fn accepts(cache: &Cache, baseline: Option<&Baseline>, addresses: &[IpAddr]) -> bool {
     let good = !addresses.is_empty() && addresses.iter().all(|address| cache.expectation.admits(*address));
     let named = !cache.expectation.addresses.is_empty();
     let public_to_public = |baseline: &[IpAddr]| {
@@ -100,11 +286,23 @@ fn accepts(cache: &Cache, baseline: Option<&[IpAddr]>, addresses: &[IpAddr]) -> 
             |addresses: &[IpAddr]| addresses.iter().all(|address| AddressClass::of(*address) == AddressClass::Public);
         !cache.expectation.is_private() && all_public(baseline) && all_public(addresses)
     };
-    // A public cache may move: Azure changes its public address on scaling and patching.
-    good && baseline.is_none_or(|baseline| named || public_to_public(baseline))
+    // A public cache may move: Azure changes its public address on scaling and patching. A baseline without an address
+    // is left by any, and by a good one for good.
+    let replaces =
+        |baseline: &Baseline| named || baseline.addresses.is_empty() || public_to_public(&baseline.addresses);
+    good && baseline.is_none_or(replaces)
 }
 
-/// `10.0.0.4, 10.0.0.5`.
+/// Whether a lookup told where the name leads, be it nowhere.
+pub(super) fn is_answer(resolution: &Resolution) -> bool {
+    let nowhere = [FaultKind::NameNotFound, FaultKind::NoAddress];
+    resolution.fault.as_ref().is_none_or(|fault| nowhere.contains(&fault.kind))
+}
+
+/// `10.0.0.4, 10.0.0.5`, or `no address`.
 pub(super) fn listed(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    match addresses {
+        [] => "no address".to_owned(),
+        addresses => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }

@@ -9,6 +9,7 @@ mod forecast;
 mod machine;
 mod memory;
 mod narrate;
+mod salvage;
 mod watch;
 
 #[cfg(test)]
@@ -16,5 +17,6 @@ mod tests;
 
 pub use catalogue::{CATALOGUE, Entry, explain, nearest};
 pub use machine::tcp_tuning;
+pub use memory::NothingToAccept;
 pub use narrate::{path, server, who};
 pub use watch::{Memento, Watch};

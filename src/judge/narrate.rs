@@ -1,6 +1,6 @@
 //! Says what was seen, in the words of the field. The same words serve evidence and terminal.
 
-use crate::model::{Answer, Clients, LimitSource, Resolution, ServerFacts, Source};
+use crate::model::{Answer, Clients, FaultKind, LimitSource, Resolution, ServerFacts, Source};
 
 /// `10.20.1.4 (private)`.
 pub(super) fn address(answer: &Answer) -> String {
@@ -24,6 +24,17 @@ pub fn path(resolution: &Resolution) -> String {
         steps.push(format!("{}{dropped}", addresses.join(", ")));
     }
     steps.join(" → ")
+}
+
+/// Why an answer has no address: `NXDOMAIN for a`, where the last alias led to `a`. `None` where it has one, or where
+/// nobody answered.
+pub(super) fn nowhere(resolution: &Resolution) -> Option<String> {
+    let last = resolution.chain.last().map_or(&resolution.name, |alias| &alias.target);
+    match resolution.fault.as_ref()?.kind {
+        FaultKind::NameNotFound => Some(format!("NXDOMAIN for {last}")),
+        FaultKind::NoAddress => Some(format!("no data for {last}")),
+        _ => None,
+    }
 }
 
 /// Who answered: `resolver system, 10.0.0.4:53 over udp`, or the hosts file.

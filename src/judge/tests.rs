@@ -1,5 +1,8 @@
 //! Whole rounds, judged: what was seen on the left, every finding that must come of it on the right.
 
+mod memento;
+mod resolvers;
+
 use std::net::IpAddr;
 use std::time::Duration;
 

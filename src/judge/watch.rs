@@ -8,29 +8,45 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::diagnosis::{self, Diagnosis};
-use super::memory::Memory;
-use crate::model::{Cache, Event, EventKind, Finding, FindingId, ProbeReport, Rules, Timestamp, WireText};
+use super::memory::{self, Kept, Memory, NothingToAccept};
+use super::salvage;
+use crate::model::{Cache, Event, EventKind, Finding, FindingId, ProbeReport, Resolution, Rules, Timestamp, WireText};
 
-/// What of a [`Watch`] must outlive the program that kept it, as it is written to a journal.
+/// What of a [`Watch`] must outlive the program that kept it, as it is written to a journal. What cannot be read of it,
+/// such as a finding of another version, is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Memento {
+    #[serde(default, deserialize_with = "salvage::list")]
     conditions: Vec<Condition>,
+    #[serde(default, deserialize_with = "salvage::part")]
+    memory: Kept,
 }
 
 /// The memory of one cache, and its open findings.
 #[derive(Debug, Default)]
 pub struct Watch {
     memory: Memory,
-    conditions: BTreeMap<FindingId, Condition>,
+    conditions: BTreeMap<FindingId, Seen>,
 }
 
-/// One condition that was seen lately.
+/// A condition, and the finding as the last round saw it.
+#[derive(Debug)]
+struct Seen {
+    condition: Condition,
+    /// `since` is when it was first seen in this run of bad rounds.
+    now: Finding,
+}
+
+/// One condition that was seen lately, as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Condition {
-    /// As last seen; `since` is when it was first seen in this run of bad rounds.
+    /// As it was when it was first seen, when it opened, or when its severity changed, whichever was last: what a round
+    /// adds to its words, such as a TTL, is not worth writing down.
     finding: Finding,
     open: bool,
+    /// Bad rounds in a row, counted until it opens.
     bad: u32,
+    /// Good rounds in a row.
     good: u32,
 }
 
@@ -38,8 +54,10 @@ impl Watch {
     /// Takes one round in and tells what changed. `others_reach` is whether another cache is reached while this one is not.
     #[must_use]
     pub fn observe(&mut self, cache: &Cache, report: &ProbeReport, others_reach: bool) -> Vec<Event> {
+        // The baseline comes first: what is right in this round is no drift in it.
+        let mut events = self.memory.learn_answers(cache, report);
         let Diagnosis { findings, urgent, learned } = diagnosis::diagnose(cache, report, &self.memory, others_reach);
-        let mut events = self.memory.learn(cache, report);
+        events.extend(self.memory.learn_server(cache, report));
         let mut seen = Vec::with_capacity(findings.len());
         for finding in findings {
             seen.push(finding.id);
@@ -54,28 +72,82 @@ impl Watch {
         events
     }
 
+    /// Takes in a lookup beside the probes: a report with resolutions and no legs. It tells what changed, and opens only what
+    /// must open at once; for every other finding it is neither a bad nor a good round.
+    #[must_use]
+    pub fn look(&mut self, cache: &Cache, report: &ProbeReport) -> Vec<Event> {
+        let mut events = self.memory.learn_answers(cache, report);
+        // It dials nobody, so it cannot tell whether this machine is offline.
+        let Diagnosis { findings, urgent, .. } = diagnosis::diagnose(cache, report, &self.memory, true);
+        for finding in findings.into_iter().filter(|finding| urgent.contains(&finding.id)) {
+            if !self.conditions.get(&finding.id).is_some_and(|seen| seen.condition.open) {
+                events.extend(self.saw(finding, true, cache.rules, report.at));
+            }
+        }
+        events
+    }
+
+    /// How long until the answers of this report, taken in before, should be asked for again: when the first of them runs
+    /// out, and soon while one of them is not where it was right. `None` where the next probe is soon enough, or where
+    /// the cache is not looked at between its probes.
+    #[must_use]
+    pub fn next_look(&self, cache: &Cache, report: &ProbeReport) -> Option<Duration> {
+        let floor = cache.follow_ttl?;
+        let answers = || report.resolutions.iter().filter(|resolution| memory::is_answer(resolution));
+        let has_left = |answer: &Resolution| {
+            let known = self.memory.of(&answer.resolver);
+            known.is_some_and(|known| known.has_left(&answer.sorted_addresses()))
+        };
+        let wait = if answers().any(has_left) {
+            floor
+        } else {
+            let ttl = answers().filter_map(Resolution::smallest_ttl).min()?;
+            Duration::from_secs(ttl.into()).max(floor)
+        };
+        (wait < cache.interval).then_some(wait)
+    }
+
+    /// Declares what every resolver answered last to be right: where the name leads now is no drift, and resolvers that
+    /// answered differently may. What the configuration expects stays expected.
+    ///
+    /// # Errors
+    /// Where no resolver has answered yet.
+    pub fn accept(&mut self, cache: &Cache, at: Timestamp) -> Result<Vec<Event>, NothingToAccept> {
+        let mut events = self.memory.accept(cache, at)?;
+        for id in [FindingId::DnsDrift, FindingId::DnsResolversDisagree] {
+            if let Some(Seen { condition, now }) = self.conditions.remove(&id)
+                && condition.open
+            {
+                events.push(event(EventKind::FindingCleared, &now, at).evidence("accepted by a person"));
+            }
+        }
+        Ok(events)
+    }
+
     /// What must outlive this program: equal mementos need not be written twice.
     #[must_use]
     pub fn memento(&self) -> Memento {
-        Memento { conditions: self.conditions.values().cloned().collect() }
+        let conditions = self.conditions.values().map(|seen| seen.condition.clone()).collect();
+        Memento { conditions, memory: self.memory.kept.clone() }
     }
 
-    /// A watch that goes on where another one ended.
+    /// A watch that goes on where another one ended. `last_alive` is when that one last watched, where it is known: what
+    /// changed since then is told with the gap it fell into.
     #[must_use]
-    pub fn restore(memento: Memento) -> Self {
-        let conditions = memento.conditions.into_iter().map(|condition| (condition.finding.id, condition)).collect();
-        Self { conditions, ..Self::default() }
+    pub fn restore(memento: Memento, last_alive: Option<Timestamp>) -> Self {
+        let seen = |condition: Condition| {
+            let now = condition.finding.clone();
+            (now.id, Seen { condition, now })
+        };
+        let conditions = memento.conditions.into_iter().map(seen).collect();
+        Self { conditions, memory: Memory::restore(memento.memory, last_alive) }
     }
 
     /// The open findings, the deepest cause first.
     #[must_use]
     pub fn open(&self) -> Vec<Finding> {
-        let mut open: Vec<_> = self
-            .conditions
-            .values()
-            .filter(|condition| condition.open)
-            .map(|condition| condition.finding.clone())
-            .collect();
+        let open = self.conditions.values().filter(|seen| seen.condition.open);
+        let mut open: Vec<_> = open.map(|seen| seen.now.clone()).collect();
         sort(&mut open);
         open
     }
@@ -92,43 +164,49 @@ impl Watch {
     /// Whether something of severity 1 or 2 was seen and has not been seen often enough to open.
     #[must_use]
     pub fn is_suspicious(&self) -> bool {
-        self.conditions
-            .values()
-            .any(|condition| !condition.open && condition.good == 0 && condition.finding.severity.is_serious())
+        let is_suspicious =
+            |Seen { condition, now }: &Seen| !condition.open && condition.good == 0 && now.severity.is_serious();
+        self.conditions.values().any(is_suspicious)
     }
 
     /// The condition holds in this round.
     fn saw(&mut self, finding: Finding, urgent: bool, rules: Rules, at: Timestamp) -> Option<Event> {
-        let Some(condition) = self.conditions.get_mut(&finding.id) else {
+        let Some(Seen { condition, now }) = self.conditions.get_mut(&finding.id) else {
             let open = urgent || rules.open_after <= 1;
             let event = open.then(|| event(EventKind::FindingOpened, &finding, at));
-            self.conditions.insert(finding.id, Condition { finding, open, bad: 1, good: 0 });
+            let condition = Condition { finding: finding.clone(), open, bad: 1, good: 0 };
+            self.conditions.insert(finding.id, Seen { condition, now: finding });
             return event;
         };
-        condition.bad = condition.bad.saturating_add(1);
         condition.good = 0;
-        let since = condition.finding.since;
-        let before = std::mem::replace(&mut condition.finding, Finding { since, ..finding });
+        *now = Finding { since: now.since, ..finding };
+        let before = condition.finding.severity;
         if condition.open {
-            let changed = before.severity != condition.finding.severity;
-            return changed.then(|| {
-                let event = event(EventKind::FindingChanged, &condition.finding, at);
-                event.change(before.severity.as_str(), condition.finding.severity.as_str())
-            });
+            if before == now.severity {
+                return None;
+            }
+            condition.finding = now.clone();
+            let event = event(EventKind::FindingChanged, now, at);
+            return Some(event.change(before.as_str(), now.severity.as_str()));
         }
+        condition.bad = condition.bad.saturating_add(1);
         condition.open = urgent || condition.bad >= rules.open_after;
-        condition.open.then(|| event(EventKind::FindingOpened, &condition.finding, at))
+        if !condition.open {
+            return None;
+        }
+        condition.finding = now.clone();
+        Some(event(EventKind::FindingOpened, now, at))
     }
 
     /// The condition does not hold in this round, and the round could tell.
     fn missed(&mut self, id: FindingId, rules: Rules, at: Timestamp) -> Option<Event> {
-        let condition = self.conditions.get_mut(&id)?;
+        let Seen { condition, .. } = self.conditions.get_mut(&id)?;
         condition.good = condition.good.saturating_add(1);
         if condition.open && condition.good < rules.clear_after {
             return None;
         }
-        let condition = self.conditions.remove(&id)?;
-        condition.open.then(|| event(EventKind::FindingCleared, &condition.finding, at))
+        let Seen { condition, now } = self.conditions.remove(&id)?;
+        condition.open.then(|| event(EventKind::FindingCleared, &now, at))
     }
 }
 

@@ -25,6 +25,8 @@ vocabulary! {
         DnsPrivateWhenPublicExpected = "dns-private-when-public-expected",
         /// The addresses left the ones seen before.
         DnsDrift = "dns-drift",
+        /// Another resolver answers differently than the one that is followed.
+        DnsResolversDisagree = "dns-resolvers-disagree",
         /// No resolver answered in time.
         DnsTimeout = "dns-timeout",
         /// SERVFAIL.

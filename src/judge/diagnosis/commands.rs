@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Case;
 use crate::azure::Product;
-use crate::model::Auth;
+use crate::model::{Auth, Resolution, Resolver, Source};
 
 impl Case<'_> {
     fn azure(&self, command: impl FnOnce(&str, &str) -> String) -> Option<String> {
@@ -117,6 +117,27 @@ impl Case<'_> {
     pub(super) fn nslookup(&self, server: Option<&str>) -> String {
         let server = server.map_or_else(String::new, |server| format!(" {server}"));
         format!("nslookup {}{server}", self.cache.host)
+    }
+
+    /// Asks by hand whom a resolution asked.
+    pub(super) fn ask(&self, resolution: &Resolution) -> String {
+        let configured = self.cache.resolvers.iter().find_map(|resolver| match resolver {
+            Resolver::Server { name, address, .. } if *name == resolution.resolver => Some(*address),
+            _ => None,
+        });
+        let server = configured.or_else(|| resolution.queries.last().map(|query| query.server));
+        match (resolution.source, server) {
+            (Source::HostsFile, _) => format!("getent hosts {}", self.cache.host),
+            (_, Some(server)) if server.port() != 53 => {
+                format!("nslookup -port={} {} {}", server.port(), self.cache.host, server.ip())
+            }
+            (_, server) => self.nslookup(server.map(|server| server.ip().to_string()).as_deref()),
+        }
+    }
+
+    /// Declares what the resolvers say now to be right.
+    pub(super) fn accept(&self) -> String {
+        format!("cachewatch baseline accept {}", shell(self.cache.name.as_str()))
     }
 
     /// Asks the resolver of Azure's networks, which answers inside them only.

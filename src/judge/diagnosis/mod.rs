@@ -4,10 +4,11 @@ mod commands;
 mod connection;
 mod machine;
 mod resolution;
+mod resolvers;
 mod server;
 mod tls;
 
-use super::memory::Memory;
+use super::memory::{Memory, is_answer};
 use super::narrate;
 use crate::azure::{self, Endpoint};
 use crate::model::{Cache, Fault, FaultKind, Finding, FindingId, Leg, ProbeReport, Severity, Stage};
@@ -32,10 +33,14 @@ pub(super) struct Learned([bool; Sight::COUNT]);
 enum Sight {
     /// A lookup, whatever came of it.
     Lookup,
+    /// A lookup of every resolver, whatever came of them.
+    Lookups,
     /// Where the name leads, if only that it leads nowhere: a server that fails has not said that.
     Answer,
     /// What the name servers say beside the hosts file, or that the hosts file says nothing.
     Comparison,
+    /// What every resolver says, so that none can say otherwise.
+    Agreement,
     /// An attempt to connect.
     Dial,
     /// A connection.
@@ -63,7 +68,12 @@ impl Learned {
         let mut learned = Self::default();
         let mut see = |sight: Sight, seen: bool| learned.0[sight as usize] = seen;
         see(Sight::Lookup, report.followed().is_some());
-        see(Sight::Answer, report.followed().is_some_and(resolution::is_answer));
+        let everyone = report.resolutions.len() >= cache.resolvers.len().max(1);
+        see(Sight::Lookups, everyone);
+        see(Sight::Answer, report.followed().is_some_and(is_answer));
+        // One alone contradicts nobody, whether it answers or not.
+        let is_alone = report.resolutions.len() == 1;
+        see(Sight::Agreement, everyone && (is_alone || report.resolutions.iter().all(is_answer)));
         see(Sight::Dial, report.used_legs().next().is_some());
         see(Sight::Connection, passed(Stage::Connect));
         // Where none is asked for, none can be wrong.
@@ -89,12 +99,8 @@ impl Learned {
 fn needed(id: FindingId) -> Sight {
     use FindingId as Id;
     match id {
-        Id::DnsTimeout
-        | Id::DnsServerFailure
-        | Id::DnsRefused
-        | Id::DnsUnreachable
-        | Id::DnsFailed
-        | Id::ConfigPrivatelinkName
+        Id::DnsTimeout | Id::DnsServerFailure | Id::DnsRefused | Id::DnsUnreachable | Id::DnsFailed => Sight::Lookups,
+        Id::ConfigPrivatelinkName
         | Id::ConfigIpAddress
         | Id::ConfigPortProduct
         | Id::RetirementNear
@@ -114,6 +120,7 @@ fn needed(id: FindingId) -> Sight {
         | Id::DnsIpv6Only
         | Id::DnsTtlLong => Sight::Answer,
         Id::DnsHostsOverride => Sight::Comparison,
+        Id::DnsResolversDisagree => Sight::Agreement,
         Id::TcpRefused
         | Id::TcpFiltered
         | Id::TcpUnreachable
@@ -164,6 +171,7 @@ pub(super) fn diagnose(cache: &Cache, report: &ProbeReport, memory: &Memory, oth
     connection::diagnose(&case, &mut diagnosis);
     tls::diagnose(&case, memory, &mut diagnosis);
     server::diagnose(&case, memory, &mut diagnosis);
+    diagnosis.merge();
     diagnosis
 }
 
@@ -175,6 +183,23 @@ impl Diagnosis {
         cause.severity = cause.severity.min(severity);
         cause.evidence.extend(evidence);
         true
+    }
+
+    /// Makes one finding of those with one id, such as a socket that was lacking for a lookup and for a connection: one
+    /// cause counts once in a round.
+    fn merge(&mut self) {
+        let mut merged: Vec<Finding> = Vec::with_capacity(self.findings.len());
+        for mut finding in std::mem::take(&mut self.findings) {
+            let Some(known) = merged.iter_mut().find(|known| known.id == finding.id) else {
+                merged.push(finding);
+                continue;
+            };
+            if finding.severity < known.severity {
+                std::mem::swap(known, &mut finding);
+            }
+            known.evidence.append(&mut finding.evidence);
+        }
+        self.findings = merged;
     }
 }
 

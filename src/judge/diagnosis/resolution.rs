@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Case, Diagnosis, Draft, narrate};
+use super::{Case, Diagnosis, Draft, narrate, resolvers};
 use crate::azure::{self, Product};
-use crate::judge::memory::{Memory, listed};
+use crate::judge::memory::{Memory, is_answer, listed};
 use crate::model::{
     AddressClass, Answer, Fault, FaultKind, Finding, FindingId, Isolation, Resolution, ResolverName, Severity, Source,
     Stage,
@@ -14,17 +14,17 @@ use crate::model::{
 pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     name(case, diagnosis);
     let Some(resolution) = case.report.followed() else { return };
-    if let Some(fault) = &resolution.fault {
-        diagnosis.findings.push(failure(case, resolution, fault).done());
-        return;
+    match &resolution.fault {
+        Some(fault) => diagnosis.findings.push(failure(case, resolution, fault).done()),
+        None if resolution.source == Source::Literal => return,
+        None => {
+            answer(case, resolution, diagnosis);
+            ipv6_only(case, resolution, diagnosis);
+            drift(case, resolution, memory, diagnosis);
+            ttl(case, resolution, diagnosis);
+        }
     }
-    if resolution.source == Source::Literal {
-        return;
-    }
-    answer(case, resolution, diagnosis);
-    ipv6_only(case, resolution, diagnosis);
-    drift(case, resolution, memory, diagnosis);
-    ttl(case, resolution, diagnosis);
+    resolvers::diagnose(case, memory, diagnosis);
 }
 
 /// The name itself, before anyone is asked.
@@ -65,12 +65,6 @@ fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
                 .done(),
         );
     }
-}
-
-/// Whether a lookup told where the name leads, be it nowhere.
-pub(super) fn is_answer(resolution: &Resolution) -> bool {
-    let nowhere = [FaultKind::NameNotFound, FaultKind::NoAddress];
-    resolution.fault.as_ref().is_none_or(|fault| nowhere.contains(&fault.kind))
 }
 
 /// A port that belongs to another product.
@@ -133,11 +127,9 @@ fn retirement(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     );
 }
 
-/// The lookup failed.
-fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
-    let host = &case.cache.host;
-    let privatelink = resolution.privatelink_alias();
-    let id = match (fault.kind, privatelink) {
+/// What it is that a lookup failed in this way.
+pub(super) fn id_of(resolution: &Resolution, fault: &Fault) -> FindingId {
+    match (fault.kind, resolution.privatelink_alias()) {
         (FaultKind::NameNotFound | FaultKind::NoAddress, Some(_)) => FindingId::DnsRecordMissing,
         (FaultKind::NameNotFound | FaultKind::NoAddress, None) => FindingId::DnsNameNotFound,
         (FaultKind::Timeout, _) => FindingId::DnsTimeout,
@@ -146,7 +138,13 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
         (FaultKind::ResolverUnreachable | FaultKind::NoResolver, _) => FindingId::DnsUnreachable,
         (FaultKind::LocalExhaustion, _) => FindingId::LocalExhaustion,
         _ => FindingId::DnsFailed,
-    };
+    }
+}
+
+/// The lookup failed.
+fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
+    let host = &case.cache.host;
+    let id = id_of(resolution, fault);
     let summary = match id {
         FindingId::DnsRecordMissing => format!(
             "{host} is led to {}, and there is no record: the private zone is seen here, its A record is gone",
@@ -166,6 +164,17 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
     if !resolution.chain.is_empty() {
         finding = finding.evidence(narrate::path(resolution));
     }
+    finding = finding.evidences(asked(resolution));
+    if id == FindingId::DnsNameNotFound
+        && let Some((end, suffix)) = azure::nearest_suffix(host)
+    {
+        finding = finding.remark(&format!("{end} is not a domain of Azure; {suffix} is, and may be meant"));
+    }
+    remedy(case, resolution, id, finding)
+}
+
+/// What was asked, and what came of it, one line a question.
+pub(super) fn asked(resolution: &Resolution) -> Vec<String> {
     let mut asked: Vec<_> = resolution
         .queries
         .iter()
@@ -177,13 +186,8 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
         })
         .collect();
     asked.dedup();
-    finding = finding.evidences(asked.into_iter().take(6));
-    if id == FindingId::DnsNameNotFound
-        && let Some((end, suffix)) = azure::nearest_suffix(host)
-    {
-        finding = finding.remark(&format!("{end} is not a domain of Azure; {suffix} is, and may be meant"));
-    }
-    remedy(case, resolution, id, finding)
+    asked.truncate(6);
+    asked
 }
 
 /// What to run where a lookup failed.
@@ -412,29 +416,27 @@ fn elsewhere(case: &Case<'_>, unexpected: &[&Answer], public: bool) -> Draft {
 
 /// The answer left the addresses that were accepted.
 fn drift(case: &Case<'_>, resolution: &Resolution, memory: &Memory, diagnosis: &mut Diagnosis) {
-    let Some(baseline) = &memory.baseline else { return };
+    let Some((known, baseline)) =
+        memory.of(&resolution.resolver).and_then(|known| Some((known, known.baseline.as_ref()?)))
+    else {
+        return;
+    };
     let now = resolution.sorted_addresses();
-    let strangers: Vec<_> = now.iter().filter(|address| !baseline.contains(address)).collect();
-    if strangers.is_empty() {
+    // Where a person accepted that the name leads nowhere, leading somewhere is no drift.
+    if baseline.addresses.is_empty() || !known.has_left(&now) {
         return;
     }
-    let class = |address: &IpAddr| AddressClass::of(*address);
-    let was_private = baseline.iter().all(|address| class(address).is_inside_a_network());
-    let became_public = strangers.iter().any(|address| class(address) == AddressClass::Public);
-    let private_to_public = was_private && became_public;
-    let expectation = &case.cache.expectation;
-    // Named by the configuration: accepted. Public to public on a public cache: Azure moves it at will.
-    let named = !expectation.addresses.is_empty() && now.iter().all(|address| expectation.admits(*address));
-    let public_to_public =
-        !expectation.is_private() && baseline.iter().chain(&now).all(|address| class(address) == AddressClass::Public);
-    if named || public_to_public {
+    // Public to public on a public cache: Azure moves it at will.
+    let is_public = |address: &IpAddr| AddressClass::of(*address) == AddressClass::Public;
+    if !case.cache.expectation.is_private() && baseline.addresses.iter().chain(&now).all(is_public) {
         return;
     }
+    let private_to_public = known.has_gone_public(&now);
     let severity = if private_to_public { Severity::Degraded } else { Severity::Risk };
     let summary = format!(
         "{} has moved from {} to {}{}",
         case.cache.host,
-        listed(baseline),
+        listed(&baseline.addresses),
         listed(&now),
         if private_to_public { ": from a private address to a public one" } else { "" }
     );
@@ -448,11 +450,12 @@ fn drift(case: &Case<'_>, resolution: &Resolution, memory: &Memory, diagnosis: &
     let finding = case.finding(FindingId::DnsDrift, severity, Stage::Resolve, summary);
     diagnosis.findings.push(
         finding
-            .evidence(format!("before: {}", listed(baseline)))
+            .evidence(format!("before: {}", resolvers::held(baseline)))
             .evidence(format!("now: {}", narrate::path(resolution)))
             .evidence(narrate::who(resolution))
-            .remark("if the move was meant, set expected_addresses to the new addresses and reload")
             .run(case.nslookup(None))
+            .remark("if the move was meant, accept it, or set expected_addresses to the new addresses and reload")
+            .run(case.accept())
             .done(),
     );
 }
@@ -478,6 +481,7 @@ fn ttl(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
     );
 }
 
+/// `10.20.1.4 (private), 10.20.1.5 (private)`.
 fn shown(answers: &[&Answer]) -> String {
     answers.iter().map(|answer| format!("{} ({})", answer.address, answer.class)).collect::<Vec<_>>().join(", ")
 }

@@ -216,7 +216,7 @@ fn forecast(clients: Clients, memory: &Memory) -> Option<String> {
 /// The server turned connections away since the last round.
 fn rejected(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     let Some((leg, server, _)) = case.cache.busiest(case.report) else { return };
-    let (Some(now), Some((process, before))) = (server.rejected_connections, &memory.rejected) else { return };
+    let (Some(now), Some((process, before))) = (server.rejected_connections, &memory.kept.rejected) else { return };
     if server.run_id != *process || now <= *before {
         return;
     }

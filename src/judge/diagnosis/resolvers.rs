@@ -1,0 +1,250 @@
+//! Causes that show where several resolvers are asked: they say different things, or one of them fails.
+
+use std::time::Duration;
+
+use super::resolution::{asked, id_of};
+use super::{Case, Diagnosis, Draft, narrate};
+use crate::judge::memory::{Baseline, Memory, is_answer, listed};
+use crate::model::{AddressClass, FaultKind, FindingId, Resolution, Severity, Stage};
+
+pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
+    let Some((followed, others)) = case.report.resolutions.split_first() else { return };
+    if is_answer(followed) {
+        disagreement(case, memory, followed, others, diagnosis);
+    } else {
+        // Whether the name is to blame, or who was asked.
+        let answers = others.iter().filter(|other| is_answer(other)).map(|other| said(case, memory, other));
+        let failed = followed.fault.iter().map(|fault| id_of(followed, fault)).collect::<Vec<_>>();
+        diagnosis.follows_from(&failed, Severity::Advice, answers.collect());
+    }
+    failures(case, followed, others, diagnosis);
+}
+
+/// `10.20.1.4, right since 2026-11-21T08:00:00.000Z`.
+pub(super) fn held(baseline: &Baseline) -> String {
+    let by = if baseline.accepted { ", accepted by a person" } else { "" };
+    format!("{}{by}, right since {}", listed(&baseline.addresses), baseline.since)
+}
+
+/// Others answer differently than the one that is followed.
+fn disagreement(
+    case: &Case<'_>,
+    memory: &Memory,
+    followed: &Resolution,
+    others: &[Resolution],
+    diagnosis: &mut Diagnosis,
+) {
+    let is_accepted = |resolution: &Resolution| {
+        memory.of(&resolution.resolver).is_some_and(|known| known.is_accepted(&resolution.sorted_addresses()))
+    };
+    let both_accepted = |other: &Resolution| is_accepted(followed) && is_accepted(other);
+    let differs = |other: &&Resolution| is_answer(other) && !agree(followed, other) && !both_accepted(other);
+    let differing: Vec<_> = others.iter().filter(differs).collect();
+    if differing.is_empty() {
+        return;
+    }
+    let lines = differing.iter().map(|other| said(case, memory, other)).collect();
+    // Where this machine bends the name, others say otherwise as a matter of course.
+    let bent = [FindingId::DnsHostsOverride, FindingId::DnsSearchSuffixAnswer];
+    if diagnosis.follows_from(&bent, Severity::Advice, lines) {
+        return;
+    }
+    let went_public = |other: &&Resolution| {
+        memory.of(&other.resolver).is_some_and(|known| known.has_gone_public(&other.sorted_addresses()))
+    };
+    if differing.iter().any(went_public) {
+        diagnosis.urgent.push(FindingId::DnsResolversDisagree);
+    }
+    let answers: Vec<_> = case.report.resolutions.iter().filter(|resolution| is_answer(resolution)).collect();
+    let summary = format!("{}: {}", case.cache.host, who_says_what(&answers));
+    let mut finding = case
+        .finding(FindingId::DnsResolversDisagree, Severity::Degraded, Stage::Resolve, summary)
+        .evidences(answers.iter().map(|answer| said(case, memory, answer)))
+        .evidences(answers.iter().filter_map(|answer| left(memory, answer)));
+    for answer in std::iter::once(followed).chain(differing.iter().copied()) {
+        finding = finding.run(case.ask(answer));
+    }
+    for other in &differing {
+        finding = suspect(case, memory, followed, other, finding);
+    }
+    let is_public = |answer: &&Resolution| answer.addresses.iter().any(|answer| answer.class == AddressClass::Public);
+    if answers.iter().any(is_public) {
+        finding = finding
+            .remark("who sees a public address may ask from a network that the private zone is not linked to")
+            .azure(case.zone_links())
+            .azure(case.zone_records());
+    }
+    let finding = finding.remark("if each of them is meant to answer as it does, accept it").run(case.accept());
+    diagnosis.findings.push(finding.done());
+}
+
+/// Whether two answers are of one mind. A server may show some of many addresses at a time, so a part agrees with the
+/// whole; the order and the TTL say nothing.
+fn agree(one: &Resolution, other: &Resolution) -> bool {
+    let (one, other) = (one.sorted_addresses(), other.sorted_addresses());
+    if one.is_empty() || other.is_empty() {
+        return one == other;
+    }
+    one.iter().all(|address| other.contains(address)) || other.iter().all(|address| one.contains(address))
+}
+
+/// `resolvers system and dc say 10.20.1.4 (private), resolver hub says that it does not exist`.
+fn who_says_what(answers: &[&Resolution]) -> String {
+    let mut opinions: Vec<(&Resolution, Vec<&str>)> = Vec::new();
+    for answer in answers {
+        let same = |(known, _): &&mut (&Resolution, _)| known.sorted_addresses() == answer.sorted_addresses();
+        match opinions.iter_mut().find(same) {
+            Some((_, names)) => names.push(answer.resolver.as_str()),
+            None => opinions.push((answer, vec![answer.resolver.as_str()])),
+        }
+    }
+    let opinion = |(answer, names): &(&Resolution, Vec<&str>)| {
+        let says = if names.len() == 1 { "says" } else { "say" };
+        format!("{} {says} {}", named(names), opinion(answer))
+    };
+    opinions.iter().map(opinion).collect::<Vec<_>>().join(", ")
+}
+
+/// `10.20.1.4 (private)`, or that there is no address.
+fn opinion(answer: &Resolution) -> String {
+    let class = |address| format!("{address} ({})", AddressClass::of(address));
+    match &answer.fault {
+        Some(fault) if fault.kind == FaultKind::NoAddress => "that it has no address".to_owned(),
+        Some(_) => "that it does not exist".to_owned(),
+        None => answer.sorted_addresses().into_iter().map(class).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// `resolver hub`, or `resolvers hub and dc`.
+fn named(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => format!("resolver {name}"),
+        [first @ .., last] => format!("resolvers {} and {last}", first.join(", ")),
+    }
+}
+
+/// Who answered, what, and for how long it has been saying so.
+fn said(case: &Case<'_>, memory: &Memory, answer: &Resolution) -> String {
+    let nowhere = narrate::nowhere(answer).map_or_else(String::new, |words| format!(" → no address ({words})"));
+    let known = memory.of(&answer.resolver).and_then(|known| known.addresses.as_ref());
+    let since = known.filter(|known| known.value == answer.sorted_addresses()).map(|known| known.since);
+    let since = since.unwrap_or(case.report.at);
+    let lasted = Duration::from_secs(case.report.at.since(since).as_secs());
+    let lasted = match lasted {
+        Duration::ZERO => String::new(),
+        lasted => format!(", for {} (since {since})", humantime::format_duration(lasted)),
+    };
+    format!("{}: {}{nowhere}{lasted}", narrate::who(answer), narrate::path(answer))
+}
+
+/// What a resolver said as long as it said what is right, where it says so no longer.
+fn left(memory: &Memory, answer: &Resolution) -> Option<String> {
+    let known = memory.of(&answer.resolver)?;
+    let baseline = known.baseline.as_ref().filter(|_| known.has_left(&answer.sorted_addresses()))?;
+    Some(format!("resolver {} said before: {}", answer.resolver, held(baseline)))
+}
+
+/// Says which of two is probably wrong, where something tells.
+fn suspect(case: &Case<'_>, memory: &Memory, followed: &Resolution, other: &Resolution, finding: Draft) -> Draft {
+    let expectation = &case.cache.expectation;
+    let fits = |answer: &Resolution| {
+        !answer.addresses.is_empty() && answer.addresses.iter().all(|answer| expectation.admits(answer.address))
+    };
+    let (one, two) = (&followed.resolver, &other.resolver);
+    let unfit = |wrong| {
+        format!(
+            "resolver {wrong} is probably wrong: it is stale, or does not see the zone; the other says what is expected"
+        )
+    };
+    match (fits(followed), fits(other)) {
+        (true, false) => return finding.remark(&unfit(two)),
+        (false, true) => return finding.remark(&unfit(one)),
+        _ => {}
+    }
+    let has_left = |answer: &Resolution| {
+        let known = memory.of(&answer.resolver).filter(|known| known.baseline.is_some())?;
+        Some(known.has_left(&answer.sorted_addresses()))
+    };
+    let (moved, stayed) = match (has_left(followed), has_left(other)) {
+        (Some(true), Some(false)) => (followed, other),
+        (Some(false), Some(true)) => (other, followed),
+        _ => {
+            return finding
+                .remark(&format!(
+                    "which of {one} and {two} is stale cannot be told from here: the cache's own address decides"
+                ))
+                .azure(case.private_endpoints());
+        }
+    };
+    let went_public = memory.of(&moved.resolver).is_some_and(|known| known.has_gone_public(&moved.sorted_addresses()));
+    let (moved, stayed) = (&moved.resolver, &stayed.resolver);
+    if went_public {
+        return finding.remark(&format!(
+            "resolver {moved} is probably wrong: it has left the private address that {stayed} still gives"
+        ));
+    }
+    finding
+        .remark(&format!(
+            "resolver {moved} has moved and {stayed} has not: if the cache or its endpoint moved, {stayed} is stale; if \
+             not, {moved} is wrong"
+        ))
+        .azure(case.private_endpoints())
+}
+
+/// Others than the one that is followed give no answer: nobody is kept from the cache by that, as long as they are not needed.
+fn failures(case: &Case<'_>, followed: &Resolution, others: &[Resolution], diagnosis: &mut Diagnosis) {
+    let mut groups: Vec<(FindingId, Vec<&Resolution>)> = Vec::new();
+    for other in others.iter().filter(|other| !is_answer(other)) {
+        let Some(id) = other.fault.as_ref().map(|fault| id_of(other, fault)) else { continue };
+        match groups.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, group)) => group.push(other),
+            None => groups.push((id, vec![other])),
+        }
+    }
+    for (id, group) in groups {
+        let words = |other: &&Resolution| {
+            let fault = other.fault.iter().map(|fault| fault.detail.to_string());
+            fault.map(|detail| format!("{}: {detail}", narrate::who(other))).collect::<Vec<_>>()
+        };
+        let mut seen: Vec<_> = group.iter().flat_map(words).collect();
+        // The one that is followed fails in the same way: one cause, and as bad as it is there.
+        if diagnosis.follows_from(&[id], Severity::Risk, seen.clone()) {
+            continue;
+        }
+        seen.extend(group.iter().flat_map(|other| asked(other)));
+        diagnosis.findings.push(failure(case, followed, id, &group).evidences(seen).done());
+    }
+}
+
+/// Some fail alike, and the one that is followed does not.
+fn failure(case: &Case<'_>, followed: &Resolution, id: FindingId, group: &[&Resolution]) -> Draft {
+    let host = &case.cache.host;
+    let names: Vec<_> = group.iter().map(|other| other.resolver.as_str()).collect();
+    let who = named(&names);
+    let (verb, be) = if names.len() == 1 { ("does", "is") } else { ("do", "are") };
+    let what = match id {
+        FindingId::DnsTimeout => format!("{who} {verb} not answer for {host} in time"),
+        FindingId::DnsServerFailure => format!("{who} {verb} not get an answer for {host} (SERVFAIL)"),
+        FindingId::DnsRefused => format!("{who} {verb} not answer this machine for {host} (REFUSED)"),
+        FindingId::DnsUnreachable => format!("{who} {be} not reached to look up {host}"),
+        FindingId::LocalExhaustion => format!("this machine cannot open a socket to ask {who} for {host}"),
+        _ => format!("the lookup of {host} by {who} failed"),
+    };
+    let rest = if is_answer(followed) { "is answered" } else { "fails in another way" };
+    let summary = format!("{what}; the application's own lookup, by resolver {}, {rest}", followed.resolver);
+    let mut draft = case.finding(id, Severity::Risk, Stage::Resolve, summary);
+    for other in group {
+        draft = draft.run(case.ask(other));
+    }
+    match id {
+        FindingId::DnsTimeout | FindingId::DnsUnreachable => {
+            draft.remark("is port 53 open from here to it, over UDP and TCP? 168.63.129.16 answers inside Azure only")
+        }
+        FindingId::DnsServerFailure | FindingId::DnsRefused => draft
+            .remark("the forwarder is failing, or does not serve this network: check its upstream and its access list"),
+        FindingId::LocalExhaustion => draft.run("ss -s").run("cat /proc/sys/fs/file-nr"),
+        _ => draft,
+    }
+    .remark("applications that ask it find nothing; where none does any more, take it out of `resolvers`")
+}
