@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cachewatch::config::{Config, Inputs, LogFormat, Target, load, show};
-use cachewatch::model::{Auth, Cache, Isolation, Password, Protocol, Resolver, ResolverName};
+use cachewatch::model::{Auth, Cache, Exposure, Isolation, Password, Protocol, Resolver, ResolverName};
 use proptest::prelude::*;
 
 const ORDERS: &str = "[[caches]]\nname = \"orders\"\nhost = \"orders.redis.cache.windows.net\"\n";
@@ -109,7 +109,18 @@ fn a_full_file_means_what_it_says() {
     assert_eq!(orders.auth, Auth::AccessKey { username: Some("app".to_owned()), password });
     assert_eq!((orders.rules.open_after, orders.rules.clear_after), (3, 2));
 
+    let world = Resolver::Server {
+        name: ResolverName::new("world"),
+        address: "9.9.9.9:53".parse().unwrap(),
+        protocol: Protocol::Udp,
+    };
+    let interval = Duration::from_mins(5);
+    let all =
+        Exposure { public_resolver: Some(world), send_credentials: true, plain_port: true, legacy_tls: true, interval };
+    assert_eq!(orders.exposure, all);
+
     let sessions = cache(&config, "sessions");
+    assert_eq!(sessions.exposure, Exposure::default(), "nothing is tested unless it is asked for");
     assert_eq!((sessions.port, sessions.server_name()), (10000, "sessions.example.com"));
     assert_eq!((sessions.interval, sessions.timeouts.total), (Duration::from_mins(1), Duration::from_secs(4)));
     let password = Password::Environment("SESSIONS_KEY".to_owned());

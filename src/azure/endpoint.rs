@@ -50,6 +50,15 @@ impl Product {
         }
     }
 
+    /// The port without TLS that may be open beside the one with TLS, for the products that have two. Source as above.
+    #[must_use]
+    pub const fn side_port(self) -> Option<u16> {
+        match self {
+            Self::CacheForRedis | Self::Other => Some(6379),
+            Self::Enterprise | Self::ManagedRedis => None,
+        }
+    }
+
     /// The command group of the Azure CLI that manages it.
     #[must_use]
     pub const fn cli(self) -> &'static str {

@@ -43,7 +43,7 @@ impl Checked {
 pub async fn check(config: &Config, caches: Vec<Arc<Cache>>) -> Vec<Checked> {
     let prober = Prober::new(&config.system);
     let walks = stream::iter(caches).map(async |cache| {
-        let report = prober.walk(&cache).await;
+        let report = prober.walk_with_exposure(&cache).await;
         (cache, report)
     });
     let walked: Vec<_> = walks.buffered(config.probe.max_in_flight).collect().await;

@@ -1,13 +1,15 @@
 //! One round, told to a person: a line a stage, then the verdict and what to do.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Checked;
 use crate::azure::{self, Cloud, Product};
 use crate::judge;
 use crate::model::{
-    Auth, Cache, Fault, Finding, Isolation, Leg, Resolution, Severity, Source, Stage, Standing, Timestamp, TlsSession,
+    Auth, Cache, ExposureReport, Fault, Finding, Isolation, Leg, LegacyVersion, Opening, Passage, Resolution, Severity,
+    Source, Stage, Standing, Timestamp, TlsSession,
 };
 use crate::style::Style;
 
@@ -30,6 +32,9 @@ pub fn print(out: &mut impl Write, checked: &Checked, style: Style) -> io::Resul
     }
     for leg in &report.legs {
         print_leg(out, cache, leg, report.at, style)?;
+    }
+    if let Some(exposure) = &report.exposure {
+        print_exposure(out, exposure, report.at, style)?;
     }
     writeln!(out)?;
     print_verdict(out, checked, style)?;
@@ -117,7 +122,7 @@ fn print_leg(out: &mut impl Write, cache: &Cache, leg: &Leg, at: Timestamp, styl
     for (stage, took) in leg.timings.iter() {
         let words = match stage {
             Stage::Connect => {
-                format!("{} ({}){redirected}", std::net::SocketAddr::new(leg.address, cache.port), leg.class)
+                format!("{} ({}){redirected}", SocketAddr::new(leg.address, cache.port), leg.class)
             }
             Stage::Tls => leg.tls.as_ref().map_or_else(String::new, |session| tls(session, at)),
             Stage::Auth => match &cache.auth {
@@ -148,6 +153,48 @@ fn print_leg(out: &mut impl Write, cache: &Cache, leg: &Leg, at: Timestamp, styl
         Some(fault) if leg.timings.of(fault.stage).is_none() => line(out, style, fault.stage, None, Some(fault), ""),
         _ => Ok(()),
     }
+}
+
+/// What was tested beside the path, a line a test.
+fn print_exposure(out: &mut impl Write, exposure: &ExposureReport, at: Timestamp, style: Style) -> io::Result<()> {
+    let head = |mark: &str, took: Duration| format!("  exposure {mark} {:>6.1} ms ", took.as_secs_f64() * 1000.0);
+    if let Some(resolution) = &exposure.resolution {
+        let (mark, words) = match &resolution.fault {
+            None => (style.good("ok    "), judge::path(resolution)),
+            Some(fault) => (style.doubtful("unsure"), fault.detail.to_string()),
+        };
+        style.write(out, &head(&mark, resolution.took), WORDS, &format!("public answer: {words}"))?;
+        below(out, style, &judge::who(resolution))?;
+        if exposure.trials_of(Opening::PublicPath).next().is_none() {
+            below(out, style, "it gives no public address beside those of the path: none is tested")?;
+        }
+    }
+    for trial in &exposure.trials {
+        let mark = match trial.passage {
+            Passage::Closed => style.good("closed"),
+            Passage::Open => style.bad("OPEN  "),
+            Passage::HalfOpen => style.doubtful("OPEN? "),
+            Passage::Unclear => style.doubtful("unsure"),
+        };
+        let what = match (trial.opening, trial.version) {
+            (Opening::PublicPath, _) => "public path",
+            (Opening::PlainPort, _) => "port without TLS",
+            (Opening::LegacyTls, Some(LegacyVersion::Tls10)) => "TLS 1.0",
+            (Opening::LegacyTls, _) => "TLS 1.1",
+        };
+        let place = SocketAddr::new(trial.address, trial.dialled.port());
+        let redirected = if trial.dialled.ip() == trial.address {
+            String::new()
+        } else {
+            format!(" → dialled as {} (connect_to)", trial.dialled)
+        };
+        let words = format!("{what}: {place} ({}){redirected}: {}", trial.class, trial.detail);
+        style.write(out, &head(&mark, trial.took), WORDS, &words)?;
+        if let Some(session) = &trial.tls {
+            below(out, style, &tls(session, at))?;
+        }
+    }
+    Ok(())
 }
 
 /// What the handshake showed.

@@ -17,7 +17,9 @@ use super::settings::Defaults;
 use super::value;
 use crate::azure::{self, Product};
 use crate::file;
-use crate::model::{Auth, Cache, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Timeouts, Tls};
+use crate::model::{
+    Auth, Cache, Expectation, Exposure, Isolation, Password, Protocol, Resolver, ResolverName, Timeouts, Tls,
+};
 
 /// The caches, in the order of declaration. A cache without a host is reported and left out.
 pub(super) fn build(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache> {
@@ -27,7 +29,9 @@ pub(super) fn build(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache
     let caches: Vec<_> =
         tables.iter().filter_map(|(name, site)| Declared { checker, name, site, defaults }.cache(&resolvers)).collect();
     for (name, resolver) in &resolvers {
-        let is_used = caches.iter().any(|cache| cache.resolvers.contains(resolver));
+        let is_used = caches.iter().any(|cache| {
+            cache.resolvers.contains(resolver) || cache.exposure.public_resolver.as_ref() == Some(resolver)
+        });
         if !is_used && *resolver != Resolver::System {
             checker.notices.push(format!("resolver {name} is declared and no cache asks it"));
         }
@@ -81,7 +85,8 @@ impl<'a> Declared<'_, 'a> {
         }
         let (interval, timeouts) = self.pace();
         let expectation = self.expectation();
-        let resolvers = self.resolvers(resolvers);
+        let known = resolvers;
+        let resolvers = self.resolvers(known);
         let auth = self.auth();
         let tls = self.tls();
         let connect_to = self.parts("connect_to", value::dial_override);
@@ -92,7 +97,7 @@ impl<'a> Declared<'_, 'a> {
         self.checker.notices.extend(notices(self.name, &host, tier));
         let port = self.find("port").and_then(|found| u16::try_from(found.integer()).ok());
         let port = port.unwrap_or_else(|| default_port(&host, tls.is_some()));
-        Some(Cache {
+        let cache = Cache {
             expectation,
             resolvers,
             tls,
@@ -103,7 +108,80 @@ impl<'a> Declared<'_, 'a> {
             timeouts,
             connect_to,
             ..self.defaults.cache(self.name, host, port)
-        })
+        };
+        Some(Cache { exposure: self.exposure(known, &cache), ..cache })
+    }
+
+    /// What is tested beside the path of this cache, held to everything else that is said of it.
+    fn exposure(&mut self, known: &[(String, Resolver)], cache: &Cache) -> Exposure {
+        let flag = |found: Option<Found<'a>>| found.filter(|found| found.flag());
+        let public = self.find_in("exposure", "public_resolver").filter(|found| !found.text().is_empty());
+        let (plain, legacy) =
+            (flag(self.find_in("exposure", "plain_port")), flag(self.find_in("exposure", "legacy_tls")));
+        let send = flag(self.find_in("exposure", "send_credentials"));
+        let interval = self.find_in("exposure", "interval").and_then(|found| value::duration(found.text()).ok());
+        let public_resolver = public.and_then(|found| self.known_resolver(found, known));
+        if let Some(found) = public.filter(|_| public_resolver.is_some()) {
+            self.check_public_resolver(found, cache);
+        }
+        let is_spoiled = |table, key| self.checker.reading.is_spoiled(&["caches", self.name, table, key]);
+        let is_auth_spoiled = ["method", "username", "password_file", "password_env", "password"]
+            .into_iter()
+            .any(|key| is_spoiled("auth", key));
+        let is_public_spoiled = is_spoiled("exposure", "public_resolver");
+        let complaint = match send {
+            Some(_) if public.is_none() && !is_public_spoiled => Some(
+                Complaint::new("nothing is sent where no public path is tested").hint("set exposure.public_resolver"),
+            ),
+            Some(_) if cache.tls.is_none() => Some(Complaint::new(
+                "tls.enabled is false: a password is sent only where a certificate proves the cache",
+            )),
+            Some(_) if cache.auth == Auth::None && !is_auth_spoiled => {
+                Some(Complaint::new("there is no password to send").hint("name one under [caches.auth]"))
+            }
+            _ => None,
+        };
+        self.complain_of(send, complaint);
+        self.complain_of(plain, plain.and_then(|_| no_side_port(cache)));
+        let complaint = Complaint::new("tls.enabled is false, so no version of TLS is spoken");
+        self.complain_of(legacy, cache.tls.is_none().then_some(complaint));
+        let exposure = Exposure {
+            public_resolver,
+            send_credentials: send.is_some(),
+            plain_port: plain.is_some(),
+            legacy_tls: legacy.is_some(),
+            interval: interval.unwrap_or_default(),
+        };
+        // What tests nothing is equal to what says nothing: its pace is nobody's.
+        if exposure.is_on() { exposure } else { Exposure::default() }
+    }
+
+    fn check_public_resolver(&mut self, found: Found<'a>, cache: &Cache) {
+        // By their names: a resolver whose address is wrong stands for another one here.
+        let followed = self.find("resolvers").and_then(|list| list.parts().first().copied());
+        let complaint = if cache.expectation.isolation == Some(Isolation::Public) {
+            Some(Complaint::new("isolation is public, so the public path is meant to be open"))
+        } else if followed.is_some_and(|followed| followed.text() == found.text()) {
+            let complaint = Complaint::new(format!(
+                "the connection follows {} already, so there would be no other address to test",
+                found.shown()
+            ));
+            Some(complaint.hint("name a resolver that gives the public answer"))
+        } else {
+            None
+        };
+        if complaint.is_none() && !cache.expectation.is_private() && !self.is_spoiled("isolation") {
+            let notice = "exposure.public_resolver is set and no private address is expected, so an open public path is \
+                          shown and is no finding; set isolation";
+            self.checker.notices.push(format!("cache {}: {notice}", self.name));
+        }
+        self.complain_of(Some(found), complaint);
+    }
+
+    fn complain_of(&mut self, found: Option<Found<'a>>, complaint: Option<Complaint>) {
+        if let (Some(found), Some(complaint)) = (found, complaint) {
+            self.checker.complain(found, complaint);
+        }
     }
 
     fn pace(&mut self) -> (Duration, Timeouts) {
@@ -140,17 +218,8 @@ impl<'a> Declared<'_, 'a> {
             if asked.insert(name, part.site).is_some() {
                 let complaint = Complaint::new(format!("{} is listed twice", value::quoted(name)));
                 self.checker.complain(part, complaint);
-            } else if let Some((_, resolver)) = known.iter().find(|(other, _)| other == name) {
-                resolvers.push(resolver.clone());
             } else {
-                let complaint = Complaint::new(format!("no resolver has the name {}", value::quoted(name)));
-                let names: Vec<_> =
-                    known.iter().map(|(name, _)| name.as_str()).filter(|name| !name.starts_with('?')).collect();
-                let complaint = match nearest(name, names.iter().copied()) {
-                    Some(near) => complaint.suggest(Some(near)),
-                    None => complaint.hint(format!("declared: {}", names.join(", "))),
-                };
-                self.checker.complain(part, complaint);
+                resolvers.extend(self.known_resolver(part, known));
             }
         }
         if list.parts().is_empty() {
@@ -158,6 +227,22 @@ impl<'a> Declared<'_, 'a> {
             self.checker.complain(list, complaint.hint("leave it out to ask the system"));
         }
         resolvers
+    }
+
+    /// The resolver of that name; a name that no resolver has is reported.
+    fn known_resolver(&mut self, found: Found<'_>, known: &[(String, Resolver)]) -> Option<Resolver> {
+        let name = found.text();
+        if let Some((_, resolver)) = known.iter().find(|(other, _)| other == name) {
+            return Some(resolver.clone());
+        }
+        let complaint = Complaint::new(format!("no resolver has the name {}", value::quoted(name)));
+        let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).filter(|name| !name.starts_with('?')).collect();
+        let complaint = match nearest(name, names.iter().copied()) {
+            Some(near) => complaint.suggest(Some(near)),
+            None => complaint.hint(format!("declared: {}", names.join(", "))),
+        };
+        self.checker.complain(found, complaint);
+        None
     }
 
     fn auth(&mut self) -> Auth {
@@ -257,6 +342,19 @@ pub(super) fn within(timeouts: Timeouts, total: Duration) -> Timeouts {
 pub(super) fn default_port(host: &str, is_tls: bool) -> u16 {
     let product = azure::identify(host).product;
     if is_tls { product.tls_port() } else { product.plain_port() }
+}
+
+/// Why there is no port without TLS beside the one that this cache is used at, where there is none.
+fn no_side_port(cache: &Cache) -> Option<Complaint> {
+    let product = azure::identify(&cache.host).product;
+    let Some(port) = product.side_port() else {
+        let title = product.title();
+        return Some(Complaint::new(format!("{title} has one port, with TLS or without, and none beside it to test")));
+    };
+    if cache.tls.is_none() {
+        return Some(Complaint::new("tls.enabled is false, so the port without TLS is the one that is used"));
+    }
+    (cache.port == port).then(|| Complaint::new(format!("the cache is used with TLS at port {port} itself")))
 }
 
 /// Whether a file holds roots to trust.

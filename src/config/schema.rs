@@ -102,6 +102,11 @@ pub(super) static KEYS: &[Key] = &[
     key("caches[].tls.enabled", Kind::Flag, "true"),
     key("caches[].tls.ca_file", parsed!(OptionalText, value::text), "\"\""),
     key("caches[].tls.server_name", parsed!(OptionalText, value::host), "\"\""),
+    key("caches[].exposure.public_resolver", parsed!(OptionalText, value::name), "\"\""),
+    key("caches[].exposure.send_credentials", Kind::Flag, "false"),
+    key("caches[].exposure.plain_port", Kind::Flag, "false"),
+    key("caches[].exposure.legacy_tls", Kind::Flag, "false"),
+    key("caches[].exposure.interval", Kind::Duration { min: Duration::from_secs(10), max: DAY }, "\"15m\""),
 ];
 
 /// What stands at a path.

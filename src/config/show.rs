@@ -73,7 +73,8 @@ pub fn show(config: &Config) -> String {
 /// The name servers that caches ask, each once, in the order in which they are first asked.
 fn servers(config: &Config) -> Vec<&Resolver> {
     let mut servers: Vec<&Resolver> = Vec::new();
-    for resolver in config.caches.iter().flat_map(|cache| &cache.resolvers) {
+    let asked = config.caches.iter().flat_map(|cache| cache.resolvers.iter().chain(&cache.exposure.public_resolver));
+    for resolver in asked {
         if !servers.contains(&resolver) {
             servers.push(resolver);
         }
@@ -121,6 +122,19 @@ fn show_cache(page: &mut Page, cache: &Cache) {
     if let Some(tls) = &cache.tls {
         page.text("ca_file", tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
         page.text("server_name", tls.server_name.as_deref().unwrap_or_default());
+    }
+
+    let exposure = &cache.exposure;
+    if exposure.is_on() {
+        page.table("[caches.exposure]");
+        page.text(
+            "public_resolver",
+            exposure.public_resolver.as_ref().map_or(String::new(), |own| own.name().to_string()),
+        );
+        page.bare("send_credentials", exposure.send_credentials);
+        page.bare("plain_port", exposure.plain_port);
+        page.bare("legacy_tls", exposure.legacy_tls);
+        page.duration("interval", exposure.interval);
     }
 }
 

@@ -168,6 +168,7 @@ fn broken(cache: &Cache) -> ProbeReport {
         resolutions: Vec::new(),
         legs: Vec::new(),
         control_reached: None,
+        exposure: None,
         fault: Some(Fault::new(Stage::Resolve, FaultKind::Internal, words)),
     }
 }

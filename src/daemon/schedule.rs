@@ -72,6 +72,8 @@ struct Entry {
     number: u64,
     slots: Slots,
     running: Option<AbortHandle>,
+    /// When the last probe began that tested what may be open beside the path.
+    tested: Option<Instant>,
 }
 
 /// The moments at which a cache is due: its phase, every interval, each moved by its jitter.
@@ -220,7 +222,7 @@ impl Schedule {
         let window = (FIRST_ROUND_STEP * count).min(cache.interval);
         let first = now + window.mul_f64(share(slots.seed));
         self.due.push(Reverse((first, cache.name.clone(), number)));
-        Entry { cache, number, slots, running: None }
+        Entry { cache, number, slots, running: None, tested: None }
     }
 
     /// Starts every probe that is due, as far as there is a place for it.
@@ -246,7 +248,12 @@ impl Schedule {
             let Some(entry) = self.entries.get_mut(&name).filter(|entry| entry.number == number) else { continue };
             self.metrics.probe_late(now.saturating_duration_since(due));
             let (prober, cache) = (Arc::clone(&self.prober), Arc::clone(&entry.cache));
-            let handle = self.running.spawn(async move { prober.walk(&cache).await });
+            let handle = if entry.is_exposure_due(now) {
+                entry.tested = Some(now);
+                self.running.spawn(async move { prober.walk_with_exposure(&cache).await })
+            } else {
+                self.running.spawn(async move { prober.walk(&cache).await })
+            };
             self.owners.insert(handle.id(), Arc::clone(&entry.cache));
             entry.running = Some(handle);
         }
@@ -279,6 +286,13 @@ impl Schedule {
 }
 
 impl Entry {
+    /// Whether the probe that begins now is the first, or the first since the cache's interval for exposure has passed.
+    fn is_exposure_due(&self, now: Instant) -> bool {
+        let exposure = &self.cache.exposure;
+        let has_passed = |at| now.saturating_duration_since(at) >= exposure.interval;
+        exposure.is_on() && self.tested.is_none_or(has_passed)
+    }
+
     fn cut_off(self) {
         if let Some(running) = self.running {
             running.abort();
@@ -325,5 +339,26 @@ mod tests {
         let later = previous + Duration::from_hours(1);
         let next = slots.after(later);
         assert!(next > later && next <= later + Duration::from_secs(66), "{:?}", next - later);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn exposure_is_tested_in_the_first_probe_and_then_at_its_own_pace() {
+        let config = crate::config::load(&crate::config::Inputs {
+            files: vec!["tests/config/good/full.toml".into()],
+            ..crate::config::Inputs::default()
+        });
+        let caches = config.unwrap().caches;
+        // Of the three, `orders` alone has something tested, every five minutes.
+        let start = clock::instant();
+        let due = |cache: &Arc<Cache>, tested: Option<u64>, now: u64| {
+            let at = |seconds| start + Duration::from_secs(seconds);
+            let slots = Slots::new(start, cache, 0.0);
+            let entry = Entry { cache: Arc::clone(cache), number: 1, slots, running: None, tested: tested.map(at) };
+            entry.is_exposure_due(at(now))
+        };
+        let [orders, sessions, ..] = caches.as_slice() else { panic!("{caches:?}") };
+        assert!(due(orders, None, 0), "the first probe");
+        assert!(!due(orders, Some(0), 299) && due(orders, Some(0), 300) && due(orders, Some(0), 1000));
+        assert!(!due(sessions, None, 0));
     }
 }

@@ -129,6 +129,7 @@ fn report(resolution: Resolution, legs: Vec<Leg>) -> ProbeReport {
         resolutions: vec![resolution],
         legs,
         control_reached: None,
+        exposure: None,
         fault: None,
     }
 }

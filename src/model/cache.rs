@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AddressClass, Clients, LimitSource, ServerFacts, vocabulary};
+use super::{AddressClass, Clients, LimitSource, Opening, ServerFacts, vocabulary};
 
 /// One cache, checked: everything a probe and a judgement need. Two equal values are the same cache to a reload.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,10 +71,16 @@ impl Cache {
     /// Where to dial for `address`: the address itself unless the operator says otherwise.
     #[must_use]
     pub fn dial(&self, address: IpAddr) -> SocketAddr {
+        self.dial_at(address, self.port)
+    }
+
+    /// The same for another port of the cache than the one an application dials.
+    #[must_use]
+    pub fn dial_at(&self, address: IpAddr, port: u16) -> SocketAddr {
         self.connect_to
             .iter()
-            .find(|redirect| redirect.address == address && redirect.port.is_none_or(|port| port == self.port))
-            .map_or_else(|| SocketAddr::new(address, self.port), |redirect| redirect.to)
+            .find(|redirect| redirect.address == address && redirect.port.is_none_or(|own| own == port))
+            .map_or_else(|| SocketAddr::new(address, port), |redirect| redirect.to)
     }
 
     /// Connected clients against the limit: the operator's own number, else the server's, else the tier's.
@@ -342,7 +348,17 @@ impl Exposure {
     /// Whether anything is tested.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.public_resolver.is_some() || self.plain_port || self.legacy_tls
+        Opening::ALL.iter().any(|opening| self.tests(*opening))
+    }
+
+    /// Whether this is tested for.
+    #[must_use]
+    pub fn tests(&self, opening: Opening) -> bool {
+        match opening {
+            Opening::PublicPath => self.public_resolver.is_some(),
+            Opening::PlainPort => self.plain_port,
+            Opening::LegacyTls => self.legacy_tls,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod address;
 mod cache;
 mod event;
+mod exposure;
 mod file_version;
 mod finding;
 mod machine;
@@ -22,6 +23,7 @@ pub use cache::{
     Rules, Thresholds, Timeouts, Tls,
 };
 pub use event::{Event, EventKind};
+pub use exposure::{ExposureReport, LegacyVersion, Opening, Passage, Trial};
 pub use file_version::FileVersion;
 pub use finding::{Finding, FindingId, Severity, Standing};
 pub use machine::Sysctl;

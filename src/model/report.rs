@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::{
-    AddressClass, CacheName, Fault, FaultKind, Resolution, Stage, Timestamp, Timings, WireText, seconds, vocabulary,
+    AddressClass, CacheName, ExposureReport, Fault, FaultKind, Opening, Resolution, Stage, Timestamp, Timings,
+    WireText, seconds, vocabulary,
 };
 
 /// One walk along the path to one cache.
@@ -29,6 +30,8 @@ pub struct ProbeReport {
     pub fault: Option<Fault>,
     /// Whether the control target answered; `None` where it was not asked, because an address was reached or none is set.
     pub control_reached: Option<bool>,
+    /// What was tested beside the path; `None` where this round tested nothing.
+    pub exposure: Option<ExposureReport>,
 }
 
 impl ProbeReport {
@@ -54,6 +57,16 @@ impl ProbeReport {
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.used_legs().next().is_some() && self.used_legs().all(|leg| leg.fault.is_none())
+    }
+
+    /// Whether something is open that should be closed; `None` where this round did not test for it or could not tell.
+    ///
+    /// Silence is a closed door only where the cache itself speaks: one that is frozen, full or out of reach from here has
+    /// no open port at all, and that proves nothing.
+    #[must_use]
+    pub fn exposed(&self, opening: Opening) -> Option<bool> {
+        let is_open = self.exposure.as_ref()?.verdict(opening)?;
+        (is_open || self.used_legs().any(|leg| leg.passed(Stage::Tls))).then_some(is_open)
     }
 
     /// The faults that keep an application from the cache, the earliest stage first.

@@ -283,7 +283,7 @@ pub(super) fn without(password: &Secret, fault: Fault) -> Fault {
 }
 
 /// The first bytes of a peer, safe to show.
-fn quoted(bytes: &[u8]) -> String {
+pub(super) fn quoted(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "nothing".to_owned();
     }

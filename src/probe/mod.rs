@@ -1,6 +1,7 @@
 //! The only room that dials out: it walks the path to a cache, stage by stage, and reports what it saw.
 //!
 //! Reading order: [`walk`](Prober::walk) is the path; `resolve`, `connect`, `tls` and `session` are its stages;
+//! `exposure` tests what may be open beside it, with the greetings of `hello`;
 //! `blame` is the one place where foreign errors become [`Fault`](crate::model::Fault)s.
 //!
 //! Invariants:
@@ -13,7 +14,9 @@ mod blame;
 mod certificate;
 mod connect;
 mod deadline;
+mod exposure;
 mod guarded;
+mod hello;
 mod info;
 mod machine;
 mod plaintext;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::connect;
 use super::deadline::Deadline;
@@ -26,7 +26,7 @@ const LEGS_AT_ONCE: usize = 4;
 #[derive(Debug)]
 pub struct Prober {
     system: System,
-    trust: Trust,
+    pub(super) trust: Trust,
     passwords: Shelf<Option<Secret>>,
 }
 
@@ -43,6 +43,25 @@ impl Prober {
 
     /// Walks the path to `cache` once. It ends by the cache's total timeout, and a failure anywhere is in the report.
     pub async fn walk(&self, cache: &Cache) -> ProbeReport {
+        self.path(cache, |_| {}).await
+    }
+
+    /// The same, and tests beside it what the cache's exposure names, if anything. The tests share the deadline; the walk
+    /// is neither slower for them nor does it fail by them, but its report waits for theirs.
+    pub async fn walk_with_exposure(&self, cache: &Cache) -> ProbeReport {
+        if !cache.exposure.is_on() {
+            return self.walk(cache).await;
+        }
+        let (tell, told) = oneshot::channel();
+        // Whoever would listen is joined to the walk, so there is no error.
+        let walked = self.path(cache, |addresses| drop(tell.send(addresses.to_vec())));
+        let deadline = Deadline::after(cache.timeouts.total);
+        let (report, exposure) = future::join(walked, self.test_exposure(cache, told, deadline)).await;
+        ProbeReport { exposure: Some(exposure), ..report }
+    }
+
+    /// The walk. `followed_to` is told the addresses as soon as they are known.
+    async fn path(&self, cache: &Cache, followed_to: impl FnOnce(&[IpAddr])) -> ProbeReport {
         let at = clock::now();
         let watch = Stopwatch::start();
         let deadline = Deadline::after(cache.timeouts.total);
@@ -55,6 +74,7 @@ impl Prober {
         let (mut resolutions, (first, legs)) = future::join(others, async {
             let mut resolution = self.resolve(cache, followed, deadline).await;
             let addresses: Vec<_> = resolution.addresses.iter().map(|answer| answer.address).collect();
+            followed_to(&addresses);
             // Not a `buffered` stream: that one asks to be polled again after every wait, with a turn of the event loop.
             let places = Semaphore::new(LEGS_AT_ONCE);
             let legs = future::join_all(addresses.into_iter().map(async |address| {
@@ -77,6 +97,7 @@ impl Prober {
             legs,
             fault: None,
             control_reached: None,
+            exposure: None,
         };
         // Is it the cache, or this machine? A deadline that has passed leaves no time to ask.
         if let Some(control) = cache.control.filter(|_| !report.reached_anything() && !deadline.remaining().is_zero()) {
@@ -86,7 +107,7 @@ impl Prober {
         report
     }
 
-    async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
+    pub(super) async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
         resolve::resolve(&cache.host, resolver, &self.system, cache.timeouts.resolve, deadline).await
     }
 
@@ -163,7 +184,7 @@ impl Prober {
     }
 
     /// The password, as its file or variable holds it now.
-    fn password(&self, password: &Password) -> Result<Secret, Fault> {
+    pub(super) fn password(&self, password: &Password) -> Result<Secret, Fault> {
         let unreadable = |words: String| Fault::new(Stage::Auth, FaultKind::CredentialUnreadable, words);
         match password {
             Password::File(path) => {

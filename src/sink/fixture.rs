@@ -102,6 +102,7 @@ fn report(cache: &Cache, at: Timestamp, took: Duration, resolution: Resolution, 
         legs,
         fault: None,
         control_reached: None,
+        exposure: None,
     }
 }
 

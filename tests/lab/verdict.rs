@@ -126,7 +126,7 @@ impl Rounds {
     fn judge(&mut self, real: &Real) -> Answer {
         let config = loaded(real);
         let watch = Stopwatch::start();
-        let walk = |cache: &Arc<Cache>| real.network.run(|| runtime().block_on(self.prober.walk(cache)));
+        let walk = |cache: &Arc<Cache>| real.network.run(|| runtime().block_on(self.prober.walk_with_exposure(cache)));
         let reports: Vec<_> = config.caches.iter().map(walk).collect();
         let mut findings = Vec::new();
         for (own, (cache, memory)) in config.caches.iter().zip(&mut self.watches).enumerate() {

@@ -235,6 +235,7 @@ fn the_document_holds_everything_that_was_seen() {
             "clients": {"connected": 1, "limit": 10000, "limit_source": "server", "headroom_ratio": 0.9999},
             "report": {
                 "cache": HOST, "at": "_", "took_seconds": "_", "fault": null, "control_reached": null,
+                "exposure": null,
                 "resolutions": [{
                     "resolver": "system", "source": "dns", "name": HOST, "searched": false, "took_seconds": "_",
                     "chain": [{"owner": HOST, "target": ALIAS, "ttl_seconds": 300}],

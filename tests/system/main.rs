@@ -1,6 +1,9 @@
 //! The whole program from outside: the built binary against real Redis servers, scripted name servers, hostile peers
 //! and filtered networks. `support` holds the fixtures; every other module is tests.
 
+// A whole document is compared with one `json!`, which is a call of itself for every few words.
+#![recursion_limit = "256"]
+
 mod support;
 
 mod check;

@@ -163,6 +163,7 @@ pub(crate) struct Peer {
 struct Record {
     connections: AtomicUsize,
     commands: Mutex<Vec<Vec<String>>>,
+    heard: Mutex<Vec<u8>>,
 }
 
 impl Peer {
@@ -199,6 +200,11 @@ impl Peer {
     /// How many connections were accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.record.connections.load(Ordering::SeqCst)
+    }
+
+    /// Everything that [`Step::Hear`] and [`Step::Hold`] were told, over all connections.
+    pub(crate) fn heard(&self) -> Vec<u8> {
+        self.record.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every command that [`Step::Serve`] was asked, as words, over all connections.
@@ -251,11 +257,9 @@ async fn converse(stream: impl Wire, steps: &[Step], record: &Record) -> io::Res
     for step in steps {
         match step {
             Step::Hear => {
-                let heard = stream.fill_buf().await?.len();
-                if heard == 0 {
+                if hear(&mut stream, record).await? == 0 {
                     return Ok(());
                 }
-                stream.consume(heard);
             }
             Step::Say(bytes) => send(&mut stream, bytes).await?,
             Step::Drip { bytes, every } => {
@@ -269,9 +273,7 @@ async fn converse(stream: impl Wire, steps: &[Step], record: &Record) -> io::Res
                     send(&mut stream, bytes).await?;
                 }
             }
-            Step::Hold => {
-                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
-            }
+            Step::Hold => while hear(&mut stream, record).await? > 0 {},
             Step::Serve(replies) => {
                 while let Some(words) = read_command(&mut stream).await? {
                     let answer = replies.to(&words).to_vec();
@@ -285,6 +287,15 @@ async fn converse(stream: impl Wire, steps: &[Step], record: &Record) -> io::Res
     stream.shutdown().await?;
     // What the client still says must be read: closing on unread bytes is an RST, which would overtake the reply.
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
+}
+
+/// Takes in what the client says next; how much it was.
+async fn hear(stream: &mut BufReader<impl Wire>, record: &Record) -> io::Result<usize> {
+    let bytes = stream.fill_buf().await?;
+    let length = bytes.len();
+    record.heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+    stream.consume(length);
+    Ok(length)
 }
 
 async fn send(stream: &mut BufReader<impl Wire>, bytes: &[u8]) -> io::Result<()> {
