@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Exposure, Fault, FaultKind,
-    Finding, FindingId, Isolation, Leg, Mode, ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules,
-    ServerFacts, Severity, Source, Stage, Thresholds, Timeouts, Timestamp, Tls, TlsSession, WireText,
+    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Exposure,
+    ExposureReport, Fault, FaultKind, Finding, FindingId, Isolation, Leg, Mode, Opening, Passage, ProbeReport,
+    Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts, Severity, Source, Stage, Thresholds, Timeouts,
+    Timestamp, Tls, TlsSession, Trial, WireText,
 };
 
 /// When the first probe of every test began.
@@ -80,6 +81,23 @@ pub(crate) fn name_not_found(cache: &Cache) -> Round {
         ..Event::new(at, Some(cache.name.clone()), EventKind::FindingOpened)
     });
     round
+}
+
+/// What came of a test for the port without TLS.
+pub(crate) fn plain_port(passage: Passage) -> ExposureReport {
+    let trial = Trial {
+        opening: Opening::PlainPort,
+        version: None,
+        address: [10, 20, 1, 4].into(),
+        class: AddressClass::Private,
+        dialled: ([10, 20, 1, 4], 6379).into(),
+        passage,
+        stage: Stage::Ping,
+        detail: WireText::new("words of the test"),
+        tls: None,
+        took: Duration::from_millis(1),
+    };
+    ExposureReport { resolution: None, trials: vec![trial], took: Duration::from_millis(1) }
 }
 
 fn round(cache: &Cache, report: ProbeReport) -> Round {

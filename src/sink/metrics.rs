@@ -16,7 +16,7 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVe
 use super::ledger::{Family, Ledger, Vector};
 use crate::azure;
 use crate::model::{
-    AddressClass, Cache, CacheName, EventKind, Fault, FaultKind, FindingId, ProbeReport, Resolution, Resolver,
+    AddressClass, Cache, CacheName, EventKind, Fault, FaultKind, FindingId, Opening, ProbeReport, Resolution, Resolver,
     ResolverName, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
 };
 
@@ -118,6 +118,9 @@ families! {
     tls_info: gauge["cache", "version", "cipher"];
     /// Whether every address presented a chain that is trusted, valid now and covers the name.
     tls_chain_verified: gauge["cache"];
+
+    /// Whether something is open that should be closed, by the last test that could tell.
+    exposure_open: gauge["cache", "kind"];
 
     /// Connected clients, by the server's own count.
     clients_connected: gauge["cache", "node"];
@@ -276,6 +279,8 @@ impl Account {
         if let Some(end) = azure::retirement(endpoint.product) {
             ledger.keep(&families.retirement_timestamp_seconds, &[]).set(end.unix_seconds());
         }
+        let is_tested = |opening: &str| Opening::parse(opening).is_some_and(|opening| cache.exposure.tests(opening));
+        ledger.forget(&families.exposure_open, |labels| !is_tested(&labels[0]));
         ledger.keep(&families.probes_total, &[]).inc_by(0);
         let _ = ledger.keep(&families.probe_duration_seconds, &[]);
 
@@ -298,6 +303,7 @@ impl Account {
         self.names(families, round);
         self.addresses(families, &round.report);
         self.tls(families, &round.report);
+        self.exposure(families, round);
         self.servers(families, round);
         self.findings(families, round);
         self.ledger.sweep();
@@ -406,6 +412,19 @@ impl Account {
         }
         for session in sessions.iter().filter(|session| !session.version.is_empty()) {
             ledger.hold(&families.tls_info, &[&session.version, &session.cipher]).set(1.0);
+        }
+    }
+
+    /// The tests are rare, so what one showed stays until the next.
+    fn exposure(&mut self, families: &Families, round: &Round) {
+        if round.report.exposure.is_none() {
+            return;
+        }
+        for opening in Opening::ALL {
+            match round.report.exposed(*opening) {
+                Some(open) => self.ledger.keep(&families.exposure_open, &[opening.as_str()]).set(truth(open)),
+                None => self.ledger.forget(&families.exposure_open, |labels| *labels[0] == *opening.as_str()),
+            }
         }
     }
 
@@ -527,7 +546,7 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
-    use crate::model::Event;
+    use crate::model::{Event, Passage};
 
     /// The samples of this program, without those of the process and without the buckets of histograms.
     fn samples(metrics: &Metrics) -> Vec<String> {
@@ -782,6 +801,28 @@ mod tests {
         cache.expectation = crate::model::Expectation::default();
         metrics.observe(&fixture::leading_to(&cache, &["20.50.1.2"]));
         assert_eq!(values(&metrics, "dns_as_expected"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_test_showed_stays_until_the_next() {
+        let mut cache = fixture::cache("orders");
+        cache.exposure.plain_port = true;
+        let metrics = watching(&cache);
+        let after = |passage: Option<Passage>| {
+            let mut round = fixture::healthy(&cache);
+            Arc::make_mut(&mut round.report).exposure = passage.map(fixture::plain_port);
+            metrics.observe(&round);
+            values(&metrics, "exposure_open")
+        };
+        let plain = |value: u8| vec![format!(r#",kind="plain_port"}} {value}"#)];
+        assert_eq!(after(None), [""; 0], "not tested yet");
+        assert_eq!(after(Some(Passage::Open)), plain(1));
+        assert_eq!(after(None), plain(1), "a round without a test says nothing");
+        assert_eq!(after(Some(Passage::Closed)), plain(0));
+        assert_eq!(after(Some(Passage::Unclear)), [""; 0], "the last test could not tell");
+        assert_eq!(after(Some(Passage::Open)), plain(1));
+        metrics.add_cache(&fixture::cache("orders"));
+        assert_eq!(values(&metrics, "exposure_open"), [""; 0], "tested no longer");
     }
 
     #[test]
