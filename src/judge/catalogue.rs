@@ -408,6 +408,40 @@ pub static CATALOGUE: &[Entry] = &[
         run: &["nslookup HOST", "nc -vz -w 5 ADDRESS PORT"],
     },
     Entry {
+        id: FindingId::PublicPathOpen,
+        stage: Stage::Connect,
+        severity: "2; 3 where the certificate is the cache's and no command was answered",
+        title: "the public address answers, and the cache should be private",
+        means: "An application here goes the private way, and the public one is open beside it: whoever has the key needs no \
+                private network. It is tested only where exposure.public_resolver names a resolver for the public answer.",
+        told_apart: "An address of the public answer that this machine's own answer does not have is dialled. Open is what shows \
+                     the cache's own certificate and answers PING, be it with NOAUTH. A connection that is accepted and leads no \
+                     further proves nothing: a front door accepts TCP for many caches, and is no finding. A network without a way \
+                     to the internet sees every public path closed.",
+        on_the_wire: "SYN to a public address, a TLS handshake with the cache's certificate, PING, a reply. The password is sent \
+                      only with exposure.send_credentials, behind a certificate that verified.",
+        run: &[
+            "az network private-endpoint list --query \"[?contains(to_string(privateLinkServiceConnections), 'NAME')]\"",
+            "az redis update -n NAME -g GROUP --set publicNetworkAccess=Disabled",
+            "# Azure Managed Redis and Enterprise: az redisenterprise update -n NAME -g GROUP --public-network-access Disabled",
+        ],
+    },
+    Entry {
+        id: FindingId::PlainPortOpen,
+        stage: Stage::Connect,
+        severity: "3",
+        title: "the port without TLS is open",
+        means: "The cache is used with TLS, and answers without it as well: a client that is configured wrong sends its key in the \
+                clear, and nobody notices. It is tested only with exposure.plain_port.",
+        told_apart: "Port 6379 of an address answers PING in the manner of Redis, be it with NOAUTH. What accepts the connection and \
+                     does not speak Redis is no finding: a proxy or a service mesh accepts for everyone.",
+        on_the_wire: "PING in plain text on port 6379, a reply that begins with + or -. No password is ever sent there.",
+        run: &[
+            "az redis show -n NAME -g GROUP --query enableNonSslPort",
+            "az redis update -n NAME -g GROUP --set enableNonSslPort=false",
+        ],
+    },
+    Entry {
         id: FindingId::LocalExhaustion,
         stage: Stage::Connect,
         severity: "2 at a connection; 1 at a lookup",
@@ -562,6 +596,23 @@ pub static CATALOGUE: &[Entry] = &[
         told_apart: "Whatever has a name above is reported by that name.",
         on_the_wire: "See the evidence.",
         run: &["openssl s_client -connect HOST:PORT -servername HOST </dev/null"],
+    },
+    Entry {
+        id: FindingId::TlsLegacyAccepted,
+        stage: Stage::Tls,
+        severity: "3",
+        title: "TLS 1.0 or 1.1 is still accepted",
+        means: "Both versions are broken and retired, and an audit will ask. Azure ended them for its caches; where one is still \
+                accepted, the minimum version is set too low, or something else answers. It is tested only with exposure.legacy_tls.",
+        told_apart: "A greeting that offers nothing newer is answered with a ServerHello of that version. An alert or a close is a \
+                     refusal; silence and anything that is no TLS tell nothing.",
+        on_the_wire: "ClientHello of version 3.1 or 3.2 on a connection of its own, ServerHello of the same version; the handshake is \
+                      not ended.",
+        run: &[
+            "az redis show -n NAME -g GROUP --query minimumTlsVersion",
+            "az redis update -n NAME -g GROUP --set minimumTlsVersion=1.2",
+            "openssl s_client -connect HOST:PORT -servername HOST -tls1_1 -cipher ALL:@SECLEVEL=0 </dev/null",
+        ],
     },
     Entry {
         id: FindingId::CredentialUnreadable,

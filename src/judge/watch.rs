@@ -62,12 +62,13 @@ impl Watch {
         for finding in findings {
             seen.push(finding.id);
             let urgent = urgent.contains(&finding.id);
-            events.extend(self.saw(finding, urgent, cache.rules, report.at));
+            let rules = diagnosis::rules(finding.id, cache.rules);
+            events.extend(self.saw(finding, urgent, rules, report.at));
         }
         let missing: Vec<_> =
             self.conditions.keys().filter(|id| !seen.contains(id) && learned.tells(**id)).copied().collect();
         for id in missing {
-            events.extend(self.missed(id, cache.rules, report.at));
+            events.extend(self.missed(id, diagnosis::rules(id, cache.rules), report.at));
         }
         events
     }

@@ -64,6 +64,10 @@ vocabulary! {
         TcpPartial = "tcp-partial",
         /// This machine ran out of something.
         LocalExhaustion = "local-exhaustion",
+        /// The public address answers, and the cache should be private.
+        PublicPathOpen = "public-path-open",
+        /// The port without TLS answers.
+        PlainPortOpen = "plain-port-open",
 
         /// The peer does not speak TLS.
         TlsNotSpoken = "tls-not-spoken",
@@ -89,6 +93,8 @@ vocabulary! {
         TlsTimeout = "tls-timeout",
         /// The handshake failed in a way that has no name of its own.
         TlsFailed = "tls-failed",
+        /// TLS 1.0 or 1.1 is still accepted.
+        TlsLegacyAccepted = "tls-legacy-accepted",
 
         /// The server wants a password and none was sent.
         AuthRequired = "auth-required",

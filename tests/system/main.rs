@@ -9,6 +9,7 @@ mod support;
 mod check;
 mod connect;
 mod daemon;
+mod exposure;
 mod hostile;
 mod redis;
 mod resolve;

@@ -84,6 +84,28 @@ impl Case<'_> {
         list.filter(|_| has_rules)
     }
 
+    /// Leaves private endpoints as the only way in.
+    pub(super) fn disable_public_access(&self) -> Option<String> {
+        self.update("--set publicNetworkAccess=Disabled", "--public-network-access Disabled")
+    }
+
+    /// Closes the port without TLS; Azure Managed Redis and Enterprise have none beside the other.
+    pub(super) fn close_plain_port(&self) -> Option<String> {
+        let has_two = self.endpoint.product.side_port().is_some();
+        self.update("--set enableNonSslPort=false", "").filter(|_| has_two)
+    }
+
+    /// Refuses TLS 1.0 and 1.1.
+    pub(super) fn raise_tls_version(&self) -> Option<String> {
+        self.update("--set minimumTlsVersion=1.2", "--minimum-tls-version 1.2")
+    }
+
+    /// A change of the resource, in the words of either command group.
+    fn update(&self, classic: &str, managed: &str) -> Option<String> {
+        let change = if self.endpoint.product == Product::CacheForRedis { classic } else { managed };
+        self.azure(|cli, resource| format!("{cli} update -n {resource} -g <resource-group> {change}"))
+    }
+
     /// Its private endpoints, and whether they are approved.
     pub(super) fn private_endpoints(&self) -> Option<String> {
         self.azure(|_, resource| {

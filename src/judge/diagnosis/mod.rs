@@ -2,16 +2,19 @@
 
 mod commands;
 mod connection;
+mod exposure;
 mod machine;
 mod resolution;
 mod resolvers;
 mod server;
 mod tls;
 
+pub(super) use exposure::rules;
+
 use super::memory::{Memory, is_answer};
 use super::narrate;
 use crate::azure::{self, Endpoint};
-use crate::model::{Cache, Fault, FaultKind, Finding, FindingId, Leg, ProbeReport, Severity, Stage};
+use crate::model::{Cache, Fault, FaultKind, Finding, FindingId, Leg, Opening, ProbeReport, Severity, Stage};
 
 /// What one round says.
 #[derive(Debug, Default)]
@@ -55,10 +58,16 @@ enum Sight {
     Info,
     /// The server's time.
     Time,
+    /// Whether the public path is open.
+    PublicPath,
+    /// Whether the port without TLS is.
+    PlainPort,
+    /// Whether TLS 1.0 and 1.1 are accepted.
+    LegacyTls,
 }
 
 impl Sight {
-    const COUNT: usize = Self::Time as usize + 1;
+    const COUNT: usize = Self::LegacyTls as usize + 1;
 }
 
 impl Learned {
@@ -86,6 +95,9 @@ impl Learned {
             Sight::Time,
             report.used_legs().filter_map(|leg| leg.server.as_ref()).any(|server| server.clock_skew_seconds.is_some()),
         );
+        see(Sight::PublicPath, exposure::is_seen(cache, report, Opening::PublicPath));
+        see(Sight::PlainPort, exposure::is_seen(cache, report, Opening::PlainPort));
+        see(Sight::LegacyTls, exposure::is_seen(cache, report, Opening::LegacyTls));
         learned
     }
 
@@ -150,6 +162,9 @@ fn needed(id: FindingId) -> Sight {
         | Id::AuthNotPermitted => Sight::Login,
         Id::ClientsHeadroomLow | Id::ClientsLimitMismatch | Id::ConnectionsRejected => Sight::Info,
         Id::ClockSkew => Sight::Time,
+        Id::PublicPathOpen => Sight::PublicPath,
+        Id::PlainPortOpen => Sight::PlainPort,
+        Id::TlsLegacyAccepted => Sight::LegacyTls,
     }
 }
 
@@ -171,6 +186,7 @@ pub(super) fn diagnose(cache: &Cache, report: &ProbeReport, memory: &Memory, oth
     connection::diagnose(&case, &mut diagnosis);
     tls::diagnose(&case, memory, &mut diagnosis);
     server::diagnose(&case, memory, &mut diagnosis);
+    exposure::diagnose(&case, &mut diagnosis);
     diagnosis.merge();
     diagnosis
 }
