@@ -16,6 +16,7 @@ use super::tls::{self, Trust};
 use crate::clock::{self, Stopwatch};
 use crate::model::{
     Auth, Cache, Fault, FaultKind, Leg, Password, ProbeReport, Resolution, Resolver, Secret, Stage, SystemFiles,
+    Timestamp,
 };
 
 /// How many addresses of one cache are dialled at once.
@@ -62,49 +63,64 @@ impl Prober {
 
     /// The walk. `followed_to` is told the addresses as soon as they are known.
     async fn path(&self, cache: &Cache, followed_to: impl FnOnce(&[IpAddr])) -> ProbeReport {
-        let at = clock::now();
-        let watch = Stopwatch::start();
+        let (at, watch) = (clock::now(), Stopwatch::start());
         let deadline = Deadline::after(cache.timeouts.total);
-        let (followed, others) = match cache.resolvers.split_first() {
-            Some((followed, others)) => (followed, others),
-            None => (&Resolver::System, [].as_slice()),
-        };
-        let others = future::join_all(others.iter().map(|resolver| self.resolve(cache, resolver, deadline)));
-        // A slow resolver that nobody follows does not hold up the connection.
-        let (mut resolutions, (first, legs)) = future::join(others, async {
-            let mut resolution = self.resolve(cache, followed, deadline).await;
-            let addresses: Vec<_> = resolution.addresses.iter().map(|answer| answer.address).collect();
+        let dial = async |addresses: Vec<IpAddr>| {
             followed_to(&addresses);
             // Not a `buffered` stream: that one asks to be polled again after every wait, with a turn of the event loop.
             let places = Semaphore::new(LEGS_AT_ONCE);
-            let legs = future::join_all(addresses.into_iter().map(async |address| {
+            future::join_all(addresses.into_iter().map(async |address| {
                 // It is never closed, so there is no error.
                 let _place = places.acquire().await;
                 self.leg(cache, address, deadline).await
-            }));
-            let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline);
-            let (legs, beneath) = future::join(legs, beneath).await;
-            resolution.overridden = beneath;
-            (resolution, legs)
-        })
-        .await;
-        resolutions.insert(0, first);
-        let mut report = ProbeReport {
-            cache: cache.name.clone(),
-            at,
-            took: Duration::ZERO,
-            resolutions,
-            legs,
-            fault: None,
-            control_reached: None,
-            exposure: None,
+            }))
+            .await
         };
+        let (resolutions, legs) = self.names(cache, deadline, dial).await;
+        let mut report = report(cache, at, resolutions, legs);
         // Is it the cache, or this machine? A deadline that has passed leaves no time to ask.
         if let Some(control) = cache.control.filter(|_| !report.reached_anything() && !deadline.remaining().is_zero()) {
             report.control_reached = Some(connect::connect(control, cache.timeouts.connect, deadline).await.is_ok());
         }
         report.took = watch.elapsed();
         report
+    }
+
+    /// Asks where the name of `cache` leads and goes no further: no connection is opened, so there are no legs. It ends by
+    /// the cache's timeout for lookups.
+    pub async fn look(&self, cache: &Cache) -> ProbeReport {
+        let (at, watch) = (clock::now(), Stopwatch::start());
+        let deadline = Deadline::after(cache.timeouts.resolve);
+        let (resolutions, legs) = self.names(cache, deadline, async |_| Vec::new()).await;
+        let mut report = report(cache, at, resolutions, legs);
+        report.took = watch.elapsed();
+        report
+    }
+
+    /// Asks every resolver of the cache at once, and goes where the first one leads as soon as it has answered: a slow
+    /// resolver that nobody follows does not hold up the connection.
+    async fn names(
+        &self,
+        cache: &Cache,
+        deadline: Deadline,
+        dial: impl AsyncFnOnce(Vec<IpAddr>) -> Vec<Leg>,
+    ) -> (Vec<Resolution>, Vec<Leg>) {
+        let (followed, others) = match cache.resolvers.split_first() {
+            Some((followed, others)) => (followed, others),
+            None => (&Resolver::System, [].as_slice()),
+        };
+        let others = future::join_all(others.iter().map(|resolver| self.resolve(cache, resolver, deadline)));
+        let (mut resolutions, (first, legs)) = future::join(others, async {
+            let mut resolution = self.resolve(cache, followed, deadline).await;
+            let addresses = resolution.addresses.iter().map(|answer| answer.address).collect();
+            let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline);
+            let (legs, beneath) = future::join(dial(addresses), beneath).await;
+            resolution.overridden = beneath;
+            (resolution, legs)
+        })
+        .await;
+        resolutions.insert(0, first);
+        (resolutions, legs)
     }
 
     pub(super) async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
@@ -198,6 +214,21 @@ impl Prober {
                 Err(_) => Err(unreadable(format!("the environment variable {name} is not set, or not text"))),
             },
         }
+    }
+}
+
+/// What was seen, before it is known how long it took.
+fn report(cache: &Cache, at: Timestamp, resolutions: Vec<Resolution>, legs: Vec<Leg>) -> ProbeReport {
+    let cache = cache.name.clone();
+    ProbeReport {
+        cache,
+        at,
+        took: Duration::ZERO,
+        resolutions,
+        legs,
+        fault: None,
+        control_reached: None,
+        exposure: None,
     }
 }
 

@@ -17,9 +17,10 @@ use hickory_resolver::proto::rr::RecordType;
 use tempfile::TempDir;
 
 use crate::support::{
-    cache::{AMPLE, SLACK, SOON, named, resolver, walk, walk_as},
+    cache::{AMPLE, SLACK, SOON, look_as, named, resolver, walk, walk_as},
     dns::{Answer, DnsServer, Transport},
     net::Namespace,
+    peer::{Peer, Replies, Step},
 };
 
 const HOST: &str = "orders.test";
@@ -358,6 +359,49 @@ fn the_hosts_file_wins_and_is_named() {
     // What the name servers would have said is known as well, and followed by nobody.
     let beneath = resolution.overridden.unwrap();
     assert_eq!(told(&beneath).last().map(String::as_str), Some("= 10.20.1.4 (5s)"));
+}
+
+/// The same questions and the same comparison as in a probe, of every resolver, and not one connection.
+#[test]
+fn a_look_asks_what_a_probe_asks_and_connects_to_nobody() {
+    let machine = Machine::new("127.0.0.1 orders.test\n10.20.9.9 carts.test\n", "");
+    let peer = machine.network.run(|| Peer::start_at(([127, 0, 0, 1], 6380), None, [Step::Serve(Replies::redis())]));
+    machine.servers[0].set("carts.test", Answer::new().address([10, 20, 1, 4], 5));
+    machine.servers[1].set(HOST, Answer::new().alias(PRIVATELINK, 300).address([127, 0, 0, 1], 5));
+    let resolvers = vec![resolver(machine.servers[1].address(), Protocol::Udp), Resolver::System];
+    for (host, connections) in [(HOST, 1), ("carts.test", 0)] {
+        let cache = Cache { resolvers: resolvers.clone(), ..named(host, machine.servers[1].address()) };
+        let before = peer.connections();
+        let look = machine.network.run(|| look_as(&machine.files(), &cache));
+        assert_eq!((look.legs.len(), &look.fault, look.control_reached), (0, &None, None));
+        let walk = machine.network.run(|| walk_as(&machine.files(), &cache));
+        assert_eq!(peer.connections() - before, connections, "{host}: those of the probe alone");
+        // The answers to both questions of one name may overtake each other.
+        let sorted = |mut lines: Vec<String>| {
+            lines.sort();
+            lines
+        };
+        let said = |report: &ProbeReport| report.resolutions.iter().map(|r| sorted(told(r))).collect::<Vec<_>>();
+        assert_eq!(said(&look), said(&walk), "{host}");
+    }
+    let cache = Cache { resolvers: vec![Resolver::System], ..named("carts.test", machine.servers[0].address()) };
+    let look = machine.network.run(|| look_as(&machine.files(), &cache));
+    let beneath = followed(&look).overridden.as_deref().expect("a pinned name is compared with the name servers");
+    assert_eq!(told(beneath).last().map(String::as_str), Some("= 10.20.1.4 (5s)"));
+}
+
+#[test]
+fn a_look_ends_by_the_timeout_for_lookups() {
+    let network = Namespace::new();
+    let (silent, server) = network.run(|| (DnsServer::start(), DnsServer::start()));
+    silent.set(HOST, Answer::new().silent());
+    server.set(HOST, Answer::new().address([10, 20, 1, 4], 5));
+    let resolvers = [&server, &silent].map(|server| resolver(server.address(), Protocol::Udp)).to_vec();
+    let cache = Cache { timeouts: Timeouts { resolve: SOON, ..AMPLE }, resolvers, ..named(HOST, server.address()) };
+    let look = network.run(|| look_as(&SystemFiles::default(), &cache));
+    assert!(look.took >= SOON && look.took < SOON + SLACK, "{:?}", look.took);
+    assert_eq!(told(&look.resolutions[0]).last().map(String::as_str), Some("= 10.20.1.4 (5s)"));
+    assert_eq!(look.resolutions[1].fault.as_ref().map(|fault| fault.kind.as_str()), Some("timeout"));
 }
 
 #[test]

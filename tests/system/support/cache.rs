@@ -116,6 +116,11 @@ pub(crate) fn walk_as(files: &SystemFiles, cache: &Cache) -> ProbeReport {
     runtime().block_on(Prober::new(files).walk(cache))
 }
 
+/// Looks the name up and goes no further, as a machine with these files would.
+pub(crate) fn look_as(files: &SystemFiles, cache: &Cache) -> ProbeReport {
+    runtime().block_on(Prober::new(files).look(cache))
+}
+
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().expect("a current-thread runtime needs only a few descriptors")
