@@ -71,6 +71,8 @@ struct Entry {
     /// Tells this entry from an earlier one of the same name.
     number: u64,
     slots: Slots,
+    /// Whether it is due and waits for a free place.
+    waiting: bool,
     running: Option<AbortHandle>,
     /// When the last probe began that tested what may be open beside the path.
     tested: Option<Instant>,
@@ -222,7 +224,7 @@ impl Schedule {
         let window = (FIRST_ROUND_STEP * count).min(cache.interval);
         let first = now + window.mul_f64(share(slots.seed));
         self.due.push(Reverse((first, cache.name.clone(), number)));
-        Entry { cache, number, slots, running: None, tested: None }
+        Entry { cache, number, slots, waiting: false, running: None, tested: None }
     }
 
     /// Starts every probe that is due, as far as there is a place for it.
@@ -239,13 +241,15 @@ impl Schedule {
             let next = entry.slots.after(if is_first { now + entry.cache.interval / 2 } else { now });
             self.due.push(Reverse((next, name.clone(), number)));
             // The probe before is still running or waiting for its place: this slot is left out.
-            if entry.running.is_none() && !self.waiting.iter().any(|(_, waiting, _)| *waiting == name) {
+            if entry.running.is_none() && !entry.waiting {
+                entry.waiting = true;
                 self.waiting.push_back((due, name, number));
             }
         }
         while self.running.len() < self.max_in_flight {
             let Some((due, name, number)) = self.waiting.pop_front() else { break };
             let Some(entry) = self.entries.get_mut(&name).filter(|entry| entry.number == number) else { continue };
+            entry.waiting = false;
             self.metrics.probe_late(now.saturating_duration_since(due));
             let (prober, cache) = (Arc::clone(&self.prober), Arc::clone(&entry.cache));
             let handle = if entry.is_exposure_due(now) {
