@@ -8,7 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::judge::Watch;
-use crate::model::{Cache, CacheName, Event, EventKind, Fault, FaultKind, ProbeReport, Round, Stage, Timestamp};
+use crate::model::{
+    Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, ProbeReport, Round, Stage, Timestamp,
+};
 use crate::sink::{self, Board, Metrics, Pulse};
 
 /// What reaches the loop.
@@ -142,7 +144,7 @@ impl Dispatch {
         let events = watched.watch.observe(&cache, &report, others_reach);
         let (open, suspicious) = (watched.watch.open(), watched.watch.is_suspicious());
         let exhaustion = watched.watch.exhaustion(&report);
-        let round = Round { cache, report, open, suspicious, exhaustion, events };
+        let round = Round { errand: Errand::Probe, cache, report, open, suspicious, exhaustion, events };
         self.metrics.observe(&round);
         self.board.observe(&round);
         sink::log_round(&round);

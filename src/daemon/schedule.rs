@@ -357,7 +357,14 @@ mod tests {
         let due = |cache: &Arc<Cache>, tested: Option<u64>, now: u64| {
             let at = |seconds| start + Duration::from_secs(seconds);
             let slots = Slots::new(start, cache, 0.0);
-            let entry = Entry { cache: Arc::clone(cache), number: 1, slots, running: None, tested: tested.map(at) };
+            let entry = Entry {
+                cache: Arc::clone(cache),
+                number: 1,
+                slots,
+                waiting: false,
+                running: None,
+                tested: tested.map(at),
+            };
             entry.is_exposure_due(at(now))
         };
         let [orders, sessions, ..] = caches.as_slice() else { panic!("{caches:?}") };

@@ -26,13 +26,15 @@ pub(super) async fn caches(Shared(state): Shared<State>) -> Response {
     reply::json(StatusCode::OK, Caches { caches })
 }
 
-/// `/api/v1/caches/{name}`: one cache, with its last report and what happened last.
+/// `/api/v1/caches/{name}`: one cache, with the report of its last probe, that of a lookup since, and what happened last.
 pub(super) async fn cache(Shared(state): Shared<State>, Path(name): Path<String>) -> Response {
     #[derive(Serialize)]
     struct Whole<'a> {
         #[serde(flatten)]
         summary: Summary<'a>,
         report: Option<&'a ProbeReport>,
+        /// A lookup since that report: it has the later resolutions, and no legs.
+        lookup: Option<&'a ProbeReport>,
         events: &'a VecDeque<Event>,
     }
     let snapshot = state.board.snapshot();
@@ -40,6 +42,7 @@ pub(super) async fn cache(Shared(state): Shared<State>, Path(name): Path<String>
     let whole = Whole {
         summary: Summary::new(watched, clock::now()),
         report: watched.report.as_deref(),
+        lookup: watched.lookup.as_deref(),
         events: &watched.events,
     };
     reply::json(StatusCode::OK, whole)

@@ -173,7 +173,7 @@ fn row(watched: &Watched, now: Timestamp) -> Markup {
                 span.quiet { (cache.endpoint()) br; (azure::identify(&cache.host).product.title()) }
             }
             td { span class={ "badge " (standing) } { (standing) } }
-            td { @if let Some(report) = report { @for resolution in &report.resolutions { (names(resolution)) } } }
+            td { @if let Some(latest) = watched.latest() { @for resolution in &latest.resolutions { (names(resolution)) } } }
             td { @if let Some(report) = report { (legs(cache, report)) } }
             td { @if let Some(report) = report { (clients(cache, report)) } }
             td {

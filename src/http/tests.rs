@@ -155,6 +155,17 @@ async fn a_cache_is_told_with_its_report_and_its_overrides() {
     let clients = json!({"connected": 750, "limit": 7500, "limit_source": "server", "headroom_ratio": 0.9});
     assert_eq!(document["clients"], clients);
 
+    assert_eq!(document["lookup"], json!(null));
+    daemon.observe(fixture::looked_up(&daemon.cache, &["20.50.1.2"]));
+    let (_, document) = daemon.json("/api/v1/caches/orders").await;
+    let address = |report: &str| document[report]["resolutions"][0]["addresses"][0]["address"].clone();
+    assert_eq!((address("report"), address("lookup")), (json!("10.20.1.4"), json!("20.50.1.2")));
+    assert_eq!(
+        document["report"]["legs"].as_array().map(Vec::len),
+        Some(1),
+        "of its stages the probe is still the last"
+    );
+
     let (_, list) = daemon.json("/api/v1/caches").await;
     let names: Vec<_> = list["caches"].as_array().unwrap().iter().map(|cache| &cache["name"]).collect();
     assert_eq!(names, ["orders"]);

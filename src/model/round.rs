@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cache, Clients, Event, Finding, Leg, ProbeReport, ServerFacts};
+use super::{Cache, Clients, Event, Finding, Leg, ProbeReport, ServerFacts, vocabulary};
 
-/// What every sink is given, once per probe.
+/// What every sink is given, once for each probe and for each lookup beside the probes.
 #[derive(Debug, Clone)]
 pub struct Round {
+    /// What was set out to see: what a lookup did not see, it has nothing to say of.
+    pub errand: Errand,
     /// The cache, as it is configured.
     pub cache: Arc<Cache>,
-    /// What the probe saw.
+    /// What was seen.
     pub report: Arc<ProbeReport>,
     /// The findings open after this round, the deepest cause first.
     pub open: Vec<Finding>,
@@ -20,6 +22,16 @@ pub struct Round {
     pub exhaustion: Option<Duration>,
     /// What changed in this round.
     pub events: Vec<Event>,
+}
+
+vocabulary! {
+    /// What was set out to see.
+    pub enum Errand {
+        /// The whole path.
+        Probe = "probe",
+        /// Where the name leads, and nothing beyond.
+        Lookup = "lookup",
+    }
 }
 
 impl Cache {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Cache, CacheName, Event, Finding, ProbeReport, Round, Standing, Timestamp, WireText};
+use crate::model::{Cache, CacheName, Errand, Event, Finding, ProbeReport, Round, Standing, Timestamp, WireText};
 
 /// The last state of every cache, written by the dispatch loop and read by HTTP.
 ///
@@ -40,7 +40,9 @@ pub struct Watched {
     pub cache: Arc<Cache>,
     /// What the last probe saw; `None` before the first.
     pub report: Option<Arc<ProbeReport>>,
-    /// The findings open after it, the deepest cause first.
+    /// What a lookup has seen since, which knows of nothing but names; `None` where the probe is the latest to have asked.
+    pub lookup: Option<Arc<ProbeReport>>,
+    /// The findings open now, the deepest cause first.
     pub open: Vec<Finding>,
     /// What happened last, the latest first, at most [`Watched::MOST_EVENTS`].
     pub events: VecDeque<Event>,
@@ -144,17 +146,30 @@ impl Watched {
     const STALE_AFTER: u32 = 3;
 
     fn new(cache: Arc<Cache>) -> Self {
-        Self { cache, report: None, open: Vec::new(), events: VecDeque::new(), proven: false }
+        Self { cache, report: None, lookup: None, open: Vec::new(), events: VecDeque::new(), proven: false }
     }
 
     fn observe(&mut self, round: &Round) {
-        self.report = Some(Arc::clone(&round.report));
+        let report = Some(Arc::clone(&round.report));
+        match round.errand {
+            Errand::Probe => {
+                (self.report, self.lookup) = (report, None);
+                self.proven |= !round.suspicious;
+            }
+            // It proves nothing of the cache.
+            Errand::Lookup => self.lookup = report,
+        }
         self.open.clone_from(&round.open);
-        self.proven |= !round.suspicious;
         for event in &round.events {
             self.events.push_front(event.clone());
         }
         self.events.truncate(Self::MOST_EVENTS);
+    }
+
+    /// The report that last asked for the name: a lookup since the last probe, else that probe's.
+    #[must_use]
+    pub fn latest(&self) -> Option<&ProbeReport> {
+        self.lookup.as_deref().or(self.report.as_deref())
     }
 
     /// How the cache fares at `now`. Unknown is not good: a cache that was not probed, or not lately, or that has failed
@@ -260,6 +275,31 @@ mod tests {
         }
         let seconds: Vec<_> = board.snapshot().caches["orders"].events.iter().map(|e| e.at.unix_seconds()).collect();
         assert_eq!(seconds, (10..30).rev().map(f64::from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_lookup_shows_where_the_name_leads_and_proves_nothing() {
+        let cache = fixture::cache("orders");
+        let board = board(&cache);
+        let lookup = fixture::looked_up(&cache, &["10.20.1.5"]);
+        board.observe(&lookup);
+        let watched = |board: &Board| Arc::clone(&board.snapshot().caches["orders"]);
+        assert_eq!(standing(&board, lookup.report.at), Standing::Unknown, "nobody has reached it yet");
+
+        board.observe(&fixture::healthy(&cache));
+        let ill = fixture::name_not_found(&cache);
+        board.observe(&Round { open: ill.open, events: ill.events, ..lookup });
+        let shown = watched(&board);
+        let leads_to = |report: &ProbeReport| report.resolutions[0].addresses[0].address.to_string();
+        assert_eq!(
+            shown.report.as_deref().map(|report| (leads_to(report), report.legs.len())),
+            Some(("10.20.1.4".to_owned(), 1))
+        );
+        assert_eq!(shown.latest().map(leads_to).as_deref(), Some("10.20.1.5"));
+        assert_eq!((shown.events.len(), standing(&board, fixture::start())), (1, Standing::Ill));
+
+        board.observe(&fixture::healthy(&cache));
+        assert_eq!(watched(&board).latest().map(leads_to).as_deref(), Some("10.20.1.4"), "the probe has asked since");
     }
 
     #[test]

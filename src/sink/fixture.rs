@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Exposure,
+    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Errand, Event, EventKind, Expectation, Exposure,
     ExposureReport, Fault, FaultKind, Finding, FindingId, Isolation, Leg, Mode, Opening, Passage, ProbeReport,
     Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts, Severity, Source, Stage, Thresholds, Timeouts,
     Timestamp, Tls, TlsSession, Trial, WireText,
@@ -100,8 +100,16 @@ pub(crate) fn plain_port(passage: Passage) -> ExposureReport {
     ExposureReport { resolution: None, trials: vec![trial], took: Duration::from_millis(1) }
 }
 
+/// A lookup between two probes, in which the name leads to these addresses.
+pub(crate) fn looked_up(cache: &Cache, addresses: &[&str]) -> Round {
+    let at = start().plus(Duration::from_secs(10));
+    let report = report(cache, at, Duration::from_millis(2), resolution(cache, addresses), Vec::new());
+    Round { errand: Errand::Lookup, ..round(cache, report) }
+}
+
 fn round(cache: &Cache, report: ProbeReport) -> Round {
     Round {
+        errand: Errand::Probe,
         cache: Arc::new(cache.clone()),
         report: Arc::new(report),
         open: Vec::new(),

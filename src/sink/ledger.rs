@@ -101,10 +101,15 @@ impl Ledger {
         self.touch(family, labels, Until::CacheGoes)
     }
 
-    /// Ends the round: what it did not touch goes.
+    /// Ends a round that looked at everything: what it did not touch goes.
     pub(super) fn sweep(&mut self) {
+        self.sweep_of(|_| true);
+    }
+
+    /// Ends a round that looked at these families alone: what it did not touch of them goes.
+    pub(super) fn sweep_of(&mut self, chosen: impl Fn(&str) -> bool) {
         let now = Until::Round(self.round);
-        self.remove_where(|_, entry| entry.until != Until::CacheGoes && entry.until != now);
+        self.remove_where(|name, entry| entry.until != Until::CacheGoes && entry.until != now && chosen(name));
         self.round += 1;
     }
 
@@ -187,6 +192,10 @@ mod tests {
         orders.sweep();
         let expected =
             [r#"c_total{cache="orders"} 1"#, r#"g{cache="orders",who="b"} 2"#, r#"g{cache="other",who="a"} 9"#];
+        assert_eq!(lines(&registry), expected);
+
+        // A round that looked at something else leaves it, and the next one that looks at it does not.
+        orders.sweep_of(|name| name == "h");
         assert_eq!(lines(&registry), expected);
 
         orders.forget(&gauge, |labels| *labels[0] == *"b");

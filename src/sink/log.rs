@@ -1,22 +1,27 @@
-//! The log: one line for a probe, one for each thing that happened.
+//! The log: one line for a probe or a lookup, one for each thing that happened.
 
 use tracing::{debug, info, warn};
 
-use crate::model::{Event, EventKind, Finding, Round, Severity, WireText};
+use crate::model::{Errand, Event, EventKind, Finding, Round, Severity, WireText};
 
-/// Writes one round: the probe at debug level, what changed in it at info or warn.
+/// Writes one round: that it was at debug level, what changed in it at info or warn.
 pub fn log_round(round: &Round) {
     let report = &round.report;
     let fault = report.faults().next();
+    let led_to = report.followed().map_or(0, |resolution| resolution.addresses.len());
+    let (message, success, addresses) = match round.errand {
+        Errand::Probe => ("probed", report.succeeded(), report.legs.len()),
+        Errand::Lookup => ("looked up", fault.is_none(), led_to),
+    };
     debug!(
         cache = %report.cache,
-        success = report.succeeded(),
+        success,
         took_seconds = report.took.as_secs_f64(),
-        addresses = report.legs.len(),
+        addresses,
         stage = fault.map(|fault| fault.stage.as_str()),
         reason = fault.map(|fault| fault.kind.as_str()),
         detail = fault.map(|fault| fault.detail.as_str()),
-        "probed"
+        "{message}"
     );
     for event in &round.events {
         let finding = round.open.iter().find(|finding| Some(finding.id) == event.finding);
@@ -131,6 +136,17 @@ mod tests {
             "cache": "orders", "finding": "dns-name-not-found", "severity": 1, "stage": "resolve",
         });
         assert_eq!(lines, [probe, opened]);
+    }
+
+    #[test]
+    fn a_lookup_is_told_apart_from_a_probe() {
+        let cache = fixture::cache("orders");
+        let lines = logged(|| log_round(&fixture::looked_up(&cache, &["10.20.1.4", "10.20.1.5"])));
+        let lookup = json!({
+            "level": "DEBUG", "message": "looked up", "cache": "orders", "success": true, "took_seconds": 0.002,
+            "addresses": 2,
+        });
+        assert_eq!(lines, [lookup]);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVe
 use super::ledger::{Family, Ledger, Vector};
 use crate::azure;
 use crate::model::{
-    AddressClass, Cache, CacheName, EventKind, Fault, FaultKind, FindingId, Opening, ProbeReport, Resolution, Resolver,
-    ResolverName, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
+    AddressClass, Cache, CacheName, Errand, EventKind, Fault, FaultKind, FindingId, Opening, ProbeReport, Resolution,
+    Resolver, ResolverName, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
 };
 
 /// What the node label says where the whole endpoint is meant and not one node behind it.
@@ -25,6 +25,9 @@ const ENDPOINT: &str = "endpoint";
 
 /// The most `dns_address_info` series of one cache, over all its resolvers.
 const MOST_ADDRESSES: usize = 16;
+
+/// How the names of the families begin that tell of names and addresses.
+const OF_NAMES: &str = "cachewatch_dns_";
 
 /// The most characters of a version in a label.
 const LONGEST_VERSION: usize = 32;
@@ -91,6 +94,8 @@ families! {
     /// When the last probe began.
     last_probe_timestamp_seconds: gauge["cache"];
 
+    /// Lookups beside the probes that have ended.
+    lookups_total: counter["cache"];
     /// How many addresses of a class the resolver answered with.
     dns_addresses: gauge["cache", "resolver", "class"];
     /// An address the resolver answered with, at most 16 a cache; always 1.
@@ -146,7 +151,7 @@ families! {
     probe_lateness_seconds: histogram[];
     /// Probes running now.
     probes_in_flight: gauge[];
-    /// Probes that broke for a defect of this program.
+    /// Probes and lookups that broke for a defect of this program.
     probe_panics_total: counter[];
     /// Errors this program has no word for; each is worth a report to its makers.
     unrecognised_errors_total: counter[];
@@ -218,7 +223,7 @@ impl Metrics {
         self.families.probes_in_flight.of(&[]).set(count(probes));
     }
 
-    /// A probe broke for a defect of this program.
+    /// A probe or a lookup broke for a defect of this program.
     pub fn probe_panicked(&self) {
         self.families.probe_panics_total.of(&[]).inc();
     }
@@ -282,6 +287,7 @@ impl Account {
         let is_tested = |opening: &str| Opening::parse(opening).is_some_and(|opening| cache.exposure.tests(opening));
         ledger.forget(&families.exposure_open, |labels| !is_tested(&labels[0]));
         ledger.keep(&families.probes_total, &[]).inc_by(0);
+        ledger.keep(&families.lookups_total, &[]).inc_by(0);
         let _ = ledger.keep(&families.probe_duration_seconds, &[]);
 
         let resolvers: Vec<_> = cache.resolvers.iter().map(Resolver::name).collect();
@@ -299,6 +305,23 @@ impl Account {
     }
 
     fn observe(&mut self, families: &Families, round: &Round) {
+        let unrecognised = every_fault(&round.report).filter(|fault| fault.kind == FaultKind::Unrecognised).count();
+        families.unrecognised_errors_total.of(&[]).inc_by(unrecognised as u64);
+        match round.errand {
+            Errand::Probe => self.probed(families, round),
+            Errand::Lookup => self.looked_up(families, round),
+        }
+    }
+
+    /// A lookup beside the probes: it tells of names, and what a probe saw beyond them stays as it is.
+    fn looked_up(&mut self, families: &Families, round: &Round) {
+        self.ledger.keep(&families.lookups_total, &[]).inc();
+        self.names(families, round);
+        self.findings(families, round);
+        self.ledger.sweep_of(|family| family.starts_with(OF_NAMES));
+    }
+
+    fn probed(&mut self, families: &Families, round: &Round) {
         self.probe(families, &round.report);
         self.names(families, round);
         self.addresses(families, &round.report);
@@ -320,8 +343,6 @@ impl Account {
         for (stage, kind) in failures {
             ledger.keep(&families.probe_failures_total, &[stage.as_str(), kind.as_str()]).inc();
         }
-        let unrecognised = every_fault(report).filter(|fault| fault.kind == FaultKind::Unrecognised).count();
-        families.unrecognised_errors_total.of(&[]).inc_by(unrecognised as u64);
 
         let resolve = report.followed().map(|resolution| (Stage::Resolve, resolution.took));
         for (stage, took) in resolve.into_iter().chain(report.used_legs().flat_map(|leg| leg.timings.iter())) {
@@ -596,6 +617,7 @@ mod tests {
         cachewatch_dns_changes_total{cache="orders",resolver="system"} 0
         cachewatch_dns_lookup_duration_seconds_sum{cache="orders",resolver="system"} 0
         cachewatch_dns_lookup_duration_seconds_count{cache="orders",resolver="system"} 0
+        cachewatch_lookups_total{cache="orders"} 0
         cachewatch_probe_duration_seconds_sum{cache="orders"} 0
         cachewatch_probe_duration_seconds_count{cache="orders"} 0
         cachewatch_probes_total{cache="orders"} 0
@@ -630,6 +652,7 @@ mod tests {
             cachewatch_dns_privatelink_alias{cache="orders",resolver="system"} 1
             cachewatch_dns_ttl_seconds{cache="orders",resolver="system"} 10
             cachewatch_last_probe_timestamp_seconds{cache="orders"} 1700000000
+            cachewatch_lookups_total{cache="orders"} 0
             cachewatch_probe_duration_seconds_sum{cache="orders"} 0.25
             cachewatch_probe_duration_seconds_count{cache="orders"} 1
             cachewatch_probe_success{cache="orders"} 1
@@ -664,6 +687,7 @@ mod tests {
             cachewatch_finding_open{cache="orders",finding="dns-name-not-found",severity="1"} 1
             cachewatch_findings_total{cache="orders",finding="dns-name-not-found",severity="1"} 1
             cachewatch_last_probe_timestamp_seconds{cache="orders"} 1700000030
+            cachewatch_lookups_total{cache="orders"} 0
             cachewatch_probe_duration_seconds_sum{cache="orders"} 0.252
             cachewatch_probe_duration_seconds_count{cache="orders"} 2
             cachewatch_probe_failures_total{cache="orders",reason="name_not_found",stage="resolve"} 1
@@ -777,6 +801,64 @@ mod tests {
         metrics.observe(&round);
         let reachable = values(&metrics, "address_reachable");
         assert_eq!(reachable, [r#",state="reachable"} 1"#, r#",state="unreachable"} 1"#]);
+    }
+
+    #[test]
+    fn a_lookup_beside_the_probes_moves_what_is_told_of_names_and_of_findings_alone() {
+        let cache = fixture::cache("orders");
+        let metrics = watching(&cache);
+        metrics.observe(&fixture::healthy(&cache));
+        let told = || of_caches(&metrics).into_iter().collect::<BTreeSet<_>>();
+        let probed = told();
+        let mut round = fixture::looked_up(&cache, &["20.50.1.2"]);
+        let opened = fixture::name_not_found(&cache);
+        (round.open, round.events) = (opened.open, opened.events);
+        metrics.observe(&round);
+        let looked_up = told();
+        let changed = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
+            let lines = one.difference(other).map(|line| line.trim_start_matches("cachewatch_").to_owned());
+            lines.map(|line| line.replace("cache=\"orders\",", "")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            changed(&looked_up, &probed),
+            [
+                r#"dns_address_info{address="20.50.1.2",class="public",resolver="system"} 1"#,
+                r#"dns_addresses{class="private",resolver="system"} 0"#,
+                r#"dns_addresses{class="public",resolver="system"} 1"#,
+                r#"dns_as_expected{resolver="system"} 0"#,
+                r#"dns_changes_total{resolver="system"} 1"#,
+                r#"dns_last_change_timestamp_seconds{resolver="system"} 1700000010"#,
+                r#"dns_lookup_duration_seconds_count{resolver="system"} 2"#,
+                r#"dns_lookup_duration_seconds_sum{resolver="system"} 0.004"#,
+                r#"finding_open{finding="dns-name-not-found",severity="1"} 1"#,
+                r#"findings_total{finding="dns-name-not-found",severity="1"} 1"#,
+                r#"lookups_total{cache="orders"} 1"#,
+            ]
+        );
+        // Of the gauges that went, each is one of names: what the probe saw beyond them stands.
+        let gone = changed(&probed, &looked_up);
+        assert_eq!(
+            gone.iter().filter(|line| !line.starts_with("dns_")).collect::<Vec<_>>(),
+            [r#"lookups_total{cache="orders"} 0"#]
+        );
+
+        let mut failed = fixture::name_not_found(&cache);
+        failed.errand = Errand::Lookup;
+        metrics.observe(&failed);
+        assert_eq!(values(&metrics, "dns_addresses"), Vec::<String>::new(), "a failed lookup leaves no answer behind");
+        let failures = values(&metrics, "dns_lookup_failures_total");
+        assert_eq!(failures, [r#",reason="name_not_found",resolver="system"} 1"#]);
+        let of_probes = ["probe_success", "probes_total", "last_probe_timestamp_seconds", "clients_connected"];
+        let kept = of_probes.map(|name| values(&metrics, name).concat());
+        assert_eq!(kept, ["} 1", "} 1", "} 1700000000", r#",node="endpoint"} 750"#]);
+
+        metrics.observe(&Round { errand: Errand::Probe, ..failed });
+        assert_eq!(
+            values(&metrics, "clients_connected"),
+            Vec::<String>::new(),
+            "a probe sweeps what lookups have left"
+        );
+        assert_eq!(values(&metrics, "lookups_total"), ["} 2"]);
     }
 
     #[test]
