@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::schedule::Hint;
 use crate::clock;
 use crate::judge::Watch;
 use crate::model::{
@@ -18,8 +20,10 @@ use crate::sink::{self, Board, Metrics, Pulse};
 pub(super) enum Observation {
     /// A probe has reported.
     Probed { cache: Arc<Cache>, report: Arc<ProbeReport> },
-    /// A probe has panicked: a defect of this program, and the end of that probe only.
-    Panicked { cache: Arc<Cache> },
+    /// A lookup beside the probes has reported.
+    Looked { cache: Arc<Cache>, report: Arc<ProbeReport> },
+    /// A probe or a lookup has panicked: a defect of this program, and the end of that errand only.
+    Panicked { cache: Arc<Cache>, errand: Errand },
 }
 
 /// The caches to watch from now on; answered once every sink knows them.
@@ -33,6 +37,7 @@ pub(super) struct Caches {
 pub(super) struct Dispatch {
     observed: mpsc::Receiver<Observation>,
     configured: mpsc::Receiver<Caches>,
+    hints: mpsc::Sender<Hint>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     pulse: Arc<Pulse>,
@@ -52,12 +57,13 @@ impl Dispatch {
     /// A loop that watches nothing yet, and where it is told what to watch.
     pub(super) fn new(
         observed: mpsc::Receiver<Observation>,
+        hints: mpsc::Sender<Hint>,
         metrics: Arc<Metrics>,
         board: Arc<Board>,
         pulse: Arc<Pulse>,
     ) -> (Self, mpsc::Sender<Caches>) {
         let (sender, configured) = mpsc::channel(1);
-        (Self { observed, configured, metrics, board, pulse, watched: BTreeMap::new() }, sender)
+        (Self { observed, configured, hints, metrics, board, pulse, watched: BTreeMap::new() }, sender)
     }
 
     /// Runs until the schedule has ended and its last report is judged.
@@ -121,13 +127,14 @@ impl Dispatch {
     }
 
     fn observe(&mut self, observation: Observation) {
-        let (cache, report) = match observation {
-            Observation::Probed { cache, report } => (cache, report),
-            Observation::Panicked { cache } => {
-                tracing::error!(cache = %cache.name, "a probe panicked; this is a defect of cachewatch, please report it");
+        let (errand, cache, report) = match observation {
+            Observation::Probed { cache, report } => (Errand::Probe, cache, report),
+            Observation::Looked { cache, report } => (Errand::Lookup, cache, report),
+            Observation::Panicked { cache, errand } => {
+                tracing::error!(cache = %cache.name, "a {errand} panicked; this is a defect of cachewatch, please report it");
                 self.metrics.probe_panicked();
-                let report = broken(&cache);
-                (cache, Arc::new(report))
+                let report = broken(&cache, errand);
+                (errand, cache, Arc::new(report))
             }
         };
         let others_reach = self.others_reach(&report);
@@ -136,15 +143,24 @@ impl Dispatch {
         else {
             return;
         };
-        if report.reached_anything() {
-            (watched.reached, watched.unreached) = (Some(report.at), None);
-        } else {
-            watched.unreached.get_or_insert(report.at);
+        let events = match errand {
+            Errand::Probe => {
+                if report.reached_anything() {
+                    (watched.reached, watched.unreached) = (Some(report.at), None);
+                } else {
+                    watched.unreached.get_or_insert(report.at);
+                }
+                watched.watch.observe(&cache, &report, others_reach)
+            }
+            Errand::Lookup => watched.watch.look(&cache, &report),
+        };
+        if let Some(after) = watched.watch.next_look(&cache, &report) {
+            // Where the schedule cannot keep up a hint is lost, and the next probe gives another.
+            let _ = self.hints.try_send(Hint { cache: Arc::clone(&cache), at: run_out(&report, after) });
         }
-        let events = watched.watch.observe(&cache, &report, others_reach);
         let (open, suspicious) = (watched.watch.open(), watched.watch.is_suspicious());
         let exhaustion = watched.watch.exhaustion(&report);
-        let round = Round { errand: Errand::Probe, cache, report, open, suspicious, exhaustion, events };
+        let round = Round { errand, cache, report, open, suspicious, exhaustion, events };
         self.metrics.observe(&round);
         self.board.observe(&round);
         sink::log_round(&round);
@@ -160,9 +176,17 @@ impl Dispatch {
     }
 }
 
-/// What is reported of a probe that panicked.
-fn broken(cache: &Cache) -> ProbeReport {
-    let words = "the probe itself failed; this is a defect of cachewatch, the log has the panic";
+/// The moment `after` the answers of a report that has just come in: the last of them was there before its probe went on
+/// to the server. Not the first of them: what is asked for before it runs out is answered from the same cache once more.
+fn run_out(report: &ProbeReport, after: Duration) -> Instant {
+    let answered = report.resolutions.iter().filter(|resolution| resolution.fault.is_none());
+    let last = answered.map(|resolution| resolution.took).max().unwrap_or_default();
+    clock::instant() + after.saturating_sub(report.took.saturating_sub(last))
+}
+
+/// What is reported of a probe or a lookup that panicked.
+fn broken(cache: &Cache, errand: Errand) -> ProbeReport {
+    let words = format!("the {errand} itself failed; this is a defect of cachewatch, the log has the panic");
     ProbeReport {
         cache: cache.name.clone(),
         at: clock::now(),
@@ -172,5 +196,99 @@ fn broken(cache: &Cache) -> ProbeReport {
         control_reached: None,
         exposure: None,
         fault: Some(Fault::new(Stage::Resolve, FaultKind::Internal, words)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FindingId;
+    use crate::sink::fixture;
+
+    /// A loop that watches one cache, driven by hand; a single hint fits into its channel.
+    fn watching(cache: &Arc<Cache>) -> (Dispatch, mpsc::Receiver<Hint>) {
+        let (hints, hinted) = mpsc::channel(1);
+        let (metrics, board, pulse) =
+            (Arc::new(Metrics::new("1", "r")), Arc::new(Board::new()), Arc::new(Pulse::new()));
+        let (mut dispatch, _) = Dispatch::new(mpsc::channel(1).1, hints, metrics, board, pulse);
+        dispatch.watch(Caches { caches: vec![Arc::clone(cache)], done: oneshot::channel().0 });
+        (dispatch, hinted)
+    }
+
+    fn cache(follow_ttl: Option<Duration>) -> Arc<Cache> {
+        Arc::new(Cache { follow_ttl, ..fixture::cache("orders") })
+    }
+
+    fn value(dispatch: &Dispatch, metric: &str) -> Option<f64> {
+        let text = dispatch.metrics.encode().unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("cachewatch_{metric}")))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    fn probed(cache: &Arc<Cache>) -> Observation {
+        Observation::Probed { cache: Arc::clone(cache), report: fixture::healthy(cache).report }
+    }
+
+    fn looked(cache: &Arc<Cache>, address: &str) -> Observation {
+        Observation::Looked { cache: Arc::clone(cache), report: fixture::looked_up(cache, &[address]).report }
+    }
+
+    /// The answers were there after 2 ms and may be kept for 10 s; the probe went on for 250 ms.
+    #[tokio::test(start_paused = true)]
+    async fn the_schedule_is_told_when_the_answers_run_out() {
+        let followed = cache(Some(Duration::from_secs(5)));
+        let (mut dispatch, mut hints) = watching(&followed);
+        let now = clock::instant();
+        dispatch.observe(probed(&followed));
+        let hint = hints.try_recv().unwrap();
+        assert!(Arc::ptr_eq(&hint.cache, &followed));
+        assert_eq!(hint.at - now, Duration::from_millis(10_000 + 2 - 250));
+        dispatch.observe(looked(&followed, "10.20.1.4"));
+        assert_eq!(hints.try_recv().unwrap().at - now, Duration::from_secs(10));
+
+        // A hint that nobody takes keeps nothing up.
+        for _ in 0..3 {
+            dispatch.observe(looked(&followed, "10.20.1.4"));
+        }
+        assert_eq!(value(&dispatch, "lookups_total"), Some(4.0));
+
+        for follow_ttl in [None, Some(fixture::cache("orders").interval)] {
+            let cache = cache(follow_ttl);
+            let (mut dispatch, mut hints) = watching(&cache);
+            dispatch.observe(probed(&cache));
+            assert!(hints.try_recv().is_err(), "{follow_ttl:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_is_judged_and_told_beside_the_last_probe() {
+        let cache = cache(Some(Duration::from_secs(5)));
+        let (mut dispatch, _hints) = watching(&cache);
+        dispatch.observe(probed(&cache));
+        dispatch.observe(looked(&cache, "20.50.1.2"));
+        let watched = Arc::clone(&dispatch.board.snapshot().caches["orders"]);
+        assert_eq!(watched.report.as_deref().map(|report| report.legs.len()), Some(1));
+        assert_eq!(watched.lookup.as_deref().map(|report| report.legs.len()), Some(0));
+        // What exactly is told is the judge's.
+        assert!(watched.events.iter().any(|event| event.kind == EventKind::AddressesChanged), "{:#?}", watched.events);
+        assert!(watched.open.iter().any(|finding| finding.id == FindingId::DnsZoneNotLinked), "{:#?}", watched.open);
+        assert_eq!((value(&dispatch, "probes_total"), value(&dispatch, "lookups_total")), (Some(1.0), Some(1.0)));
+
+        // Of a cache that a reload has changed meanwhile.
+        let changed = Arc::new(Cache { max_clients: Some(9), ..Cache::clone(&cache) });
+        dispatch.observe(looked(&changed, "10.20.1.4"));
+        assert_eq!(value(&dispatch, "lookups_total"), Some(1.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_panicked_is_counted_and_takes_nothing_from_the_probe() {
+        let cache = cache(Some(Duration::from_secs(5)));
+        let (mut dispatch, _hints) = watching(&cache);
+        dispatch.observe(probed(&cache));
+        dispatch.observe(Observation::Panicked { cache: Arc::clone(&cache), errand: Errand::Lookup });
+        assert_eq!((value(&dispatch, "probe_panics_total"), value(&dispatch, "probe_success")), (Some(1.0), Some(1.0)));
+        let watched = Arc::clone(&dispatch.board.snapshot().caches["orders"]);
+        assert_eq!(watched.report.as_deref().map(|report| report.legs.len()), Some(1));
+        assert!(watched.lookup.as_deref().is_some_and(|report| report.fault.is_some()));
     }
 }

@@ -32,7 +32,8 @@ use crate::sink::{self, Board, Metrics, Pulse};
 /// How long a loop may stand still before `/livez` and the watchdog call the daemon dead. Each turns once a second.
 const STANDSTILL: Duration = Duration::from_secs(15);
 
-/// Reports that may wait for dispatch; when it cannot keep up, the schedule waits for it.
+/// Reports that may wait for dispatch, and its hints for the schedule; when dispatch cannot keep up, the schedule waits for
+/// it, and never the other way round.
 const QUEUE: usize = 256;
 
 /// Why the daemon could not start.
@@ -78,8 +79,11 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
 
     let (observations, observed) = mpsc::channel(QUEUE);
     let prober = Arc::new(Prober::new(&config.system));
-    let (schedule, plan) = Schedule::new(prober, observations, Arc::clone(&metrics), Arc::clone(&pulse), &config);
-    let (dispatch, caches) = Dispatch::new(observed, Arc::clone(&metrics), Arc::clone(&board), Arc::clone(&pulse));
+    let (hints, hinted) = mpsc::channel(QUEUE);
+    let (schedule, plan) =
+        Schedule::new(prober, observations, hinted, Arc::clone(&metrics), Arc::clone(&pulse), &config);
+    let (dispatch, caches) =
+        Dispatch::new(observed, hints, Arc::clone(&metrics), Arc::clone(&board), Arc::clone(&pulse));
     let (requests, mut requested) = mpsc::channel(4);
     let state = http::State {
         board: Arc::clone(&board),
