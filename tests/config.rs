@@ -78,6 +78,8 @@ fn without_files_everything_is_at_its_default() {
     assert_eq!(config.server.listen, SocketAddr::from(([127, 0, 0, 1], 9847)));
     assert_eq!((config.probe.max_in_flight, config.defaults.interval), (64, Duration::from_secs(30)));
     assert_eq!((config.log.level.as_str(), config.log.format), ("info", LogFormat::Text));
+    let bare = load_targets(vec![Target::parse("orders.redis.cache.windows.net").unwrap()]).unwrap();
+    assert_eq!(bare.caches[0].follow_ttl, Some(Duration::from_secs(5)));
     assert_eq!((config.caches.len(), config.files.len(), config.notices.len()), (0, 0, 0));
     assert_eq!(
         load_text(cachewatch::config::example(), &[]).map(|config| Config { files: Vec::new(), ..config }),
@@ -108,6 +110,7 @@ fn a_full_file_means_what_it_says() {
     let password = Password::File("/run/secrets/no-such-file".into());
     assert_eq!(orders.auth, Auth::AccessKey { username: Some("app".to_owned()), password });
     assert_eq!((orders.rules.open_after, orders.rules.clear_after), (3, 2));
+    assert_eq!((orders.follow_ttl, config.defaults.lookup_floor), (None, Duration::from_mins(1)));
 
     let world = Resolver::Server {
         name: ResolverName::new("world"),

@@ -75,7 +75,15 @@ impl<'a> Checker<'a> {
         };
         let control = value::control(self.text(&["probe", "control"])).ok();
         let thresholds = self.thresholds();
-        Defaults { interval: self.duration(&["probe", "interval"]), timeouts, rules, control, thresholds }
+        Defaults {
+            interval: self.duration(&["probe", "interval"]),
+            follow_ttl: self.flag(&["probe", "follow_ttl"]),
+            lookup_floor: self.duration(&["probe", "lookup_floor"]),
+            timeouts,
+            rules,
+            control,
+            thresholds,
+        }
     }
 
     /// A stage never has longer than the whole; only an operator who says otherwise is contradicted.
@@ -172,6 +180,10 @@ impl<'a> Checker<'a> {
 
     pub(super) fn text(&self, path: &[&str]) -> &'a str {
         self.effective.find(path).map_or("", Found::text)
+    }
+
+    fn flag(&self, path: &[&str]) -> bool {
+        self.effective.find(path).is_none_or(Found::flag)
     }
 
     fn number(&self, path: &[&str]) -> f64 {

@@ -44,6 +44,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// From the start of one probe to the next. Below 100 ms the monitor is a load test; beyond a day it is not a monitor.
 const INTERVAL: Kind = Kind::Duration { min: Duration::from_millis(100), max: DAY };
+const FLOOR: Kind = Kind::Duration { min: Duration::from_millis(100), max: HOUR };
 const TIMEOUT: Kind = Kind::Duration { min: Duration::from_millis(1), max: HOUR };
 const VALIDITY: Kind = Kind::Duration { min: HOUR, max: Duration::from_hours(24 * 366) };
 const ROUNDS: Kind = Kind::Integer { min: 1, max: 1_000, noun: "a number of rounds" };
@@ -61,6 +62,8 @@ pub(super) static KEYS: &[Key] = &[
     key("probe.command_timeout", TIMEOUT, "\"3s\""),
     key("probe.open_after", ROUNDS, "2"),
     key("probe.clear_after", ROUNDS, "2"),
+    key("probe.follow_ttl", Kind::Flag, "true"),
+    key("probe.lookup_floor", FLOOR, "\"5s\""),
     key("probe.max_in_flight", Kind::Integer { min: 1, max: 10_000, noun: "a number of probes" }, "64"),
     key("probe.jitter", Kind::Number { min: 0.0, max: 0.5 }, "0.1"),
     key("probe.resolv_conf", parsed!(Text, value::text), "\"/etc/resolv.conf\""),

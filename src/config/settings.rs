@@ -55,6 +55,10 @@ pub struct Probe {
 pub struct Defaults {
     /// From the start of one probe to the start of the next.
     pub interval: Duration,
+    /// Whether its name is looked up again between two probes, when an answer runs out.
+    pub follow_ttl: bool,
+    /// The shortest time between two such lookups.
+    pub lookup_floor: Duration,
     /// How long the parts of a probe may take; no part is longer than the whole.
     pub timeouts: Timeouts,
     /// When a finding opens and clears.
@@ -79,7 +83,7 @@ impl Defaults {
             max_clients: None,
             tier: None,
             interval: self.interval,
-            follow_ttl: None,
+            follow_ttl: self.follow_ttl.then_some(self.lookup_floor),
             timeouts: self.timeouts,
             rules: self.rules,
             thresholds: self.thresholds,

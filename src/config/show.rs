@@ -33,6 +33,8 @@ pub fn show(config: &Config) -> String {
     page.duration("command_timeout", defaults.timeouts.command);
     page.bare("open_after", defaults.rules.open_after);
     page.bare("clear_after", defaults.rules.clear_after);
+    page.bare("follow_ttl", defaults.follow_ttl);
+    page.duration("lookup_floor", defaults.lookup_floor);
     page.bare("max_in_flight", config.probe.max_in_flight);
     page.number("jitter", config.probe.jitter);
     page.text("resolv_conf", config.system.resolv_conf.display());

@@ -162,7 +162,7 @@ fn ready_means_that_every_cache_had_its_first_report() {
 }
 
 /// Every series of the one cache while all is well.
-fn healthy_state(version: &str) -> [String; 25] {
+fn healthy_state(version: &str) -> [String; 26] {
     let dns = |class: &str, count: u8| format!("dns_addresses [{class} lab] {count}");
     let info = format!("cache_info [public {} private_endpoint 6380 azure_cache_for_redis ] 1", host("orders"));
     [
@@ -183,6 +183,7 @@ fn healthy_state(version: &str) -> [String; 25] {
         "dns_changes_total [lab] 0".to_owned(),
         "dns_privatelink_alias [lab] 1".to_owned(),
         "dns_ttl_seconds [lab] 10".to_owned(),
+        "lookups_total [] 0".to_owned(),
         "probe_success [] 1".to_owned(),
         "rejected_connections_total [endpoint] 0".to_owned(),
         "retirement_timestamp_seconds [] _".to_owned(),

@@ -11,6 +11,7 @@ mod connect;
 mod daemon;
 mod exposure;
 mod hostile;
+mod lookups;
 mod redis;
 mod resolve;
 mod scale;
