@@ -590,6 +590,23 @@ fn accepted_answers_may_differ() {
     assert_eq!(open(&watch), ["dns-resolvers-disagree 2"]);
 }
 
+/// Where the configuration names what is right, every answer it names is; that a person accepted it is not forgotten.
+#[test]
+fn what_was_accepted_stays_so_where_it_is_expected_as_well() {
+    let expectation = Expectation { isolation: None, addresses: vec!["10.20.1.0/24".parse().unwrap()] };
+    let cache = Cache { expectation, rules: Rules { open_after: 1, clear_after: 1 }, ..two() };
+    let mut watch = Watch::default();
+    let split = |system: &[&str]| vec![said("system", system), said("hub", &["10.20.1.9"])];
+    let _ = watch.observe(&cache, &round(0, split(&[PRIVATE, "10.20.1.5"])), false);
+    let _ = watch.accept(&cache, at(0)).unwrap();
+    for (number, system) in [(1, &[PRIVATE, "10.20.1.5"][..]), (2, &[PRIVATE]), (3, &["10.20.1.5"])] {
+        let _ = watch.observe(&cache, &round(number, split(system)), false);
+        assert_eq!(open(&watch), [""; 0], "{system:?}");
+    }
+    let _ = watch.observe(&cache, &round(4, split(&["10.20.1.6"])), false);
+    assert_eq!(open(&watch), ["dns-resolvers-disagree 2"]);
+}
+
 #[test]
 fn what_is_expected_is_stronger_than_what_is_accepted() {
     let cache = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..two() };
