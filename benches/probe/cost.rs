@@ -1,5 +1,6 @@
 //! Processor time of a probe, of cachewatch and of the bare loop.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cachewatch::model::{
@@ -22,7 +23,7 @@ pub(crate) const BATCH: u32 = 40;
 pub(crate) const ROUNDS: usize = 60;
 
 /// Rounds before the first that counts: caches, branch predictors and the allocator settle.
-const WARM_UP: usize = 3;
+pub(crate) const WARM_UP: usize = 3;
 
 /// What was measured, milliseconds of processor time for one probe.
 pub(crate) struct Cost {
@@ -41,8 +42,8 @@ pub(crate) struct Cost {
 pub(crate) fn measure(site: &Site) -> Cost {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime needs few descriptors");
     let prober = Prober::new(&SystemFiles::default());
-    let address = cache(site, site.redis.address().ip().to_string());
-    let name = cache(site, site.host(0));
+    let address = cache(site, site.redis.address().ip().to_string(), 1);
+    let name = cache(site, site.host(0), 1);
     let auth = request(&["AUTH", site::PASSWORD]);
     let mut bare = Bare::new(site.authority.roots(), site.redis.address(), site::SERVER_NAME, auth);
 
@@ -74,15 +75,18 @@ async fn batch(mut probe: impl AsyncFnMut()) -> f64 {
     cores::processor_time().saturating_sub(before).as_secs_f64() * 1000.0 / f64::from(BATCH)
 }
 
-async fn walk(prober: &Prober, cache: &Cache) {
+/// One probe, which must go well.
+pub(crate) async fn walk(prober: &Prober, cache: &Cache) {
     let report = prober.walk(cache).await;
     // A probe that skipped a stage would be cheap for the wrong reason.
     let inspected = report.legs.len() == 1 && report.legs.iter().all(|leg| leg.server.is_some());
-    assert!(report.succeeded() && inspected, "a probe of a healthy server went wrong: {report:#?}");
+    let resolved = report.resolutions.iter().filter(|resolution| resolution.fault.is_none()).count();
+    let complete = inspected && resolved == cache.resolvers.len();
+    assert!(report.succeeded() && complete, "a probe of a healthy server went wrong: {report:#?}");
 }
 
-/// A cache at that host, with everything else as `config` has it by default.
-fn cache(site: &Site, host: String) -> Cache {
+/// A cache at that host whose name so many resolvers are asked for, with everything else as `config` has it by default.
+pub(crate) fn cache(site: &Site, host: String, resolvers: usize) -> Cache {
     let day = Duration::from_hours(24);
     let (second, stage) = (Duration::from_secs(1), Duration::from_secs(5));
     Cache {
@@ -90,11 +94,7 @@ fn cache(site: &Site, host: String) -> Cache {
         host,
         port: site.redis.port(),
         expectation: Expectation { isolation: None, addresses: Vec::new() },
-        resolvers: vec![Resolver::Server {
-            name: ResolverName::new("bench"),
-            address: site.dns.address(),
-            protocol: Protocol::Udp,
-        }],
+        resolvers: site.name_servers().take(resolvers).enumerate().map(resolver).collect(),
         tls: Some(Tls { ca_file: Some(site.authority.ca_file()), server_name: Some(site::SERVER_NAME.to_owned()) }),
         auth: Auth::AccessKey { username: None, password: Password::File(site.password_file()) },
         max_clients: None,
@@ -116,4 +116,8 @@ fn cache(site: &Site, host: String) -> Cache {
         exposure: Exposure::default(),
         connect_to: Vec::new(),
     }
+}
+
+fn resolver((number, address): (usize, SocketAddr)) -> Resolver {
+    Resolver::Server { name: ResolverName::new(&format!("bench-{number}")), address, protocol: Protocol::Udp }
 }

@@ -1,13 +1,14 @@
-//! What cachewatch costs: a probe against a bare loop on the same sockets, and the daemon's memory.
+//! What cachewatch costs: a probe against a bare loop on the same sockets, what each further resolver adds to it, and the
+//! daemon's memory.
 //!
-//! `make bench`, or `cargo bench --bench probe`; `probe` or `daemon` behind a `--` runs that half only. It takes a minute
-//! and a half and prints one table, of numbers from this run only.
+//! `make bench`, or `cargo bench --bench probe`; `probe`, `resolvers` or `daemon` behind a `--` runs that part only. It
+//! takes a minute and three quarters and prints one table, of numbers from this run only.
 //!
 //! The exit code is 0 where every aim is met, or missed by no more than noise explains; 1 where one is missed by more;
 //! 2 where nothing could be measured. Noise explains a ratio whose lower quartile meets the aim, and 2 % of memory.
 //!
-//! Reading order: [`site`] is what the probes talk to, [`bare`] what they are measured against, [`cost`] and
-//! [`footprint`] the two halves of the table.
+//! Reading order: [`site`] is what the probes talk to, [`bare`] and [`lookup`] what they are measured against, [`cost`],
+//! [`resolvers`] and [`footprint`] the parts of the table.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what a bench is for")]
 
@@ -15,6 +16,8 @@ mod bare;
 mod cores;
 mod cost;
 mod footprint;
+mod lookup;
+mod resolvers;
 mod site;
 mod spread;
 mod support;
@@ -25,11 +28,19 @@ use std::time::Duration;
 
 use self::cores::Cores;
 use self::cost::{BATCH, ROUNDS};
-use self::site::Site;
+use self::resolvers::{Compared, Resolvers};
+use self::site::{Site, Traffic};
 use self::table::{Aim, Table};
 
 /// A probe may cost this much of the bare loop.
 const RATIO: Aim = Aim { limit: 1.4, noise: 0.0 };
+
+/// The processor time that another resolver adds to a probe, as times of its lookup by hand.
+const ADDED_PROCESSOR: Aim = Aim { limit: 2.0, noise: 0.0 };
+
+/// The time on the wall that another resolver adds, as times of its lookup by hand. Asked after the first it would add
+/// all of it; asked beside the first it adds no more than what it costs.
+const ADDED_WALL: Aim = Aim { limit: 0.2, noise: 0.0 };
 
 /// MiB that a daemon with 100 caches may take.
 const MEMORY: Aim = Aim { limit: 25.0, noise: 0.02 };
@@ -64,10 +75,15 @@ fn main() -> ExitCode {
         cores.servers,
     );
     let mut table = Table::default();
-    if !has("daemon") {
+    let parts = ["probe", "resolvers", "daemon"];
+    let wants = |part| has(part) || !parts.iter().any(|part| has(part));
+    if wants("probe") {
         cost(&mut table, &site);
     }
-    if !has("probe") {
+    if wants("resolvers") {
+        resolvers(&mut table, &site);
+    }
+    if wants("daemon") {
         footprint(&mut table, &site, &cores);
     }
     println!("{table}\n{HOW_TO_READ}");
@@ -82,6 +98,33 @@ fn cost(table: &mut Table, site: &Site) {
     table.spread("cachewatch / bare loop", cost.ratio, "times", Some(RATIO));
     table.spread("cachewatch with a lookup: A and AAAA over UDP", cost.with_lookup, "ms", None);
     table.spread("the lookup alone", cost.lookup, "ms", None);
+}
+
+fn resolvers(table: &mut Table, site: &Site) {
+    let Resolvers { processor, wall, traffic } = resolvers::measure(site);
+    table.heading("What resolvers add to a probe: processor time");
+    compared(table, &processor, ADDED_PROCESSOR);
+    table.heading(&format!("The same on the wall, answers take {} ms", site::FAR.as_millis()));
+    compared(table, &wall, ADDED_WALL);
+    table.heading("What one probe sends, as servers count it");
+    for ((traffic, words), resolvers) in traffic.into_iter().zip(ASKED).zip(1..) {
+        // No aim: a probe that asks more or less than its resolvers is another probe, and its times mean nothing.
+        let expected = Traffic { questions: 2 * resolvers, dns_connections: 0, redis_connections: 1 };
+        assert_eq!(traffic, expected, "{words}");
+        table.words(words, &format!("{} questions over UDP, 1 TCP connection", traffic.questions));
+    }
+}
+
+fn compared(table: &mut Table, compared: &Compared, aim: Aim) {
+    let [one, two] = compared.bare;
+    table.spread("bare lookup: A and AAAA over UDP", one, "ms", None);
+    table.spread("two bare lookups at once", two, "ms", None);
+    for (spread, words) in compared.probe.into_iter().zip(ASKED) {
+        table.spread(words, spread, "ms", None);
+    }
+    let [one, two] = compared.ratio;
+    table.spread("the second adds / bare lookup", one, "times", Some(aim));
+    table.spread("both others add / two bare lookups", two, "times", Some(aim));
 }
 
 fn footprint(table: &mut Table, site: &Site, cores: &Cores) {
@@ -107,10 +150,16 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
 }
 
+const ASKED: [&str; site::NAME_SERVERS] =
+    ["cachewatch with one resolver", "cachewatch with two resolvers", "cachewatch with three resolvers"];
+
 const HOW_TO_READ: &str = "\
 How to read it: `value` is the median of the batches, and half of them lie in the `middle half`. The bare loop does
 what no client can leave out: connect, a handshake that verifies the whole certificate path, three requests, three
 replies. cachewatch adds deadlines, limits, timings, the certificates and INFO understood, a goodbye, the report.
 The ratio is of batches that followed each other and compares like with like: neither side looks a name up. Both run
-on the client's core, and only that thread's time counts, not that of Redis or of the name server. The daemon runs
+on the client's core, and only that thread's time counts, not that of Redis or of the name server. A bare lookup
+sends A and AAAA, each from a socket of its own, and looks at the answer's id alone; cachewatch follows the aliases,
+judges the answer and keeps it. Each resolver has a name server of its own, on one core together. On the wall, a name
+server that answers late shows whether resolvers are asked side by side or one after the other. The daemon runs
 unpinned; its memory is what the kernel calls VmRSS, binary included, and its metrics are what a scrape reads.";

@@ -10,6 +10,7 @@ pub(crate) struct Table(Vec<Line>);
 
 enum Line {
     Heading(String),
+    Words { what: String, words: String },
     Row { what: String, value: String, middle_half: String, aim: Option<(String, Verdict)> },
 }
 
@@ -70,6 +71,11 @@ impl Table {
         });
     }
 
+    /// Something that was counted, and has no aim.
+    pub(crate) fn words(&mut self, what: &str, words: &str) {
+        self.0.push(Line::Words { what: what.to_owned(), words: words.to_owned() });
+    }
+
     /// Whether every aim is met, or missed by no more than noise.
     pub(crate) fn holds(&self) -> bool {
         !self.0.iter().any(|line| matches!(line, Line::Row { aim: Some((_, Verdict::Missed)), .. }))
@@ -81,6 +87,7 @@ impl Display for Table {
         for line in &self.0 {
             match line {
                 Line::Heading(text) => writeln!(f, "\n{text:<50}{:>14}   {:<16}  aim", "value", "middle half")?,
+                Line::Words { what, words } => writeln!(f, "  {what:<48}   {words}")?,
                 Line::Row { what, value, middle_half, aim } => {
                     let aim = aim.as_ref().map(|(aim, verdict)| format!("{aim}: {verdict}")).unwrap_or_default();
                     let row = format!("  {what:<48}{value:>14}   {middle_half:<16}  {aim}");
