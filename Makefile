@@ -34,14 +34,15 @@ advisories: $(TOOLS)/bin/cargo-deny ## security advisories, where their database
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.20.2 cargo-deny
 
-bench: ## what a probe costs, against a bare loop on the same sockets
+bench: ## what a probe and each further resolver cost, against bare loops on the same sockets
 	.ci/install-test-needs
 	$(CARGO) bench --locked --bench probe
 
-soak: ## ten minutes of restarts, drift and reloads, then 1,000 caches at 30 s
+soak: ## ten minutes of restarts, drift and reloads, then 1,000 caches at 30 s on one core
 	.ci/install-test-needs
 	$(CARGO) test --locked --test soak
-	$(CARGO) test --locked --test soak -- --caches 1000 --interval 30
+	$(CARGO) test --locked --profile bench --test soak -- --caches 1000 --interval 30
+	$(CARGO) test --locked --profile bench --test soak -- --caches 1000 --resolvers 3 --interval 30
 
 clean: ## remove everything that was built
 	$(CARGO) clean

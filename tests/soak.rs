@@ -1,14 +1,16 @@
 //! The daemon at length. Not part of `cargo test`; `make soak` runs it, or one of these:
 //!
 //! ```text
-//! cargo test --test soak                                     ten minutes of changes
-//! cargo test --test soak -- 60                               one minute of them
-//! cargo test --test soak -- --caches 1000 --interval 30      a thousand caches, for three intervals
+//! cargo test --test soak                                                   ten minutes of changes
+//! cargo test --test soak -- 60                                             one minute of them
+//! cargo test --test soak -- --caches 1000 --resolvers 3 --interval 30      a thousand caches, for three intervals
 //! ```
 //!
 //! The first watches two caches while the server stops and starts, names move, lookups fail and the configuration is
 //! reloaded, and holds that metrics show each change within one interval, that no series is left over, and that memory
-//! and open files stay flat. The second holds that no probe is late by more than a second and that starts are spread.
+//! and open files stay flat. The second gives the daemon one core, and holds that no probe is late by more than a second,
+//! that starts are spread, and that every resolver is asked by every probe. `--profile bench` before `--test` measures the
+//! program as it is released, and not as it is built for tests.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 #![expect(clippy::float_cmp, reason = "a scrape holds whole numbers, and they come through unharmed")]
@@ -26,31 +28,46 @@ use std::{
 use cachewatch::clock::Stopwatch;
 use support::{
     cachewatch::Daemon,
-    crowd::Crowd,
+    crowd::{Crowd, Schedule, Size},
     dns::Answer,
     lab::{Lab, PRIVATE, PUBLIC, host},
     scrape::Scrape,
 };
 
 const MIB: u64 = 1 << 20;
-const USAGE: &str = "usage: soak [SECONDS] | soak --caches NUMBER --interval SECONDS [--plain]";
+const USAGE: &str = "usage: soak [SECONDS] | soak --caches NUMBER [--resolvers NUMBER] --interval SECONDS [--plain]";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
     match arguments[..] {
         [] => soak(Duration::from_mins(10)),
         [time] if seconds(time).is_some() => soak(seconds(time).unwrap()),
-        ["--caches", caches, "--interval", interval, ref plain @ ..] => match (caches.parse(), seconds(interval)) {
-            (Ok(caches), Some(interval)) if caches > 0 && !interval.is_zero() => {
-                schedule(caches, interval, *plain != ["--plain"]);
-            }
-            _ => return refuse(),
+        ref options => match size(options) {
+            Some(size) => schedule(size),
+            None => return refuse(),
         },
-        _ => return refuse(),
     }
     ExitCode::SUCCESS
+}
+
+fn size(options: &[&str]) -> Option<Size> {
+    let mut size = Size { caches: 0, resolvers: 1, interval: Duration::ZERO, tls: true, one_core: true };
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        match *option {
+            "--caches" => size.caches = options.next()?.parse().ok()?,
+            "--resolvers" => size.resolvers = options.next()?.parse().ok()?,
+            "--interval" => size.interval = seconds(options.next()?)?,
+            "--plain" => size.tls = false,
+            _ => return None,
+        }
+    }
+    (size.caches > 0 && size.resolvers > 0 && !size.interval.is_zero()).then_some(size)
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    text.parse().ok().map(Duration::from_secs)
 }
 
 fn refuse() -> ExitCode {
@@ -66,6 +83,8 @@ fn tell(words: std::fmt::Arguments<'_>) {
 const INTERVAL: Duration = Duration::from_secs(2);
 /// What a probe, a scrape and a busy machine may take on top of the interval.
 const SLACK: Duration = Duration::from_secs(1);
+/// What the daemon may take of the one core it has, with room for what else the core has to do.
+const MOST_OF_A_CORE: f64 = 0.9;
 /// A changed file is looked at once a second, and taken up once it has come to rest.
 const FILE: Duration = Duration::from_secs(2);
 
@@ -219,31 +238,53 @@ fn caches(scrape: &Scrape) -> Vec<&str> {
     names
 }
 
-/// Watches very many caches for three intervals.
-fn schedule(caches: usize, interval: Duration, tls: bool) {
-    const ROUNDS: u32 = 3;
-    let crowd = Crowd::start(caches, interval, tls);
+/// Watches very many caches on one core, for three intervals and more.
+fn schedule(size: Size) {
+    /// The first comes sooner than an interval, so that a start is not blind.
+    const ROUNDS: u32 = 4;
+    let crowd = Crowd::of(size);
+    let (mut before, mut used) = (Duration::ZERO, Duration::ZERO);
     for rounds in 1..=ROUNDS {
         let elapsed = crowd.wait_for_rounds(rounds);
+        let processor = crowd.daemon.processor_time();
+        // Who is asked is read first: what is asked meanwhile is not missing then.
+        let questions = crowd.questions();
         let schedule = crowd.schedule();
         let (memory, files) = (crowd.daemon.resident_bytes() / 1024, crowd.daemon.open_files());
-        let (elapsed, processor) = (elapsed.as_secs_f64(), schedule.processor_seconds);
+        let share = (processor - used).as_secs_f64() / (elapsed - before).as_secs_f64();
         tell(format_args!(
-            "round {rounds} after {elapsed:.1} s: {} probes, none later than {} s; {memory} KiB, {files} files, \
-             {:.1} % of one processor, {:.2} ms a probe; starts over the interval {:?}",
+            "round {rounds} after {:.1} s: {} probes, none later than {} s; {memory} KiB, {files} files, \
+             {:.1} % of one core, {:.2} ms a probe; questions {questions:?}; starts over the interval {:?}",
+            elapsed.as_secs_f64(),
             schedule.started,
             schedule.latest,
-            100.0 * processor / elapsed,
-            1000.0 * processor / schedule.started,
+            100.0 * share,
+            1000.0 * processor.as_secs_f64() / schedule.started,
             schedule.spread,
         ));
+        (before, used) = (elapsed, processor);
         assert_eq!(schedule.late, 0.0, "{schedule:?}");
-        // The first round comes sooner than its place in the interval, so that a start is not blind.
+        assert!(share < MOST_OF_A_CORE, "{share} of one core");
+        every_lookup_is_counted(size, rounds, &questions, &schedule);
         if rounds < ROUNDS {
             continue;
         }
-        let even = caches / schedule.spread.len();
+        let even = size.caches / schedule.spread.len();
         let is_spread = schedule.spread.iter().all(|part| (even / 2..=even * 3 / 2 + 1).contains(part));
-        assert!(is_spread || caches < 500, "{schedule:?}");
+        assert!(is_spread || size.caches < 500, "{schedule:?}");
     }
+}
+
+/// Every resolver is asked for IPv4 and for IPv6 addresses by every probe, and for nothing else.
+fn every_lookup_is_counted(size: Size, rounds: u32, questions: &[usize], schedule: &Schedule) {
+    let ended = size.caches * usize::try_from(rounds).unwrap();
+    for asked in questions {
+        assert!(*asked >= 2 * ended, "{asked} questions by {ended} probes");
+        let asked = f64::from(u32::try_from(*asked).unwrap());
+        assert!(asked <= 2.0 * schedule.started, "{asked} questions by {} probes", schedule.started);
+    }
+    // A probe may end while the metrics are written.
+    let least = schedule.rounds.0 - 1.0;
+    let all_count = schedule.lookups.iter().all(|lookups| *lookups >= least.max(1.0));
+    assert!(all_count && schedule.lookups.len() == size.resolvers, "{schedule:?}");
 }

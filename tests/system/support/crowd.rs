@@ -1,26 +1,44 @@
 //! A daemon with very many caches, and what its own metrics say of its schedule.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
 
 use cachewatch::clock::Stopwatch;
+use rustix::{
+    process::Pid,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 
 use super::{
     cachewatch::{Daemon, field},
-    dns::Answer,
-    lab::{Lab, host},
+    dns::{Answer, DnsServer},
+    lab::{Lab, RESOLVER, host},
     scrape::Scrape,
 };
 
 /// Into how many equal parts the interval is cut to see how starts are spread.
 pub(crate) const PARTS: usize = 10;
 
+/// How large a crowd is, and how it is watched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) caches: usize,
+    /// How many resolvers are asked for each cache; every one has a name server of its own.
+    pub(crate) resolvers: usize,
+    pub(crate) interval: Duration,
+    /// Over TLS each probe costs a handshake, on a plain port next to nothing.
+    pub(crate) tls: bool,
+    /// Whether the daemon is held to one core, as `taskset` would.
+    pub(crate) one_core: bool,
+}
+
 /// Many names of one server, watched at one interval.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     pub(crate) daemon: Daemon,
-    _lab: Lab,
-    caches: usize,
-    interval: Duration,
+    lab: Lab,
+    /// The name servers after the lab's own.
+    others: Vec<DnsServer>,
+    size: Size,
     since: Stopwatch,
 }
 
@@ -35,38 +53,56 @@ pub(crate) struct Schedule {
     pub(crate) latest: f64,
     /// How many caches had their last start in each part of the interval.
     pub(crate) spread: [usize; PARTS],
+    /// The fewest lookups of any cache through each resolver, in the order of their names.
+    pub(crate) lookups: Vec<f64>,
     /// The fewest and the most rounds of any cache.
     pub(crate) rounds: (f64, f64),
     pub(crate) processor_seconds: f64,
 }
 
 impl Crowd {
-    /// Starts watching; over TLS each probe costs a handshake, on a plain port next to nothing.
+    /// Starts watching through one resolver, on all cores.
     #[track_caller]
     pub(crate) fn start(caches: usize, interval: Duration, tls: bool) -> Self {
+        Self::of(Size { caches, resolvers: 1, interval, tls, one_core: false })
+    }
+
+    /// Starts watching.
+    #[track_caller]
+    pub(crate) fn of(size: Size) -> Self {
         let lab = Lab::new();
-        let milliseconds = interval.as_millis();
+        let others: Vec<_> = (1..size.resolvers).map(|_| DnsServer::start()).collect();
+        let milliseconds = size.interval.as_millis();
         let mut text = format!("[log]\nlevel = \"info,{PROBED}=debug\"\n");
         text += &lab.settings(&format!(
             "interval = \"{milliseconds}ms\"\ntimeout = \"{}ms\"\njitter = 0.0\n",
             (milliseconds - 1).min(10_000)
         ));
-        for number in 0..caches {
-            let name = format!("cache-{number}");
-            lab.names.set(&host(&name), Answer::new().address(lab.server.address().ip(), 10));
-            let port = if tls { lab.server.port() } else { lab.server.plain_address().port() };
-            let _ = writeln!(text, "{}", lab.cache(&name, &format!("port = {port}\ntls.enabled = {tls}")));
+        let mut resolvers = vec![RESOLVER.to_owned()];
+        for (server, number) in others.iter().zip(2..) {
+            let name = format!("{RESOLVER}-{number}");
+            let _ = writeln!(text, "[[resolvers]]\nname = \"{name}\"\naddress = \"{}\"", server.address());
+            resolvers.push(name);
         }
-        let daemon = Daemon::start(&text);
-        Self { daemon, _lab: lab, caches, interval, since: Stopwatch::start() }
+        for number in 0..size.caches {
+            let name = format!("cache-{number}");
+            for names in std::iter::once(&lab.names).chain(&others) {
+                names.set(&host(&name), Answer::new().address(lab.server.address().ip(), 10));
+            }
+            let port = if size.tls { lab.server.port() } else { lab.server.plain_address().port() };
+            let more = format!("port = {port}\ntls.enabled = {}", size.tls);
+            let _ = writeln!(text, "{}", lab.cache_asking(&resolvers, &name, &more));
+        }
+        let daemon = if size.one_core { on_one_core(|| Daemon::start(&text)) } else { Daemon::start(&text) };
+        Self { daemon, lab, others, size, since: Stopwatch::start() }
     }
 
     /// Waits until this many rounds of every cache must have ended, counted together, and returns when that was. It
     /// listens to the log: asking would be a load of its own.
     #[track_caller]
     pub(crate) fn wait_for_rounds(&self, rounds: u32) -> Duration {
-        let mut missing = self.caches * usize::try_from(rounds).expect("rounds are few");
-        let limit = self.interval * (rounds + 2) + super::PATIENCE;
+        let mut missing = self.size.caches * usize::try_from(rounds).expect("rounds are few");
+        let limit = self.size.interval * (rounds + 2) + super::PATIENCE;
         self.daemon.wait_for_record_within(limit, |record| {
             if field(record, "message") == Some("probed") {
                 assert_eq!(record["success"], true, "{record}");
@@ -93,15 +129,31 @@ impl Crowd {
             late: started - lateness("1"),
             latest,
             spread: self.spread(&scrape),
+            lookups: self.lookups(&scrape),
             rounds: (rounds().fold(f64::INFINITY, f64::min), rounds().fold(0.0, f64::max)),
             processor_seconds: scrape.value("process_cpu_seconds_total", &[]).expect("the daemon counts its own time"),
         }
     }
 
+    /// How many questions each name server was asked, in the order of the resolvers.
+    pub(crate) fn questions(&self) -> Vec<usize> {
+        std::iter::once(&self.lab.names).chain(&self.others).map(|names| names.asked().len()).collect()
+    }
+
+    fn lookups(&self, scrape: &Scrape) -> Vec<f64> {
+        let mut fewest = BTreeMap::<&str, (usize, f64)>::new();
+        for count in scrape.all("cachewatch_dns_lookup_duration_seconds_count", &[]) {
+            let of_resolver = fewest.entry(&count.labels["resolver"]).or_insert((0, f64::INFINITY));
+            *of_resolver = (of_resolver.0 + 1, of_resolver.1.min(count.value));
+        }
+        let of_every_cache = |(caches, fewest)| if caches == self.size.caches { fewest } else { 0.0 };
+        fewest.into_values().map(of_every_cache).collect()
+    }
+
     fn spread(&self, scrape: &Scrape) -> [usize; PARTS] {
         let mut spread = [0; PARTS];
         for start in scrape.all("cachewatch_last_probe_timestamp_seconds", &[]) {
-            let phase = (start.value / self.interval.as_secs_f64()).fract();
+            let phase = (start.value / self.size.interval.as_secs_f64()).fract();
             let part = (1..PARTS).take_while(|part| phase >= share(*part)).count();
             spread[part] += 1;
         }
@@ -115,4 +167,21 @@ const PROBED: &str = "cachewatch::sink::log";
 fn share(part: usize) -> f64 {
     let whole = |number: usize| f64::from(u32::try_from(number).expect("parts are few"));
     whole(part) / whole(PARTS)
+}
+
+/// Starts a process that stays on the last core there is, with every thread it will have.
+fn on_one_core<T>(start: impl FnOnce() -> T) -> T {
+    let all = sched_getaffinity(None).expect("a thread may ask for its own cores");
+    let last = (0..CpuSet::MAX_CPU).rfind(|core| all.is_set(*core)).expect("this thread runs somewhere");
+    let mut one = CpuSet::new();
+    one.set(last);
+    sched_setaffinity(None, &one).expect("a thread may stay on one of its cores");
+    let started = start();
+    // The threads that listen to it were held there as well, and are not what is measured.
+    for thread in fs::read_dir("/proc/self/task").expect("a process has threads").flatten() {
+        let number = thread.file_name().to_str().and_then(|number| number.parse().ok()).and_then(Pid::from_raw);
+        // One that has just ended needs no core.
+        let _ = sched_setaffinity(number, &all);
+    }
+    started
 }

@@ -78,8 +78,13 @@ impl Lab {
 
     /// The table of one cache, with these lines more.
     pub(crate) fn cache(&self, name: &str, more: &str) -> String {
+        self.cache_asking(&[RESOLVER.to_owned()], name, more)
+    }
+
+    /// The same through other resolvers.
+    pub(crate) fn cache_asking(&self, resolvers: &[String], name: &str, more: &str) -> String {
         let (host, dialled) = (host(name), self.server.address());
-        let mut text = format!("[[caches]]\nname = \"{name}\"\nhost = \"{host}\"\nresolvers = [\"{RESOLVER}\"]\n");
+        let mut text = format!("[[caches]]\nname = \"{name}\"\nhost = \"{host}\"\nresolvers = {resolvers:?}\n");
         let _ = writeln!(text, "connect_to = [\"{PRIVATE}={dialled}\", \"{PUBLIC}={dialled}\"]\n{more}");
         let _ =
             writeln!(text, "auth.password_file = \"{}\"\ntls.ca_file = \"{}\"", self.password_file(), self.ca_file());
