@@ -63,7 +63,7 @@ pub(crate) fn measure(site: &Site) -> Resolvers {
 
 fn compare(site: &Site, host: &str, rounds: usize, turns: u32, measure: fn(Taken) -> f64) -> Compared {
     let (runtime, prober, lookup) = (client(), Prober::new(&SystemFiles::default()), BareLookup::new(host));
-    let more: Vec<_> = site.name_servers().skip(1).collect();
+    let others: Vec<_> = site.name_servers().skip(1).collect();
     let bare = |servers: &[SocketAddr]| {
         let ask = async || lookup.ask(servers).await.expect("a healthy name server answers");
         measure(runtime.block_on(batch(turns, ask)))
@@ -75,11 +75,21 @@ fn compare(site: &Site, host: &str, rounds: usize, turns: u32, measure: fn(Taken
 
     let (mut by_hand, mut walked) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
     for round in 0..WARM_UP + rounds {
-        // Kinds stand side by side, so that what is compared is never far apart.
-        let (one, bare_one, two, bare_two, three) = (probe(1), bare(&more[..1]), probe(2), bare(&more), probe(3));
+        // Probes and lookups by hand in turns, so that what is compared is never far apart; there and back, so that what a
+        // batch leaves to the next is no part of the difference.
+        let (mut hand, mut walk) = ([0.0; MOST - 1], [0.0; MOST]);
+        for step in 0..hand.len() + walk.len() {
+            let step = if round.is_multiple_of(2) { step } else { hand.len() + walk.len() - 1 - step };
+            let more = step / 2;
+            if step.is_multiple_of(2) {
+                walk[more] = probe(more + 1);
+            } else {
+                hand[more] = bare(&others[..=more]);
+            }
+        }
         if round >= WARM_UP {
-            by_hand.push([bare_one, bare_two]);
-            walked.push([one, two, three]);
+            by_hand.push(hand);
+            walked.push(walk);
         }
     }
     let ratios = || by_hand.iter().zip(&walked);
