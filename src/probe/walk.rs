@@ -105,20 +105,21 @@ impl Prober {
         deadline: Deadline,
         dial: impl AsyncFnOnce(Vec<IpAddr>) -> Vec<Leg>,
     ) -> (Vec<Resolution>, Vec<Leg>) {
-        let (followed, others) = match cache.resolvers.split_first() {
-            Some((followed, others)) => (followed, others),
+        let (first, others) = match cache.resolvers.split_first() {
+            Some((first, others)) => (first, others),
             None => (&Resolver::System, [].as_slice()),
         };
         let others = future::join_all(others.iter().map(|resolver| self.resolve(cache, resolver, deadline)));
-        let (mut resolutions, (first, legs)) = future::join(others, async {
-            let mut resolution = self.resolve(cache, followed, deadline).await;
+        // Polled first, so that its question leaves first.
+        let followed = async {
+            let mut resolution = self.resolve(cache, first, deadline).await;
             let addresses = resolution.addresses.iter().map(|answer| answer.address).collect();
             let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline);
             let (legs, beneath) = future::join(dial(addresses), beneath).await;
             resolution.overridden = beneath;
             (resolution, legs)
-        })
-        .await;
+        };
+        let ((first, legs), mut resolutions) = future::join(followed, others).await;
         resolutions.insert(0, first);
         (resolutions, legs)
     }

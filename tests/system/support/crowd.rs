@@ -53,6 +53,8 @@ pub(crate) struct Schedule {
     pub(crate) latest: f64,
     /// How many caches had their last start in each part of the interval.
     pub(crate) spread: [usize; PARTS],
+    /// How many lookups beside the probes have ended, over all caches.
+    pub(crate) looks: f64,
     /// The fewest lookups of any cache through each resolver, in the order of their names.
     pub(crate) lookups: Vec<f64>,
     /// The fewest and the most rounds of any cache.
@@ -124,12 +126,14 @@ impl Crowd {
         let bounds = bounds.iter().filter(|bucket| bucket.value >= started).map(|bucket| &bucket.labels["le"]);
         let latest = bounds.filter_map(|bound| bound.parse().ok()).fold(f64::INFINITY, f64::min);
         let rounds = || scrape.all("cachewatch_probes_total", &[]).into_iter().map(|sample| sample.value);
+        let looks = scrape.all("cachewatch_lookups_total", &[]).into_iter().map(|sample| sample.value);
         Schedule {
             started,
             late: started - lateness("1"),
             latest,
             spread: self.spread(&scrape),
             lookups: self.lookups(&scrape),
+            looks: looks.sum(),
             rounds: (rounds().fold(f64::INFINITY, f64::min), rounds().fold(0.0, f64::max)),
             processor_seconds: scrape.value("process_cpu_seconds_total", &[]).expect("the daemon counts its own time"),
         }
