@@ -174,7 +174,7 @@ fn later_layers_win() {
     let inputs = |environment: &[(&str, &str)]| Inputs {
         files: vec![first.clone(), second.clone()],
         environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        targets: Vec::new(),
+        ..Inputs::default()
     };
 
     let config = load(&inputs(&[])).unwrap();
@@ -216,7 +216,7 @@ fn every_file_is_read_before_any_is_refused() {
     let inputs = Inputs {
         files: vec![file, missing],
         environment: vec![("CACHEWATCH__PROBE__JITTER".to_owned(), "much".to_owned())],
-        targets: Vec::new(),
+        ..Inputs::default()
     };
     let said = load(&inputs).unwrap_err().to_string().replace(&format!("{}/", directory.path().display()), "");
     assert_eq!(

@@ -8,7 +8,7 @@ use super::caches;
 use super::layers::{Effective, Found};
 use super::problem::Complaint;
 use super::reading::Reading;
-use super::settings::{Config, Defaults, Journal, Log, LogFormat, Probe, Server};
+use super::settings::{Config, Defaults, Journal, Log, LogFormat, Probe, Server, ServerTls};
 use super::target::{self, Target};
 use super::value;
 use crate::model::{Rules, SystemFiles, Thresholds, Timeouts};
@@ -29,10 +29,7 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn config(mut self, files: Vec<PathBuf>, targets: &[Target]) -> Config {
-        let server = Server {
-            listen: value::listen(self.text(&["server", "listen"])).unwrap_or_else(|_| ([127, 0, 0, 1], 9847).into()),
-            shutdown_grace: self.duration(&["server", "shutdown_grace"]),
-        };
+        let server = self.server();
         let probe =
             Probe { max_in_flight: self.count(&["probe", "max_in_flight"]), jitter: self.number(&["probe", "jitter"]) };
         let log = Log {
@@ -49,6 +46,60 @@ impl<'a> Checker<'a> {
         target::append(&mut self, targets, &defaults, &mut caches);
         let caches = caches.into_iter().map(Arc::new).collect();
         Config { server, probe, defaults, log, journal, system, caches, files, notices: self.notices }
+    }
+
+    fn server(&mut self) -> Server {
+        let server = Server {
+            listen: value::listen(self.text(&["server", "listen"])).unwrap_or_else(|_| ([127, 0, 0, 1], 9847).into()),
+            shutdown_grace: self.duration(&["server", "shutdown_grace"]),
+            max_connections: self.count(&["server", "max_connections"]),
+            tls: self.server_tls(),
+            basic_auth_file: self.path(&["server", "basic_auth_file"]),
+            web_config_file: self.path(&["server", "web_config_file"]),
+        };
+        if server.web_config_file.is_some() {
+            for path in [&["server", "tls", "cert_file"][..], &["server", "basic_auth_file"]] {
+                self.exclude_web_config(path);
+            }
+        }
+        server
+    }
+
+    /// A certificate needs its key, and who asks for clients' certificates must show one.
+    fn server_tls(&mut self) -> Option<ServerTls> {
+        let paths = ["cert_file", "key_file", "client_ca_file"].map(|key| self.path(&["server", "tls", key]));
+        let needs = |checker: &mut Self, key: &str, missing: &str| {
+            checker.complain_if_explicit(&["server", "tls", key], |_| {
+                Complaint::new(format!("server.tls.{missing} is not set")).hint("a certificate and its key go together")
+            });
+            None
+        };
+        match paths {
+            [Some(cert_file), Some(key_file), client_ca_file] => {
+                Some(ServerTls { cert_file, key_file, client_ca_file })
+            }
+            [Some(_), None, _] => needs(self, "cert_file", "key_file"),
+            [None, Some(_), _] => needs(self, "key_file", "cert_file"),
+            [None, None, Some(_)] => needs(self, "client_ca_file", "cert_file"),
+            [None, None, None] => None,
+        }
+    }
+
+    /// The web configuration says all of TLS and users, or nothing of it.
+    fn exclude_web_config(&mut self, path: &[&str]) {
+        let Some(other) = self.effective.find(&["server", "web_config_file"]) else { return };
+        if self.path(path).is_some() {
+            let other = other.site.origin.to_string();
+            self.complain_if_explicit(path, |_| {
+                Complaint::new(format!("server.web_config_file is set as well, in {other}"))
+                    .hint("say in one place who may ask: leave out one of the two")
+            });
+        }
+    }
+
+    /// The path at a key; `None` where it is empty.
+    fn path(&self, path: &[&str]) -> Option<PathBuf> {
+        Some(self.text(path)).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
     fn journal(&mut self) -> Journal {

@@ -27,6 +27,8 @@ pub struct Inputs {
     pub environment: Vec<(String, String)>,
     /// Bare hosts, watched beside the caches of the files.
     pub targets: Vec<Target>,
+    /// `--web.config.file`: the strongest word on `server.web_config_file`.
+    pub web_config_file: Option<PathBuf>,
 }
 
 impl Inputs {
@@ -38,7 +40,7 @@ impl Inputs {
             .filter(|(name, _)| name.starts_with(environment::PREFIX))
             .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
             .collect();
-        Self { files, environment, targets }
+        Self { files, environment, targets, web_config_file: None }
     }
 }
 
@@ -50,6 +52,7 @@ impl fmt::Debug for Inputs {
             .field("files", &self.files)
             .field("environment", &names)
             .field("targets", &self.targets)
+            .field("web_config_file", &self.web_config_file)
             .finish()
     }
 }
@@ -82,6 +85,9 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
         files.push(directory);
     }
     environment::read(&mut reading, &inputs.environment);
+    if let Some(file) = &inputs.web_config_file {
+        reading.say("--web.config.file", &["server", "web_config_file"], &file.to_string_lossy());
+    }
 
     let config = if reading.is_partial { None } else { finish(&mut reading, inputs, files) };
     match config {
@@ -157,6 +163,6 @@ fn rank(problem: &Problem, order: &[PathBuf]) -> (usize, usize) {
             (1 + order.iter().position(|file| file == path).unwrap_or(order.len()), line.unwrap_or(0))
         }
         Origin::Environment(_) => (order.len() + 2, 0),
-        Origin::Target(_) => (order.len() + 3, 0),
+        Origin::Target(_) | Origin::Option(_) => (order.len() + 3, 0),
     }
 }

@@ -32,6 +32,6 @@ mod show;
 
 pub use load::{Inputs, load};
 pub use problem::{Origin, Problem, Problems};
-pub use settings::{Config, Defaults, Journal, Log, LogFormat, Probe, Server};
+pub use settings::{Config, Defaults, Journal, Log, LogFormat, Probe, Server, ServerTls};
 pub use show::{example, show};
 pub use target::{Target, name_server};

@@ -105,6 +105,8 @@ pub enum Origin {
     Environment(String),
     /// A bare host on the command line, as it was written but for credentials.
     Target(String),
+    /// An option of the command line, by its name.
+    Option(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -115,6 +117,7 @@ impl fmt::Display for Origin {
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Target(text) => write!(f, "target {text}"),
+            Self::Option(name) => f.write_str(name),
         }
     }
 }

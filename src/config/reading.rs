@@ -77,6 +77,16 @@ impl Reading {
         name
     }
 
+    /// Takes what an option of the command line says, as a layer of its own: the strongest so far.
+    pub(super) fn say(&mut self, option: &'static str, path: &[&str], text: &str) {
+        let path: Vec<_> = path.iter().map(|part| (*part).to_owned()).collect();
+        let site = Site { origin: Origin::Option(option), key: path.join("."), layer: self.layers.len() + 1 };
+        let value = Located { literal: Literal::Text(text.to_owned()), site };
+        if leaf(&path.join(".")).is_some_and(|key| self.accept(key, &path, &value)) {
+            self.layers.push(vec![Entry { path, value }]);
+        }
+    }
+
     /// Checks a value, and its parts; says whether it may go into a layer.
     pub(super) fn accept(&mut self, key: &Key, path: &[String], value: &Located) -> bool {
         let mut complaints: Vec<(&Site, Complaint)> = Vec::new();

@@ -53,6 +53,12 @@ const SHARE: Kind = Kind::Number { min: 0.0, max: 1.0 };
 /// Every key, in the order in which they are explained.
 pub(super) static KEYS: &[Key] = &[
     key("server.listen", parsed!(Text, value::listen), "\"127.0.0.1:9847\""),
+    key("server.max_connections", Kind::Integer { min: 1, max: 100_000, noun: "a number of connections" }, "256"),
+    key("server.basic_auth_file", parsed!(OptionalText, value::text), "\"\""),
+    key("server.web_config_file", parsed!(OptionalText, value::text), "\"\""),
+    key("server.tls.cert_file", parsed!(OptionalText, value::text), "\"\""),
+    key("server.tls.key_file", parsed!(OptionalText, value::text), "\"\""),
+    key("server.tls.client_ca_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.shutdown_grace", Kind::Duration { min: Duration::from_millis(1), max: HOUR }, "\"10s\""),
     key("probe.interval", INTERVAL, "\"30s\""),
     key("probe.timeout", TIMEOUT, "\"10s\""),

@@ -39,6 +39,25 @@ pub struct Server {
     pub listen: SocketAddr,
     /// How long requests and probes may take to end after SIGTERM.
     pub shutdown_grace: Duration,
+    /// The most connections at once; at least 1.
+    pub max_connections: usize,
+    /// The certificate to show; `None` where HTTP is spoken in the clear, or where `web_config_file` decides.
+    pub tls: Option<ServerTls>,
+    /// Users and their passwords' bcrypt hashes, as `htpasswd -B` writes them.
+    pub basic_auth_file: Option<PathBuf>,
+    /// A file in the format that Prometheus' exporters share; it excludes the two above.
+    pub web_config_file: Option<PathBuf>,
+}
+
+/// The certificate the daemon shows, and whose certificates it asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The chain, PEM, the server's own certificate first.
+    pub cert_file: PathBuf,
+    /// Its private key, PEM.
+    pub key_file: PathBuf,
+    /// Who must have issued the certificate of every client; `None` where none is asked for.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// How probes are scheduled.

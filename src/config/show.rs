@@ -1,6 +1,7 @@
 //! A configuration as TOML, to read it or to load it again.
 
 use std::fmt::{Display, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use super::settings::Config;
@@ -22,6 +23,14 @@ pub fn show(config: &Config) -> String {
     page.table("[server]");
     page.text("listen", config.server.listen);
     page.duration("shutdown_grace", config.server.shutdown_grace);
+    page.bare("max_connections", config.server.max_connections);
+    page.path("basic_auth_file", config.server.basic_auth_file.as_deref());
+    page.path("web_config_file", config.server.web_config_file.as_deref());
+    page.table("[server.tls]");
+    let tls = config.server.tls.as_ref();
+    page.path("cert_file", tls.map(|tls| &*tls.cert_file));
+    page.path("key_file", tls.map(|tls| &*tls.key_file));
+    page.path("client_ca_file", tls.and_then(|tls| tls.client_ca_file.as_deref()));
 
     let defaults = &config.defaults;
     page.table("[probe]");
@@ -154,6 +163,10 @@ impl Page {
 
     fn text(&mut self, key: &str, value: impl Display) {
         self.bare(key, quoted(value));
+    }
+
+    fn path(&mut self, key: &str, value: Option<&Path>) {
+        self.text(key, value.unwrap_or("".as_ref()).display());
     }
 
     fn duration(&mut self, key: &str, value: Duration) {

@@ -107,7 +107,7 @@ fn deadline(real: &Real) -> Duration {
 }
 
 fn loaded(real: &Real) -> config::Config {
-    let inputs = Inputs { files: vec![real.configuration()], environment: vec![], targets: vec![] };
+    let inputs = Inputs { files: vec![real.configuration()], ..Inputs::default() };
     config::load(&inputs).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
