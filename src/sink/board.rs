@@ -86,6 +86,15 @@ impl Board {
         });
     }
 
+    /// Takes in what was judged without a probe: the findings open now, and what changed.
+    pub fn judged(&self, cache: &CacheName, open: Vec<Finding>, events: &[Event]) {
+        self.write(|snapshot| {
+            if let Some(watched) = Arc::make_mut(&mut snapshot.caches).get_mut(cache) {
+                Arc::make_mut(watched).judged(open, events);
+            }
+        });
+    }
+
     /// A configuration was taken into use: all its caches have been added. Until this is said once, nothing is ready.
     pub fn configured(&self, at: Timestamp) {
         self.write(|snapshot| {
@@ -159,8 +168,12 @@ impl Watched {
             // It proves nothing of the cache.
             Errand::Lookup => self.lookup = report,
         }
-        self.open.clone_from(&round.open);
-        for event in &round.events {
+        self.judged(round.open.clone(), &round.events);
+    }
+
+    fn judged(&mut self, open: Vec<Finding>, events: &[Event]) {
+        self.open = open;
+        for event in events {
             self.events.push_front(event.clone());
         }
         self.events.truncate(Self::MOST_EVENTS);

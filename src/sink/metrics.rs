@@ -16,8 +16,8 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVe
 use super::ledger::{Family, Ledger, Vector};
 use crate::azure;
 use crate::model::{
-    AddressClass, Cache, CacheName, Errand, EventKind, Fault, FaultKind, FindingId, Opening, ProbeReport, Resolution,
-    Resolver, ResolverName, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
+    AddressClass, Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, Finding, FindingId, Opening,
+    ProbeReport, Resolution, Resolver, ResolverName, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
 };
 
 /// What the node label says where the whole endpoint is meant and not one node behind it.
@@ -145,6 +145,14 @@ families! {
     /// How often a finding opened.
     findings_total: counter["cache", "finding", "severity"];
 
+    /// Connections refused because as many as may be were open.
+    http_connections_refused_total: counter[];
+    /// TLS handshakes with a client that failed.
+    http_tls_handshake_failures_total: counter[];
+    /// Requests with a user and a password that were not right.
+    http_auth_failures_total: counter[];
+    /// Whether the last attempt to read certificate, key and users succeeded.
+    http_files_last_reload_successful: gauge[];
     /// A TCP setting of this machine's kernel, by its name under net.ipv4.
     host_sysctl: gauge["name"];
     /// How long after its due time a probe started.
@@ -180,6 +188,10 @@ impl Metrics {
         families.probes_in_flight.of(&[]).set(0.0);
         families.probe_panics_total.of(&[]).inc_by(0);
         families.unrecognised_errors_total.of(&[]).inc_by(0);
+        families.http_connections_refused_total.of(&[]).inc_by(0);
+        families.http_tls_handshake_failures_total.of(&[]).inc_by(0);
+        families.http_auth_failures_total.of(&[]).inc_by(0);
+        families.http_files_last_reload_successful.of(&[]).set(1.0);
         // Made, and thereby shown as zero.
         let _ = families.probe_lateness_seconds.of(&[]);
         Self { registry, families, caches: Mutex::default() }
@@ -202,6 +214,33 @@ impl Metrics {
         if let Some(account) = self.caches().get_mut(&round.cache.name) {
             account.observe(&self.families, round);
         }
+    }
+
+    /// Takes in what was judged without a probe: the findings open now, and what changed.
+    pub fn judged(&self, cache: &CacheName, open: &[Finding], events: &[Event]) {
+        if let Some(account) = self.caches().get_mut(cache) {
+            account.findings(&self.families, open, events);
+        }
+    }
+
+    /// A connection was refused: as many as may be are open.
+    pub fn connection_refused(&self) {
+        self.families.http_connections_refused_total.of(&[]).inc();
+    }
+
+    /// A client broke off the TLS handshake, or was refused in it.
+    pub fn tls_handshake_failed(&self) {
+        self.families.http_tls_handshake_failures_total.of(&[]).inc();
+    }
+
+    /// A request named a user and a password that are not right.
+    pub fn auth_failed(&self) {
+        self.families.http_auth_failures_total.of(&[]).inc();
+    }
+
+    /// Certificate, key and users were read again; where that failed, the ones before stay in use.
+    pub fn guard_reloaded(&self, success: bool) {
+        self.families.http_files_last_reload_successful.of(&[]).set(truth(success));
     }
 
     /// The configuration was read: `caches` is how many are in use after it.
@@ -317,7 +356,7 @@ impl Account {
     fn looked_up(&mut self, families: &Families, round: &Round) {
         self.ledger.keep(&families.lookups_total, &[]).inc();
         self.names(families, round);
-        self.findings(families, round);
+        self.findings(families, &round.open, &round.events);
         self.ledger.sweep_of(|family| family.starts_with(OF_NAMES));
     }
 
@@ -328,7 +367,7 @@ impl Account {
         self.tls(families, &round.report);
         self.exposure(families, round);
         self.servers(families, round);
-        self.findings(families, round);
+        self.findings(families, &round.open, &round.events);
         self.ledger.sweep();
     }
 
@@ -487,15 +526,15 @@ impl Account {
         }
     }
 
-    fn findings(&mut self, families: &Families, round: &Round) {
-        let open: BTreeSet<_> = round.open.iter().map(|finding| (finding.id, finding.severity)).collect();
+    fn findings(&mut self, families: &Families, open: &[Finding], events: &[Event]) {
+        let open: BTreeSet<_> = open.iter().map(|finding| (finding.id, finding.severity)).collect();
         self.findings.extend(&open);
         for (finding, severity) in &self.findings {
             let is_open = open.contains(&(*finding, *severity));
             let labels = [finding.as_str(), severity.as_str()];
             self.ledger.keep(&families.finding_open, &labels).set(truth(is_open));
         }
-        for event in round.events.iter().filter(|event| event.kind == EventKind::FindingOpened) {
+        for event in events.iter().filter(|event| event.kind == EventKind::FindingOpened) {
             if let (Some(finding), Some(severity)) = (event.finding, event.severity) {
                 self.ledger.keep(&families.findings_total, &[finding.as_str(), severity.as_str()]).inc();
             }
@@ -600,6 +639,10 @@ mod tests {
             r#"cachewatch_build_info{revision="abc",version="1.2.3"} 1"#,
             "cachewatch_config_caches 0",
             "cachewatch_config_last_reload_successful 0",
+            "cachewatch_http_auth_failures_total 0",
+            "cachewatch_http_connections_refused_total 0",
+            "cachewatch_http_files_last_reload_successful 1",
+            "cachewatch_http_tls_handshake_failures_total 0",
             "cachewatch_probe_lateness_seconds_sum 0",
             "cachewatch_probe_lateness_seconds_count 0",
             "cachewatch_probe_panics_total 0",
@@ -1002,11 +1045,20 @@ mod tests {
         metrics.probe_late(Duration::from_millis(500));
         metrics.probes_in_flight(3);
         metrics.probe_panicked();
+        metrics.auth_failed();
+        metrics.auth_failed();
+        metrics.connection_refused();
+        metrics.tls_handshake_failed();
+        metrics.guard_reloaded(false);
         let expected = [
             r#"cachewatch_build_info{revision="r",version="1"} 1"#,
             "cachewatch_config_caches 2",
             "cachewatch_config_last_reload_success_timestamp_seconds 1700000000",
             "cachewatch_config_last_reload_successful 0",
+            "cachewatch_http_auth_failures_total 2",
+            "cachewatch_http_connections_refused_total 1",
+            "cachewatch_http_files_last_reload_successful 0",
+            "cachewatch_http_tls_handshake_failures_total 1",
             "cachewatch_probe_lateness_seconds_sum 0.5",
             "cachewatch_probe_lateness_seconds_count 1",
             "cachewatch_probe_panics_total 1",
