@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::schedule::Hint;
 use crate::clock;
+use crate::http::{Accept, AcceptError};
 use crate::judge::Watch;
 use crate::model::{
     Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, ProbeReport, Round, Stage, Timestamp,
@@ -38,6 +39,7 @@ pub(super) struct Dispatch {
     observed: mpsc::Receiver<Observation>,
     configured: mpsc::Receiver<Caches>,
     hints: mpsc::Sender<Hint>,
+    accepts: mpsc::Receiver<Accept>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     pulse: Arc<Pulse>,
@@ -58,12 +60,13 @@ impl Dispatch {
     pub(super) fn new(
         observed: mpsc::Receiver<Observation>,
         hints: mpsc::Sender<Hint>,
+        accepts: mpsc::Receiver<Accept>,
         metrics: Arc<Metrics>,
         board: Arc<Board>,
         pulse: Arc<Pulse>,
     ) -> (Self, mpsc::Sender<Caches>) {
         let (sender, configured) = mpsc::channel(1);
-        (Self { observed, configured, hints, metrics, board, pulse, watched: BTreeMap::new() }, sender)
+        (Self { observed, configured, hints, accepts, metrics, board, pulse, watched: BTreeMap::new() }, sender)
     }
 
     /// Runs until the schedule has ended and its last report is judged.
@@ -74,6 +77,10 @@ impl Dispatch {
             tokio::select! {
                 biased;
                 Some(caches) = self.configured.recv() => self.watch(caches),
+                Some(accept) = self.accepts.recv() => {
+                    // Who asked may have gone; what was accepted stays so.
+                    let _ = accept.answer.send(self.accept(&accept.cache));
+                }
                 observation = self.observed.recv() => match observation {
                     Some(observation) => self.observe(observation),
                     None => return,
@@ -168,6 +175,18 @@ impl Dispatch {
 }
 
 impl Dispatch {
+    /// Declares what the resolvers of a cache answered last to be right, and shows it at once.
+    fn accept(&mut self, cache: &str) -> Result<Vec<Event>, AcceptError> {
+        let watched = self.watched.get_mut(cache).ok_or(AcceptError::NoSuchCache)?;
+        let Watched { cache, watch, .. } = watched;
+        let events = watch.accept(cache, clock::now()).map_err(|error| AcceptError::Nothing(error.to_string()))?;
+        let open = watch.open();
+        self.metrics.judged(&cache.name, &open, &events);
+        self.board.judged(&cache.name, open, &events);
+        events.iter().for_each(sink::log_event);
+        Ok(events)
+    }
+
     /// Whether another cache was reached since this one is not: then the network of this machine is up.
     fn others_reach(&self, report: &ProbeReport) -> bool {
         let since = self.watched.get(&report.cache).and_then(|watched| watched.unreached).unwrap_or(report.at);
@@ -210,7 +229,7 @@ mod tests {
         let (hints, hinted) = mpsc::channel(1);
         let (metrics, board, pulse) =
             (Arc::new(Metrics::new("1", "r")), Arc::new(Board::new()), Arc::new(Pulse::new()));
-        let (mut dispatch, _) = Dispatch::new(mpsc::channel(1).1, hints, metrics, board, pulse);
+        let (mut dispatch, _) = Dispatch::new(mpsc::channel(1).1, hints, mpsc::channel(1).1, metrics, board, pulse);
         dispatch.watch(Caches { caches: vec![Arc::clone(cache)], done: oneshot::channel().0 });
         (dispatch, hinted)
     }

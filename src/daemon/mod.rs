@@ -24,7 +24,7 @@ use self::reload::Reloader;
 use self::schedule::Schedule;
 use crate::clock;
 use crate::config::{Config, Inputs};
-use crate::http;
+use crate::http::{self, Guard, GuardError};
 use crate::model::{Event, EventKind};
 use crate::probe::Prober;
 use crate::sink::{self, Board, Metrics, Pulse};
@@ -49,6 +49,9 @@ pub enum StartError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// A file that guards the HTTP server cannot be used.
+    #[error("{0}")]
+    Guard(#[from] GuardError),
     /// The operating system refused something a daemon needs.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -66,6 +69,7 @@ type Stop = watch::Receiver<bool>;
 pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     // First of all: a second copy must fail at once, and not after it has probed beside the first.
     let address = config.server.listen;
+    let guard = Arc::new(Guard::load(&config.server)?);
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
     let address = listener.local_addr()?;
     let mut terminate = Terminate::new()?;
@@ -82,8 +86,9 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     let (hints, hinted) = mpsc::channel(QUEUE);
     let (schedule, plan) =
         Schedule::new(prober, observations, hinted, Arc::clone(&metrics), Arc::clone(&pulse), &config);
+    let (accepts, accepted) = mpsc::channel(4);
     let (dispatch, caches) =
-        Dispatch::new(observed, hints, Arc::clone(&metrics), Arc::clone(&board), Arc::clone(&pulse));
+        Dispatch::new(observed, hints, accepted, Arc::clone(&metrics), Arc::clone(&board), Arc::clone(&pulse));
     let (requests, mut requested) = mpsc::channel(4);
     let state = http::State {
         board: Arc::clone(&board),
@@ -91,17 +96,20 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         pulse: Arc::clone(&pulse),
         standstill: STANDSTILL,
         reload: requests,
+        accept: accepts,
     };
+    let notices = guard.notices(address);
     let (machine_metrics, machine_board) = (Arc::clone(&metrics), Arc::clone(&board));
     let mut reloader = Reloader::new(inputs, Arc::clone(&config), caches, plan, metrics, board);
 
     let dispatching = tokio::spawn(dispatch.run());
     reloader.apply_first().await;
     let scheduling = tokio::spawn(schedule.run(stopped.clone()));
-    let serving = tokio::spawn(http::serve(listener, http::router(state), until(stopped.clone())));
+    let serving =
+        tokio::spawn(http::serve(listener, state, guard, config.server.max_connections, until(stopped.clone())));
 
     tracing::info!(%address, caches = config.caches.len(), version = crate::VERSION, "listening");
-    for notice in &config.notices {
+    for notice in config.notices.iter().chain(&notices) {
         tracing::warn!("{notice}");
     }
     sink::log_event(&Event::new(clock::now(), None, EventKind::Started));

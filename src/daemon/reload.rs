@@ -12,7 +12,7 @@ use super::dispatch::Caches;
 use super::schedule::Plan;
 use super::systemd;
 use crate::clock;
-use crate::config::{self, Config, Inputs};
+use crate::config::{self, Config, Inputs, Server};
 use crate::model::{Event, EventKind, FileVersion};
 use crate::probe::Prober;
 use crate::sink::{self, Board, Metrics};
@@ -118,6 +118,13 @@ impl Reloader {
         let mut notices = new.notices.clone();
         if new.server.listen != old.server.listen {
             notices.push(format!("server.listen changed to {}: it takes effect at the next start", new.server.listen));
+        }
+        let changed = |server: &Server| {
+            let guards = (server.tls.clone(), server.basic_auth_file.clone(), server.web_config_file.clone());
+            (server.max_connections, guards)
+        };
+        if changed(&new.server) != changed(&old.server) {
+            notices.push("server changed who may ask, or how many: it takes effect at the next start".to_owned());
         }
         if new.log != old.log {
             notices.push("log changed: it takes effect at the next start".to_owned());

@@ -1,13 +1,19 @@
-//! For the machinery: the metrics, and a reload.
+//! For the machinery: the metrics, and what changes state.
 
 use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, State as Shared};
+use axum::Extension;
+use axum::extract::{ConnectInfo, Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{mpsc, oneshot};
+use serde::Serialize;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
 
-use super::{State, reply};
+use super::admit::{Proven, may_change};
+use super::{Accept, AcceptError, State, reply};
+use crate::model::Event;
 
 /// `/metrics`. Gathering a large registry takes longer than a loop may stand still, so it has a thread of its own.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
@@ -29,31 +35,52 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
 pub(super) async fn reload(
     Shared(state): Shared<State>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    proven: Option<Extension<Proven>>,
     headers: HeaderMap,
 ) -> Response {
-    if !is_from_this_machine(peer, &headers) {
-        return reply::problem(StatusCode::FORBIDDEN, "a reload is taken from this machine only; or send SIGHUP");
+    if let Err(refusal) = may_change(peer, &headers, proven.is_some()) {
+        return *refusal;
     }
     let (answer, answered) = oneshot::channel();
-    match state.reload.try_send(answer) {
-        Ok(()) => {}
-        Err(mpsc::error::TrySendError::Full(_)) => {
-            return reply::problem(StatusCode::SERVICE_UNAVAILABLE, "other reloads are under way");
-        }
-        Err(mpsc::error::TrySendError::Closed(_)) => {
-            return reply::problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
-        }
-    }
-    match answered.await {
+    match ask(&state.reload, answer, answered).await {
         Ok(Ok(done)) => format!("{done}\n").into_response(),
         Ok(Err(problems)) => (StatusCode::BAD_REQUEST, format!("{problems}\n")).into_response(),
-        Err(_) => reply::problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping"),
+        Err(refusal) => *refusal,
     }
 }
 
-/// Whether somebody on this machine asks, and not for somebody else: a proxy names whom it speaks for, and a browser
-/// names the page that made it ask.
-fn is_from_this_machine(peer: SocketAddr, headers: &HeaderMap) -> bool {
-    let speaks_for_another = ["forwarded", "x-forwarded-for", "origin"].iter().any(|name| headers.contains_key(*name));
-    peer.ip().to_canonical().is_loopback() && !speaks_for_another
+/// `POST /api/v1/caches/{name}/baseline`: what the resolvers answered last is right from now on. 200 and what was
+/// accepted, 404 where there is no such cache, 409 where there is nothing to accept.
+pub(super) async fn accept(
+    Shared(state): Shared<State>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    proven: Option<Extension<Proven>>,
+    headers: HeaderMap,
+    Path(cache): Path<String>,
+) -> Response {
+    #[derive(Serialize)]
+    struct Accepted<'a> {
+        cache: &'a str,
+        accepted: &'a [Event],
+    }
+    if let Err(refusal) = may_change(peer, &headers, proven.is_some()) {
+        return *refusal;
+    }
+    let (answer, answered) = oneshot::channel();
+    match ask(&state.accept, Accept { cache: cache.clone(), answer }, answered).await {
+        Ok(Ok(accepted)) => reply::json(StatusCode::OK, Accepted { cache: &cache, accepted: &accepted }),
+        Ok(Err(AcceptError::NoSuchCache)) => reply::no_such_cache(),
+        Ok(Err(error @ AcceptError::Nothing(_))) => reply::problem(StatusCode::CONFLICT, &error.to_string()),
+        Err(refusal) => *refusal,
+    }
+}
+
+/// Asks a loop of the daemon for something, and waits for its answer.
+async fn ask<Q, A>(loop_: &Sender<Q>, question: Q, answered: oneshot::Receiver<A>) -> Result<A, Box<Response>> {
+    let refusal = |words| Box::new(reply::problem(StatusCode::SERVICE_UNAVAILABLE, words));
+    loop_.try_send(question).map_err(|error| match error {
+        TrySendError::Full(_) => refusal("others have asked for the same and wait for it; ask again"),
+        TrySendError::Closed(_) => refusal("the daemon is stopping"),
+    })?;
+    answered.await.map_err(|_| refusal("the daemon is stopping"))
 }

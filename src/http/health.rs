@@ -1,10 +1,12 @@
 //! Health: `/livez` and `/readyz` speak of the daemon, `/healthz` of the caches.
 
+use axum::Extension;
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::admit::Stranger;
 use super::{State, reply};
 use crate::clock;
 use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Standing, Timestamp};
@@ -19,8 +21,9 @@ pub(super) async fn live(Shared(state): Shared<State>) -> Response {
     }
 }
 
-/// `/readyz`: whether every cache has had its first report. A reload that adds a cache makes it wait for that one.
-pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
+/// `/readyz`: whether every cache has had its first report. A reload that adds a cache makes it wait for that one. A
+/// stranger is not told which.
+pub(super) async fn ready(Shared(state): Shared<State>, stranger: Option<Extension<Stranger>>) -> Response {
     let snapshot = state.board.snapshot();
     if snapshot.is_ready() {
         return "ready\n".into_response();
@@ -28,6 +31,7 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
     let awaited: Vec<_> = snapshot.awaited().map(CacheName::as_str).collect();
     let text = match awaited.as_slice() {
         [] => "waiting for the configuration\n".to_owned(),
+        names if stranger.is_some() => format!("waiting for the first report of {} caches\n", names.len()),
         names => format!("waiting for the first report of {}\n", names.join(", ")),
     };
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

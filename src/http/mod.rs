@@ -1,7 +1,13 @@
 //! What the daemon answers over HTTP. Everything is read from the sinks; no request starts a probe.
 //!
 //! Invariants: nothing here waits for a cache; every response forbids scripts and foreign content; every JSON document
-//! carries `schema_version`.
+//! carries `schema_version`; once credentials are set, all but four paths that tell nothing of any cache asks for them.
+
+mod guard;
+mod paced;
+mod serve;
+
+mod admit;
 
 mod admin;
 mod api;
@@ -9,26 +15,47 @@ mod health;
 mod page;
 mod reply;
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, from_fn_with_state, map_response, map_response_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
+use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use self::admit::Gate;
+pub use self::guard::{Guard, GuardError};
+pub use self::serve::serve;
+use crate::model::Event;
 use crate::sink::{Board, Metrics, Pulse};
 
 /// A request to read the configuration again. The answer says what was taken into use, or all that is wrong.
 pub type Reload = oneshot::Sender<Result<String, String>>;
 
-/// What the handlers read, and the one thing they can ask for.
+/// A request to declare what the resolvers of a cache answered last to be right.
+#[derive(Debug)]
+pub struct Accept {
+    /// The name of the cache, as the request gave it.
+    pub cache: String,
+    /// Where what was accepted is told.
+    pub answer: oneshot::Sender<Result<Vec<Event>, AcceptError>>,
+}
+
+/// Why nothing was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AcceptError {
+    /// No cache of that name is watched.
+    #[error("no cache of that name is watched")]
+    NoSuchCache,
+    /// There is nothing to accept yet, in words.
+    #[error("{0}")]
+    Nothing(String),
+}
+
+/// What the handlers read, and what they can ask for.
 #[derive(Clone)]
 pub struct State {
     /// The last round of every cache.
@@ -41,10 +68,13 @@ pub struct State {
     pub standstill: Duration,
     /// Where requests to reload go; a few places are enough.
     pub reload: mpsc::Sender<Reload>,
+    /// Where requests to accept a baseline go; a few places are enough.
+    pub accept: mpsc::Sender<Accept>,
 }
 
-/// Every path the daemon answers.
-pub fn router(state: State) -> Router {
+/// Every path the daemon answers, to those whom the guard lets through.
+pub fn router(state: State, guard: Arc<Guard>) -> Router {
+    let gate = Gate::new(Arc::clone(&guard), Arc::clone(&state.metrics));
     Router::new()
         .route("/", get(page::status))
         .route("/assets/page.css", get(page::style))
@@ -58,29 +88,22 @@ pub fn router(state: State) -> Router {
         .route("/api/v1/caches", get(api::caches))
         .route("/api/v1/caches/{name}", get(api::cache))
         .route("/api/v1/findings", get(api::findings))
+        .route("/api/v1/caches/{name}/baseline", post(admin::accept))
         .route("/-/reload", post(admin::reload))
         .fallback(reply::no_such_path)
         .method_not_allowed_fallback(reply::no_such_method)
-        .layer(map_response(guard))
+        // The last one is the first that a request meets.
+        .layer(from_fn(admit::with_small_body))
+        .layer(from_fn_with_state(gate, admit::admit))
+        .layer(from_fn(admit::in_time))
+        .layer(map_response(seal))
+        .layer(map_response_with_state(guard, admit::with_headers))
         .with_state(state)
 }
 
-/// Answers until `shutdown` completes, then lets open requests end.
-///
-/// # Errors
-/// Where the listener breaks.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
-}
-
 /// Tells the browser to run nothing, to load nothing from elsewhere, and to keep nothing.
-async fn guard(mut response: Response) -> Response {
-    const GUARDS: [(HeaderName, &str); 4] = [
+async fn seal(mut response: Response) -> Response {
+    const SEALS: [(HeaderName, &str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -89,7 +112,7 @@ async fn guard(mut response: Response) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    for (name, value) in GUARDS {
+    for (name, value) in SEALS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response

@@ -1,5 +1,6 @@
 //! The paths as a client sees them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,31 +9,41 @@ use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use super::*;
 use crate::clock;
-use crate::model::{Cache, DialOverride, Round, Severity};
+use crate::config;
+use crate::model::{Cache, DialOverride, EventKind, Round, Severity};
 use crate::sink::fixture;
+
+/// A guard that asks nobody who they are.
+fn open() -> Arc<Guard> {
+    Arc::new(Guard::load(&config::load(&config::Inputs::default()).unwrap().server).unwrap())
+}
 
 /// A daemon with one cache, `orders`, and what a test needs to move it.
 struct Daemon {
     state: State,
     cache: Cache,
     reloads: mpsc::Receiver<Reload>,
+    accepts: mpsc::Receiver<Accept>,
 }
 
 impl Daemon {
     fn new() -> Self {
         let (reload, reloads) = mpsc::channel(1);
+        let (accept, accepts) = mpsc::channel(1);
         let state = State {
             board: Arc::new(Board::new()),
             metrics: Arc::new(Metrics::new("1.2.3", "abc")),
             pulse: Arc::new(Pulse::new()),
             standstill: Duration::from_secs(10),
             reload,
+            accept,
         };
-        let daemon = Self { state, cache: fixture::cache("orders"), reloads };
+        let daemon = Self { state, cache: fixture::cache("orders"), reloads, accepts };
         daemon.configure(&daemon.cache);
         daemon
     }
@@ -57,7 +68,7 @@ impl Daemon {
         }
         let mut request = request.body(Body::empty()).unwrap();
         request.extensions_mut().insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
-        router(self.state.clone()).oneshot(request).await.unwrap()
+        router(self.state.clone(), open()).oneshot(request).await.unwrap()
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {
@@ -126,6 +137,20 @@ async fn readiness_waits_for_every_cache() {
     assert_eq!(daemon.get("/readyz").await, (StatusCode::OK, "ready\n".to_owned()));
     daemon.configure(&fixture::cache("sessions"));
     assert_eq!(daemon.get("/-/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_stranger_learns_no_name_of_a_cache() {
+    let daemon = Daemon::new();
+    let directory = tempfile::tempdir().unwrap();
+    let users = directory.path().join("users");
+    std::fs::write(&users, format!("alice:{}\n", bcrypt::hash("open-sesame", 4).unwrap())).unwrap();
+    let mut server = config::load(&config::Inputs::default()).unwrap().server;
+    server.basic_auth_file = Some(users);
+    let router = router(daemon.state.clone(), Arc::new(Guard::load(&server).unwrap()));
+    let request = Request::get("/readyz").body(Body::empty()).unwrap();
+    let said = text(router.oneshot(request).await.unwrap()).await;
+    assert_eq!(said, (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first report of 1 caches\n".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,7 +260,7 @@ async fn a_reload_answers_what_came_of_it() {
         let asked = tokio::spawn(async move {
             let mut request = Request::post("/-/reload").body(Body::empty()).unwrap();
             request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
-            text(router(state).oneshot(request).await.unwrap()).await
+            text(router(state, open()).oneshot(request).await.unwrap()).await
         });
         daemon.reloads.recv().await.unwrap().send(answer).unwrap();
         assert_eq!(asked.await.unwrap(), (status, words.to_owned()));
@@ -246,19 +271,67 @@ async fn a_reload_answers_what_came_of_it() {
 }
 
 #[tokio::test]
-async fn a_reload_is_taken_from_this_machine_only() {
+async fn what_changes_state_is_taken_from_this_machine_only() {
     let mut daemon = Daemon::new();
-    let cases: [(&str, &[(&str, &str)]); 4] = [
+    let cases: [(&str, &[(&str, &str)]); 5] = [
         ("10.0.0.9:1", &[]),
         ("[2001:db8::1]:1", &[]),
         ("127.0.0.1:1", &[("x-forwarded-for", "10.0.0.9")]),
         ("127.0.0.1:1", &[("origin", "https://evil.example")]),
+        ("127.0.0.1:1", &[("sec-fetch-site", "cross-site")]),
     ];
-    for (peer, headers) in cases {
-        let response = daemon.ask(Method::POST, "/-/reload", headers, peer).await;
-        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{peer} {headers:?}");
+    for path in ["/-/reload", "/api/v1/caches/orders/baseline"] {
+        for (peer, headers) in cases {
+            let response = daemon.ask(Method::POST, path, headers, peer).await;
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path} {peer} {headers:?}");
+        }
     }
-    assert!(daemon.reloads.try_recv().is_err(), "nothing was asked of the daemon");
+    assert!(
+        daemon.reloads.try_recv().is_err() && daemon.accepts.try_recv().is_err(),
+        "nothing was asked of the daemon"
+    );
+}
+
+#[tokio::test]
+async fn an_accepted_baseline_is_answered_with_what_was_accepted() {
+    let mut daemon = Daemon::new();
+    let event = Event::new(fixture::start(), Some(daemon.cache.name.clone()), EventKind::BaselineAccepted);
+    let event = event.change("10.0.0.4", "10.0.0.5");
+    let nothing = AcceptError::Nothing("no resolver has answered yet".to_owned());
+    for (answer, status, field, told) in [
+        (Ok(vec![event.clone()]), StatusCode::OK, "accepted", json!([event])),
+        (Err(nothing), StatusCode::CONFLICT, "error", json!("no resolver has answered yet")),
+        (
+            Err(AcceptError::NoSuchCache),
+            StatusCode::NOT_FOUND,
+            "error",
+            json!("no cache of that name is configured; GET /api/v1/caches lists them"),
+        ),
+    ] {
+        let path = "/api/v1/caches/orders/baseline";
+        let asked = daemon.state.clone();
+        let asked = tokio::spawn(async move {
+            let mut request = Request::post(path).body(Body::empty()).unwrap();
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+            text(router(asked, open()).oneshot(request).await.unwrap()).await
+        });
+        let question = daemon.accepts.recv().await.unwrap();
+        assert_eq!(question.cache, "orders");
+        question.answer.send(answer).unwrap();
+        let (said, body) = asked.await.unwrap();
+        let document: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((said, &document[field], &document["schema_version"]), (status, &told, &json!(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_refused() {
+    let daemon = Daemon::new();
+    for (size, status) in [(64 << 10, StatusCode::FORBIDDEN), ((64 << 10) + 1, StatusCode::PAYLOAD_TOO_LARGE)] {
+        let mut request = Request::post("/-/reload").body(Body::from(vec![0; size])).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 9], 1))));
+        assert_eq!(router(daemon.state.clone(), open()).oneshot(request).await.unwrap().status(), status, "{size}");
+    }
 }
 
 #[tokio::test]
@@ -269,7 +342,7 @@ async fn a_shutdown_ends_the_service() {
     let shutdown = async {
         let _ = stopped.await;
     };
-    let service = tokio::spawn(serve(listener, router(daemon.state.clone()), shutdown));
+    let service = tokio::spawn(serve(listener, daemon.state.clone(), open(), 4, shutdown));
     stop.send(()).unwrap();
-    service.await.unwrap().unwrap();
+    service.await.unwrap();
 }

@@ -1,0 +1,182 @@
+//! Who is let through to the handlers, and what a request may cost.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{self, Body};
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::{Instant, timeout};
+
+use super::guard::{Credentials, Guard};
+use super::reply;
+use crate::clock;
+use crate::sink::Metrics;
+
+/// What is open to everybody: whether the daemon itself is well, and nothing of any cache. A kubelet has no password.
+const OPEN: [&str; 4] = ["/livez", "/readyz", "/-/healthy", "/-/ready"];
+
+/// The one answer that does not end by itself.
+const STREAM: &str = "/api/v1/stream";
+
+/// How long an answer may take from the first byte of the request's body.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How large a request's body may be, and how long it may take to come. Nothing here needs one.
+const LARGEST_BODY: usize = 64 << 10;
+const BODY: Duration = Duration::from_secs(10);
+
+/// How often failed logins are told in the log, at most.
+const TOLD: Duration = Duration::from_mins(1);
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller {
+    pub(super) peer: SocketAddr,
+    /// Whether a certificate was shown, and vouched for by whom it must be.
+    pub(super) certified: bool,
+}
+
+/// A request whose sender has proven who it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proven;
+
+/// A request whose sender was not asked who it is, where others are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stranger;
+
+/// What decides whom to let through.
+#[derive(Clone)]
+pub(super) struct Gate {
+    guard: Arc<Guard>,
+    metrics: Arc<Metrics>,
+    failures: Arc<Failures>,
+}
+
+impl Gate {
+    pub(super) fn new(guard: Arc<Guard>, metrics: Arc<Metrics>) -> Self {
+        Self { guard, metrics, failures: Arc::default() }
+    }
+}
+
+/// Lets a request through, or says what is missing.
+pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
+    if OPEN.contains(&request.uri().path()) {
+        if gate.guard.now().asks_for_credentials() {
+            request.extensions_mut().insert(Stranger);
+        }
+        return next.run(request).await;
+    }
+    if !gate.guard.admits_another() {
+        return reply::problem(StatusCode::TOO_MANY_REQUESTS, "more requests than rate_limit allows");
+    }
+    let now = gate.guard.now();
+    let caller = request.extensions().get::<Caller>().copied();
+    let mut is_proven = now.wants_certificate && caller.is_some_and(|caller| caller.certified);
+    if now.wants_certificate && !is_proven {
+        // A connection from before the certificate was asked for.
+        return unauthorised("a client certificate is needed; connect again");
+    }
+    if let Some(users) = &now.users {
+        let Some(credentials) = Credentials::of(request.headers()) else {
+            return unauthorised("a user and a password are needed");
+        };
+        if !users.admits(&credentials).await {
+            gate.metrics.auth_failed();
+            gate.failures.tell(caller);
+            return unauthorised("user or password is not right");
+        }
+        is_proven = true;
+    }
+    if is_proven {
+        request.extensions_mut().insert(Proven);
+    }
+    next.run(request).await
+}
+
+fn unauthorised(words: &str) -> Response {
+    let mut response = reply::problem(StatusCode::UNAUTHORIZED, words);
+    let challenge = HeaderValue::from_static("Basic realm=\"cachewatch\", charset=\"UTF-8\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+/// Ends a request that takes too long; an endless answer is begun in time and ends when its reader does.
+pub(super) async fn in_time(request: Request, next: Next) -> Response {
+    if request.uri().path() == STREAM {
+        return next.run(request).await;
+    }
+    match timeout(ANSWER, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => reply::problem(StatusCode::SERVICE_UNAVAILABLE, "no answer was found in time"),
+    }
+}
+
+/// Reads a request's body before its handler runs, as far as it is small and comes in time.
+pub(super) async fn with_small_body(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let body = match timeout(BODY, body::to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB, or broke off");
+        }
+        Err(_) => return reply::problem(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+    };
+    next.run(Request::from_parts(head, Body::from(body))).await
+}
+
+/// Adds what the operator wants every answer to say.
+pub(super) async fn with_headers(Shared(guard): Shared<Arc<Guard>>, mut response: Response) -> Response {
+    for (name, value) in &guard.now().headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
+/// Whether a request may change something: its sender has proven who it is, or, where nobody is asked, sits on this
+/// machine and speaks for nobody else. A page in a browser never may, whoever looks at it.
+pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, is_proven: bool) -> Result<(), Box<Response>> {
+    let refuse = |words| Err(Box::new(reply::problem(StatusCode::FORBIDDEN, words)));
+    let from_a_page = headers.get("sec-fetch-site").is_some_and(|site| site != "none");
+    if headers.contains_key(header::ORIGIN) || from_a_page {
+        return refuse("a page in a browser may not ask for this; use cachewatch, curl or SIGHUP");
+    }
+    if is_proven {
+        return Ok(());
+    }
+    let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
+    if !peer.ip().to_canonical().is_loopback() || speaks_for_another {
+        return refuse(
+            "without credentials this is taken from this machine only; set server.basic_auth_file or \
+             server.tls.client_ca_file to take it from elsewhere",
+        );
+    }
+    Ok(())
+}
+
+/// Failed logins, told in the log once in a while and not once each.
+#[derive(Default)]
+struct Failures {
+    untold: AtomicU64,
+    told: Mutex<Option<Instant>>,
+}
+
+impl Failures {
+    /// The user is not named: it may be a password, typed in the wrong place.
+    fn tell(&self, caller: Option<Caller>) {
+        let untold = self.untold.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = clock::instant();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|told| now.saturating_duration_since(told) < TOLD) {
+            return;
+        }
+        *told = Some(now);
+        self.untold.store(0, Ordering::Relaxed);
+        let peer = caller.map(|caller| caller.peer.ip().to_canonical().to_string());
+        tracing::warn!(peer, failures = untold, "a user or a password was not right; told once a minute");
+    }
+}

@@ -1,0 +1,320 @@
+//! Who may ask: certificate, users, and the files that hold them.
+//!
+//! Invariants: what guards the daemon is read before it listens, and a file that has become bad changes nothing; a change
+//! of the files replaces what guards and never takes it away (that needs a restart, so that a file cut short opens no
+//! door); no message holds a hash or a password.
+
+mod tls;
+mod users;
+mod web_config;
+mod yaml;
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use axum::http::{HeaderName, HeaderValue};
+use rustls::ServerConfig;
+
+use self::tls::Terms;
+pub(super) use self::users::Credentials;
+use self::users::Users;
+use self::web_config::{Rate, WebConfig};
+use crate::clock;
+use crate::config::Server;
+use crate::file;
+use crate::model::FileVersion;
+
+/// What guards the daemon, as its files say now.
+#[derive(Debug)]
+pub struct Guard {
+    server: Server,
+    current: RwLock<Arc<Protection>>,
+    files: Mutex<Looks>,
+    bucket: Mutex<Bucket>,
+}
+
+/// What is asked of a client, and what is told to every one.
+#[derive(Debug, Default)]
+pub(super) struct Protection {
+    /// The certificate to show; `None` where HTTP is spoken in the clear.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Whether every client must show a certificate.
+    pub(super) wants_certificate: bool,
+    /// Who may ask; `None` where nobody is asked who they are.
+    pub(super) users: Option<Arc<Users>>,
+    /// Headers that the operator adds to every answer.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    rate: Option<Rate>,
+    /// The files it was read from.
+    files: Vec<PathBuf>,
+}
+
+/// The files as they were when they were last read, and at the last look.
+#[derive(Debug, Default)]
+struct Looks {
+    read: Vec<Option<FileVersion>>,
+    seen: Vec<Option<FileVersion>>,
+}
+
+/// What a look at the files gave.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// Nothing has changed, or not come to rest yet.
+    Same,
+    /// What has changed is in use.
+    Taken,
+    /// What has changed is wrong, and what was in use stays.
+    Refused(GuardError),
+}
+
+/// Everything that is wrong with the files that guard the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardError(Vec<Fault>);
+
+/// One thing that is wrong with such a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) file: PathBuf,
+    /// From 1, where one line can be named.
+    pub(super) line: Option<usize>,
+    pub(super) words: String,
+}
+
+impl Fault {
+    pub(super) fn new(file: &Path, line: Option<usize>, words: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, words: words.into() }
+    }
+}
+
+impl fmt::Display for GuardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Fault { file, line, words }) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            match line {
+                Some(line) => write!(f, "{}:{line}: {words}", file.display())?,
+                None => write!(f, "{}: {words}", file.display())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for GuardError {}
+
+impl From<Vec<Fault>> for GuardError {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self(faults)
+    }
+}
+
+impl Guard {
+    /// Reads everything that the configuration names.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or does not hold what it should, with every problem of it.
+    pub fn load(server: &Server) -> Result<Self, GuardError> {
+        let protection = Protection::read(server)?;
+        let read = versions(&protection.files);
+        Ok(Self {
+            server: server.clone(),
+            current: RwLock::new(Arc::new(protection)),
+            files: Mutex::new(Looks { seen: read.clone(), read }),
+            bucket: Mutex::default(),
+        })
+    }
+
+    /// Whether the daemon speaks TLS with this configuration. Certificates, keys and users are not read: a client need
+    /// not be able to.
+    ///
+    /// # Errors
+    /// Where the web configuration that decides it cannot be read.
+    pub fn speaks_tls(server: &Server) -> Result<bool, GuardError> {
+        match &server.web_config_file {
+            Some(file) => Ok(WebConfig::read(file)?.terms.is_some()),
+            None => Ok(server.tls.is_some()),
+        }
+    }
+
+    /// What an operator should know of a daemon that listens there; one sentence each.
+    #[must_use]
+    pub fn notices(&self, listen: SocketAddr) -> Vec<String> {
+        let now = self.now();
+        if listen.ip().to_canonical().is_loopback() {
+            return Vec::new();
+        }
+        if !now.asks_for_credentials() {
+            return vec![format!(
+                "server.listen, {listen}, can be reached from other machines and asks for no credentials: whoever \
+                 reaches it reads metrics and page, and nothing can be changed from there; set server.basic_auth_file \
+                 or server.tls.client_ca_file"
+            )];
+        }
+        if now.tls.is_none() {
+            return vec![format!(
+                "server.listen, {listen}, can be reached from other machines and takes passwords unencrypted; set \
+                 server.tls.cert_file and key_file, or put a proxy with TLS before it"
+            )];
+        }
+        Vec::new()
+    }
+
+    /// What guards the daemon now.
+    pub(super) fn now(&self) -> Arc<Protection> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks whether a file has changed, and takes into use what it says once the change has come to rest. Reads files,
+    /// so it belongs on a thread that may block.
+    pub(super) fn look(&self) -> Look {
+        let looks = &mut *self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.now();
+        let now = versions(&before.files);
+        let at_rest = now == looks.seen;
+        looks.seen = now;
+        if !at_rest || looks.seen == looks.read {
+            return Look::Same;
+        }
+        looks.read.clone_from(&looks.seen);
+        let new = Protection::read(&self.server).and_then(|new| {
+            let lost = before.lost_in(&new);
+            if lost.is_empty() { Ok(new) } else { Err(self.opened(&lost)) }
+        });
+        match new {
+            Ok(new) => {
+                if new.files != before.files {
+                    looks.read = versions(&new.files);
+                    looks.seen.clone_from(&looks.read);
+                }
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+                Look::Taken
+            }
+            Err(error) => Look::Refused(error),
+        }
+    }
+
+    /// Takes one request out of the rate that is allowed; false where there is none left.
+    pub(super) fn admits_another(&self) -> bool {
+        let Some(rate) = self.now().rate else { return true };
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(rate, clock::instant())
+    }
+
+    fn opened(&self, lost: &[&str]) -> GuardError {
+        let file = self.server.web_config_file.as_deref().or(self.server.basic_auth_file.as_deref());
+        let words = format!(
+            "takes away {}; that is not done while the daemon runs: restart it if it is meant",
+            lost.join(" and ")
+        );
+        GuardError(vec![Fault::new(file.unwrap_or(Path::new("server")), None, words)])
+    }
+}
+
+impl Protection {
+    /// Whether a request is known to come from somebody who was let in by name.
+    pub(super) fn asks_for_credentials(&self) -> bool {
+        self.wants_certificate || self.users.is_some()
+    }
+
+    fn read(server: &Server) -> Result<Self, GuardError> {
+        if let Some(file) = &server.web_config_file {
+            return Self::of_web_config(file);
+        }
+        let mut new = Self::default();
+        let mut faults = Vec::new();
+        if let Some(tls) = &server.tls {
+            let terms = Terms {
+                client_ca_file: tls.client_ca_file.clone(),
+                ..Terms::new(tls.cert_file.clone(), tls.key_file.clone())
+            };
+            new.speak_tls(&terms, &mut faults);
+        }
+        if let Some(file) = &server.basic_auth_file {
+            new.files.push(file.clone());
+            match read_text(file).and_then(|text| users::htpasswd(file, &text)) {
+                Ok(users) => new.users = Some(Arc::new(users)),
+                Err(GuardError(more)) => faults.extend(more),
+            }
+        }
+        if faults.is_empty() { Ok(new) } else { Err(GuardError(faults)) }
+    }
+
+    fn of_web_config(file: &Path) -> Result<Self, GuardError> {
+        let WebConfig { terms, users, headers, rate } = WebConfig::read(file)?;
+        let mut new = Self { headers, rate, files: vec![file.to_owned()], ..Self::default() };
+        let mut faults = Vec::new();
+        if let Some(terms) = &terms {
+            new.speak_tls(terms, &mut faults);
+        }
+        new.users = users.map(Arc::new);
+        if faults.is_empty() { Ok(new) } else { Err(GuardError(faults)) }
+    }
+
+    fn speak_tls(&mut self, terms: &Terms, faults: &mut Vec<Fault>) {
+        self.wants_certificate = terms.client_ca_file.is_some();
+        self.files.extend(terms.files().map(Path::to_owned));
+        match terms.server_config() {
+            Ok(config) => self.tls = Some(Arc::new(config)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+
+    /// What guards now and would not with `new`.
+    fn lost_in(&self, new: &Self) -> Vec<&'static str> {
+        let guards =
+            |protection: &Self| [protection.tls.is_some(), protection.wants_certificate, protection.users.is_some()];
+        let named = ["TLS", "clients' certificates", "users"].into_iter();
+        let lost = guards(self).into_iter().zip(guards(new)).map(|(before, after)| before && !after);
+        named.zip(lost).filter_map(|(name, lost)| lost.then_some(name)).collect()
+    }
+}
+
+/// A bucket of tokens that fills at a rate; every request takes one.
+#[derive(Debug, Default)]
+struct Bucket(Option<(f64, tokio::time::Instant)>);
+
+impl Bucket {
+    fn take(&mut self, rate: Rate, now: tokio::time::Instant) -> bool {
+        let full = f64::from(rate.burst);
+        let left = self.0.map_or(full, |(left, at)| {
+            let passed = now.saturating_duration_since(at).as_secs_f64();
+            (left + passed / rate.interval.as_secs_f64()).min(full)
+        });
+        let admits = left >= 1.0;
+        self.0 = Some((if admits { left - 1.0 } else { left }, now));
+        admits
+    }
+}
+
+/// The whole text of a file.
+fn read_text(path: &Path) -> Result<String, GuardError> {
+    let fault = |words: String| GuardError(vec![Fault::new(path, None, words)]);
+    let bytes = file::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| fault("it is not UTF-8 text".to_owned()))
+}
+
+/// The versions of these files; `None` for one that is missing.
+fn versions(files: &[PathBuf]) -> Vec<Option<FileVersion>> {
+    files.iter().map(|file| fs::metadata(file).ok().map(|metadata| FileVersion::of(&metadata))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let rate = Rate { interval: Duration::from_secs(1), burst: 3 };
+        let mut bucket = Bucket::default();
+        let mut take = |seconds: u64, times: usize| {
+            let at = clock::instant() + Duration::from_secs(seconds);
+            (0..times).filter(|_| bucket.take(rate, at)).count()
+        };
+        assert_eq!([take(0, 5), take(1, 5), take(3, 5), take(60, 5)], [3, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,202 @@
+//! The loop that takes connections, and what one connection may cost.
+//!
+//! Invariant: whatever a client does or leaves undone, it holds one of a fixed number of places for a bounded time, and
+//! nothing that goes wrong with one connection ends the loop.
+
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::admit::Caller;
+use super::guard::{Guard, Look};
+use super::paced::{Pace, Paced};
+use super::{State, router};
+use crate::sink::Metrics;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long a connection may stay open between two requests: longer than Prometheus' usual interval.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// The largest request line with its headers, and the most headers; beyond either the answer is 431.
+const HEAD: usize = 64 << 10;
+const MOST_HEADERS: usize = 100;
+
+/// How long the loop waits after an error that is this machine's: no descriptors, no memory.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// How often the files that guard the daemon are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a client is told for which there is no place.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-type: text/plain\r\n\
+content-length: 26\r\n\r\ntoo many open connections\n";
+
+/// Answers at most so many connections at once until `shutdown` completes, then lets open requests end.
+pub async fn serve(
+    listener: TcpListener,
+    state: State,
+    guard: Arc<Guard>,
+    max_connections: usize,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (stop, stopped) = watch::channel(());
+    let metrics = Arc::clone(&state.metrics);
+    let shared = Shared { router: router(state, Arc::clone(&guard)), metrics: Arc::clone(&metrics), stopped };
+    let places = Arc::new(Semaphore::new(max_connections));
+    let watching = tokio::spawn(watch_files(Arc::clone(&guard), Arc::clone(&metrics)));
+    let taking = async {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let tls = guard.now().tls.clone();
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        metrics.connection_refused();
+                        turn_away(&stream, tls.is_some());
+                        continue;
+                    };
+                    let shared = shared.clone();
+                    tokio::spawn(async move {
+                        shared.connection(stream, peer, tls).await;
+                        drop(place);
+                    });
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot take connections; trying again in {BREATH:?}");
+                    tokio::time::sleep(BREATH).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = taking => {}
+        () = shutdown => {}
+    }
+    drop(listener);
+    watching.abort();
+    drop(stop);
+    // Every place is free again once every connection has ended. The semaphore is never closed.
+    let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
+    let _ = places.acquire_many(all).await;
+}
+
+/// What every connection shares.
+#[derive(Clone)]
+struct Shared {
+    router: Router,
+    metrics: Arc<Metrics>,
+    /// Its sender goes when the daemon stops.
+    stopped: watch::Receiver<()>,
+}
+
+impl Shared {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>) {
+        let Some(config) = tls else {
+            return self.converse(stream, Caller { peer, certified: false }).await;
+        };
+        let mut stopped = self.stopped.clone();
+        let handshake = tokio::select! {
+            handshake = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)) => handshake,
+            _ = stopped.changed() => return,
+        };
+        let error = match handshake {
+            Ok(Ok(stream)) => {
+                let certified = stream.get_ref().1.peer_certificates().is_some();
+                return self.converse(stream, Caller { peer, certified }).await;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no end within {HANDSHAKE:?}"),
+        };
+        self.metrics.tls_handshake_failed();
+        tracing::debug!(%peer, error, "a client's TLS handshake failed");
+    }
+
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, caller: Caller) {
+        let pace = Arc::new(Pace::default());
+        let stream = Paced::new(stream, Arc::clone(&pace));
+        let inner = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
+            let answering = pace.answer();
+            request.extensions_mut().insert(ConnectInfo(caller.peer));
+            request.extensions_mut().insert(caller);
+            let answer = inner.call(request);
+            async move {
+                let answer = answer.await;
+                drop(answering);
+                answer
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE)
+            .max_buf_size(HEAD)
+            .max_headers(MOST_HEADERS)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let mut stopped = self.stopped.clone();
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = stopped.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %caller.peer, %error, "a connection broke");
+        }
+    }
+}
+
+/// Tells a client that there is no place, as far as that costs no waiting: in the clear, and at once.
+fn turn_away(stream: &TcpStream, speaks_tls: bool) {
+    if !speaks_tls {
+        // A client that cannot be told is closed on all the same.
+        let _ = stream.try_write(FULL);
+    }
+}
+
+/// Whether an error of `accept` speaks of the connection that was to be taken, which may be gone again.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Takes what the files say into use when they change, until it is dropped.
+async fn watch_files(guard: Arc<Guard>, metrics: Arc<Metrics>) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let guard = Arc::clone(&guard);
+        match tokio::task::spawn_blocking(move || guard.look()).await {
+            Ok(Look::Same) => {}
+            Ok(Look::Taken) => {
+                metrics.guard_reloaded(true);
+                tracing::info!("certificate, key and users were read again");
+            }
+            Ok(Look::Refused(error)) => {
+                metrics.guard_reloaded(false);
+                tracing::warn!("what was in use stays, a changed file is refused: {error}");
+            }
+            Err(error) => tracing::error!(%error, "the thread that reads certificate, key and users broke"),
+        }
+    }
+}
