@@ -2,21 +2,29 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::check::{self, Checked};
-use crate::config::{self, Config, Inputs, LogFormat, Target};
+use crate::client::{self, Client};
+use crate::config::{self, Config, Inputs, LogFormat, Server, Target};
 use crate::daemon;
 use crate::explain;
+use crate::file;
+use crate::http::Guard;
 use crate::judge;
-use crate::model::{Cache, FindingId, Password, Standing};
+use crate::model::{Cache, Event, EventKind, FindingId, Password, Secret, Standing, WireText};
 use crate::style::Style;
+
+/// The environment variable that holds the password for a running daemon.
+const SERVER_PASSWORD: &str = "CACHEWATCH_SERVER_PASSWORD";
 
 /// The environment variable that holds the password for bare hosts.
 const PASSWORD: &str = "CACHEWATCH_PASSWORD";
@@ -83,6 +91,9 @@ enum Command {
         targets: Vec<String>,
         #[command(flatten)]
         files: Files,
+        /// TLS and users in the format that Prometheus' exporters share, in place of [server.tls]
+        #[arg(long = "web.config.file", value_name = "FILE", env = "CACHEWATCH_WEB_CONFIG_FILE")]
+        web_config_file: Option<PathBuf>,
         #[command(flatten)]
         options: Box<TargetOptions>,
     },
@@ -98,9 +109,51 @@ enum Command {
         #[arg(long, value_enum, default_value = "text")]
         format: ExplainFormat,
     },
+    /// Ask a running daemon about the addresses it takes for right
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
     /// Validate or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BaselineCommand {
+    /// Declare that what a cache's resolvers answered last is right from now on
+    #[command(after_help = BASELINE_EXAMPLES)]
+    Accept {
+        /// The name of the cache, as the daemon knows it
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        daemon: Box<DaemonOptions>,
+    },
+}
+
+/// How a running daemon is reached. The password itself is never an option.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How the running daemon is reached")]
+struct DaemonOptions {
+    /// Where it is; default: server.listen of the configuration, on this machine
+    #[arg(long, value_name = "URL", env = "CACHEWATCH_SERVER")]
+    server: Option<String>,
+    /// The user, where it asks for one
+    #[arg(long, value_name = "NAME", env = "CACHEWATCH_SERVER_USER")]
+    user: Option<String>,
+    /// The file that holds the user's password; the variable `CACHEWATCH_SERVER_PASSWORD` may hold it instead
+    #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_PASSWORD_FILE")]
+    password_file: Option<PathBuf>,
+    /// Roots to trust, PEM; default: the platform's
+    #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// The certificate to show, PEM, where it asks for one
+    #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CLIENT_CERT", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CLIENT_KEY", requires = "client_cert")]
+    client_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -131,6 +184,12 @@ const RUN_EXAMPLES: &str = "Examples:
 
 Then: http://127.0.0.1:9847/ for people, /metrics for Prometheus, /healthz for an application's readiness.
 SIGHUP reloads, SIGTERM drains and exits 0.";
+
+const BASELINE_EXAMPLES: &str = "Examples:
+  cachewatch baseline accept orders --config /etc/cachewatch/cachewatch.toml
+  cachewatch baseline accept orders --server https://cachewatch.example:9847 --user ops --password-file ops.txt
+
+Exit codes: 0 accepted · 3 not accepted: no daemon, no such cache, not allowed, nothing to accept";
 
 #[derive(Debug, Args)]
 struct Files {
@@ -207,8 +266,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let outcome = match cli.command {
         Command::Check { targets, files, format, options } => check_command(&targets, files, format, &options),
-        Command::Run { targets, files, options } => run_command(&targets, files, &options),
+        Command::Run { targets, files, web_config_file, options } => {
+            run_command(&targets, files, web_config_file, &options)
+        }
         Command::Explain { id, format } => explain_command(id.as_deref(), format),
+        Command::Baseline(BaselineCommand::Accept { name, files, daemon }) => baseline_accept(&name, files, &daemon),
         Command::Config(ConfigCommand::Check(files)) => config_check(files),
         Command::Config(ConfigCommand::Show(files)) => config_show(files),
     };
@@ -360,11 +422,16 @@ fn style() -> Style {
     Style { colour: is_terminal && !refused && !dumb, width: width.filter(|_| is_terminal) }
 }
 
-fn run_command(targets: &[String], files: Files, options: &TargetOptions) -> Result<Exit, String> {
+fn run_command(
+    targets: &[String],
+    files: Files,
+    web_config_file: Option<PathBuf>,
+    options: &TargetOptions,
+) -> Result<Exit, String> {
     let targets = targets.iter().filter(|text| !text.trim().is_empty());
     let targets = targets.map(|text| options.target(text.trim())).collect::<Result<Vec<_>, _>>()?;
     options.complain_if_idle(targets.len());
-    let inputs = Inputs::new(files.config, targets);
+    let inputs = Inputs { web_config_file, ..Inputs::new(files.config, targets) };
     let config = config::load(&inputs).map_err(|problems| problems.to_string())?;
     if config.caches.is_empty() {
         return Err(
@@ -402,9 +469,98 @@ fn explain_command(id: Option<&str>, format: ExplainFormat) -> Result<Exit, Stri
     Ok(Exit::Well)
 }
 
+impl DaemonOptions {
+    /// A client of the daemon, which is where the configuration says unless an option says otherwise.
+    fn client(&self, files: Files) -> Result<Client, String> {
+        let server = match &self.server {
+            Some(server) => server.clone(),
+            None => address_of(&load_files(files)?.server)?,
+        };
+        let login = match (&self.user, self.password()?) {
+            (Some(user), Some(password)) => Some((user.clone(), password)),
+            (Some(_), None) => {
+                return Err(format!("--user needs a password: --password-file FILE, or {SERVER_PASSWORD}"));
+            }
+            (None, Some(_)) if self.password_file.is_some() => return Err("--password-file needs --user".to_owned()),
+            (None, _) => None,
+        };
+        let has_login = login.is_some();
+        let identity = self.client_cert.clone().zip(self.client_key.clone());
+        let settings = client::Settings { server, login, ca_file: self.ca_file.clone(), identity };
+        let client = Client::new(&settings).map_err(|error| error.to_string())?;
+        if has_login && client.is_in_the_clear() {
+            complain("note: the password crosses the network unencrypted; write https:// where the daemon speaks TLS");
+        }
+        Ok(client)
+    }
+
+    fn password(&self) -> Result<Option<Secret>, String> {
+        let Some(path) = &self.password_file else {
+            return Ok(std::env::var(SERVER_PASSWORD).ok().filter(|password| !password.is_empty()).map(Secret::new));
+        };
+        let bytes = file::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+        let text = String::from_utf8(bytes).map_err(|_| format!("{}: is not UTF-8 text", path.display()))?;
+        Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())))
+    }
+}
+
+/// Where a daemon with this configuration is reached from this machine.
+fn address_of(server: &Server) -> Result<String, String> {
+    let mut listen = server.listen;
+    if listen.port() == 0 {
+        return Err(
+            "server.listen takes any free port, so the daemon must be named: --server http://127.0.0.1:PORT".to_owned()
+        );
+    }
+    if listen.ip().is_unspecified() {
+        listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    let scheme = if Guard::speaks_tls(server).map_err(|error| error.to_string())? { "https" } else { "http" };
+    Ok(format!("{scheme}://{listen}"))
+}
+
+fn baseline_accept(name: &str, files: Files, daemon: &DaemonOptions) -> Result<Exit, String> {
+    #[derive(Deserialize)]
+    struct Accepted {
+        accepted: Vec<Event>,
+    }
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
+    if name.is_empty() || !name.chars().all(is_name) {
+        return Err(format!("{name:?} is not the name of a cache: letters, digits, `.`, `_` and `-`"));
+    }
+    let client = daemon.client(files)?;
+    let path = format!("/api/v1/caches/{name}/baseline");
+    let answer = runtime()?.block_on(client.post(&path)).map_err(|error| error.to_string())?;
+    let Accepted { accepted } = answer.json(&path)?;
+    write_out(|out| {
+        if accepted.is_empty() {
+            writeln!(out, "what the resolvers of {name} answer was accepted before")?;
+        }
+        accepted.iter().try_for_each(|event| write_accepted(out, name, event))
+    })?;
+    Ok(Exit::Well)
+}
+
+/// One line on what came of accepting: an accepted answer from → to, or a finding that is open no longer.
+fn write_accepted(out: &mut impl Write, name: &str, event: &Event) -> io::Result<()> {
+    let side = |words: &Option<WireText>| match words.as_ref().map(WireText::as_str) {
+        None | Some("") => "nothing".to_owned(),
+        Some(words) => words.to_owned(),
+    };
+    let resolver = event.resolver.as_ref().map(|resolver| format!(", resolver {resolver}")).unwrap_or_default();
+    match (event.kind, event.finding) {
+        (EventKind::BaselineAccepted, _) => {
+            writeln!(out, "accepted: {name}{resolver}: {} → {}", side(&event.before), side(&event.after))
+        }
+        (EventKind::FindingCleared, Some(finding)) => writeln!(out, "cleared: {name}: {finding}"),
+        (kind, _) => writeln!(out, "{kind}: {name}{resolver}: {}", side(&event.after)),
+    }
+}
+
 fn config_check(files: Files) -> Result<Exit, String> {
     let config = load_files(files)?;
-    for notice in &config.notices {
+    let guard = Guard::load(&config.server).map_err(|error| error.to_string())?;
+    for notice in config.notices.iter().chain(&guard.notices(config.server.listen)) {
         complain(&format!("note: {notice}"));
     }
     let caches = config.caches.len();

@@ -6,7 +6,7 @@
 //! - floor 0: [`model`] the vocabulary, [`azure`] what is known of Azure, [`clock`] the only place time enters,
 //!   [`style`] how text for a terminal is dressed, [`mod@file`] small files
 //! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], which do not know each other
-//! - floor 2: [`http`], which reads what the sinks hold
+//! - floor 2: [`http`], which reads what the sinks hold; [`client`], which asks a running daemon
 //! - floor 3: [`daemon`] the long run, [`check`] one round, [`explain`] the catalogue
 //! - floor 4: [`cli`]
 
@@ -31,6 +31,7 @@ pub mod judge;
 pub mod probe;
 pub mod sink;
 
+pub mod client;
 pub mod http;
 
 pub mod check;

@@ -15,6 +15,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("judge", 1),
     ("probe", 1),
     ("sink", 1),
+    ("client", 2),
     ("http", 2),
     ("check", 3),
     ("daemon", 3),

@@ -10,6 +10,7 @@ mod check;
 mod connect;
 mod daemon;
 mod exposure;
+mod guard;
 mod hostile;
 mod lookups;
 mod redis;

@@ -1,7 +1,7 @@
 //! The smallest HTTP client that can read what the daemon says, and a stream of its events.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Write as _},
     net::{SocketAddr, TcpStream},
 };
 
@@ -44,11 +44,30 @@ pub(crate) fn stream(address: SocketAddr, path: &str) -> io::Result<impl Iterato
 }
 
 fn request(address: SocketAddr, method: &str, path: &str) -> io::Result<Response> {
-    let mut reader = open(address, method, path)?;
-    let (status, headers) = read_head(&mut reader)?;
+    read(&mut open(address, method, path)?)
+}
+
+/// The same over a connection that stands already, with these header lines more.
+pub(crate) fn request_over(
+    mut stream: impl io::Read + io::Write,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+) -> io::Result<Response> {
+    let lines = [&["Host: test", "Content-Length: 0"], headers].concat().join("\r\n");
+    stream.write_all(format!("{method} {path} HTTP/1.0\r\n{lines}\r\n\r\n").as_bytes())?;
+    read(&mut BufReader::new(stream))
+}
+
+/// One answer, to the end of its connection.
+pub(crate) fn read(reader: &mut impl io::BufRead) -> io::Result<Response> {
+    let (status, headers) = read_head(reader)?;
     let mut body = String::new();
-    reader.read_to_string(&mut body)?;
-    Ok(Response { status, headers, body })
+    match reader.read_to_string(&mut body) {
+        // A server that closes without a word more ends the body all the same.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(Response { status, headers, body }),
+    }
 }
 
 /// HTTP/1.0, so that a body is never chunked and ends with the connection.
@@ -60,7 +79,7 @@ fn open(address: SocketAddr, method: &str, path: &str) -> io::Result<BufReader<T
     Ok(BufReader::new(stream))
 }
 
-fn read_head(reader: &mut BufReader<TcpStream>) -> io::Result<(u16, Vec<(String, String)>)> {
+fn read_head(reader: &mut impl io::BufRead) -> io::Result<(u16, Vec<(String, String)>)> {
     let mut lines = reader.lines();
     let mut line = || lines.next().unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()));
     let first = line()?;

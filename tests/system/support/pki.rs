@@ -16,7 +16,7 @@ use rcgen::{
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
     crypto::{CryptoProvider, ring},
-    pki_types::{PrivateKeyDer, ServerName},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     server::WebPkiClientVerifier,
 };
 use tempfile::TempDir;
@@ -99,11 +99,27 @@ impl Authority {
         address: SocketAddr,
         name: &str,
     ) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
-        let config = ClientConfig::builder_with_provider(provider())
+        self.connect_as(None, address, name)
+    }
+
+    /// The same, with a certificate to show where one is asked for.
+    pub(crate) fn connect_as(
+        &self,
+        leaf: Option<&Leaf>,
+        address: SocketAddr,
+        name: &str,
+    ) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring offers the default versions")
-            .with_root_certificates(self.roots())
-            .with_no_client_auth();
+            .with_root_certificates(self.roots());
+        let config = match leaf {
+            None => builder.with_no_client_auth(),
+            Some(leaf) => {
+                let (chain, key) = leaf.identity();
+                builder.with_client_auth_cert(chain, key).expect("the key was made for the leaf")
+            }
+        };
         let name = ServerName::try_from(name.to_owned()).expect("tests use valid names");
         let session = ClientConnection::new(Arc::new(config), name).expect("the configuration is complete");
         let tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
@@ -176,12 +192,16 @@ impl Leaf {
         self.finish(server_builder().with_client_cert_verifier(verifier))
     }
 
+    fn identity(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = self.chain.iter().map(|certificate| certificate.der().clone()).collect();
+        (chain, PrivateKeyDer::Pkcs8(self.key.clone().into()))
+    }
+
     fn finish(
         &self,
         builder: rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>,
     ) -> Arc<ServerConfig> {
-        let key = PrivateKeyDer::Pkcs8(self.key.clone().into());
-        let chain = self.chain.iter().map(|certificate| certificate.der().clone()).collect();
+        let (chain, key) = self.identity();
         Arc::new(builder.with_single_cert(chain, key).expect("the key was made for the leaf"))
     }
 

@@ -1,0 +1,408 @@
+//! Asks a running daemon over HTTP, for commands that need what it knows.
+//!
+//! Invariant: an answer costs a bounded amount of time and memory, and a password is in no message.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::file;
+use crate::model::{Secret, WireText};
+
+/// How long an answer may take, from the first packet to its last byte.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How long the connection, TLS included, may take of it.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The largest answer that is read.
+const LARGEST: usize = 16 << 20;
+
+/// Where a daemon is, and how it is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `http://` or `https://`, host, port and, behind a proxy, the path it is mounted at.
+    pub server: String,
+    /// The user and the password, where it asks for them.
+    pub login: Option<(String, Secret)>,
+    /// Roots to trust, PEM; `None` for the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate to show and its key, PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// A daemon that can be asked.
+#[derive(Debug)]
+pub struct Client {
+    /// As it was given, without a slash at its end.
+    server: String,
+    host: String,
+    port: u16,
+    tls: Option<Arc<ClientConfig>>,
+    authorization: Option<HeaderValue>,
+}
+
+/// What a daemon answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The document of an answer that is good; of one that is not, what it says is wrong.
+    ///
+    /// # Errors
+    /// In words for a person: the status, and what the daemon said of it.
+    pub fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        #[derive(Deserialize)]
+        struct Problem {
+            error: String,
+        }
+        if (200..300).contains(&self.status) {
+            return serde_json::from_slice(&self.body).map_err(|error| {
+                format!("{path}: the daemon's answer makes no sense: {error}; is it of another version?")
+            });
+        }
+        let problem = serde_json::from_slice(&self.body).map(|Problem { error }| error);
+        let words = problem.unwrap_or_else(|_| String::from_utf8_lossy(&self.body).into_owned());
+        let hint = match self.status {
+            401 => "; give --user NAME and --password-file FILE",
+            _ => "",
+        };
+        Err(format!("{path}: {}: {}{hint}", self.status, WireText::new(words.trim())))
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The address of the daemon makes no sense.
+    #[error("{0:?} is not the address of a daemon: {1}; write http://HOST:PORT or https://HOST:PORT")]
+    Server(String, &'static str),
+    /// A file cannot be used.
+    #[error("{0}: {1}")]
+    File(PathBuf, String),
+    /// The platform's roots cannot be had.
+    #[error("the platform has no trusted roots ({0}); install ca-certificates, or name the roots with --ca-file")]
+    Platform(String),
+    /// Nobody answers there.
+    #[error("cannot reach {url}: {source}; is the daemon running, and is this where it listens (server.listen)?")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// TLS did not come about.
+    #[error("cannot speak TLS with {url}: {source}; {hint}")]
+    Tls {
+        /// What was asked for.
+        url: String,
+        /// What the library said.
+        source: io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The connection broke, or what came is no answer.
+    #[error("{url} did not answer: {words}{hint}")]
+    Broken {
+        /// What was asked for.
+        url: String,
+        /// What went wrong.
+        words: String,
+        /// What to do, with what stands before it; empty where nothing is known.
+        hint: &'static str,
+    },
+}
+
+impl Client {
+    /// Gets ready to ask; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Where the address makes no sense, or a file cannot be used.
+    pub fn new(settings: &Settings) -> Result<Self, ClientError> {
+        let server = settings.server.trim_end_matches('/').to_owned();
+        let wrong = |words| ClientError::Server(settings.server.clone(), words);
+        let uri: Uri = settings.server.parse().map_err(|_| wrong("it cannot be read"))?;
+        let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
+        if authority.as_str().contains('@') {
+            // Not shown: what stands before the @ may be a password.
+            return Err(ClientError::Server("(not shown)".to_owned(), "user and password do not belong into it"));
+        }
+        let speaks_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("its scheme is neither http nor https")),
+        };
+        if uri.query().is_some() {
+            return Err(wrong("it has a query"));
+        }
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let tls = if speaks_tls { Some(Arc::new(client_config(settings)?)) } else { None };
+        let authorization = settings.login.as_ref().map(|(user, password)| basic(user, password));
+        let port = authority.port_u16().unwrap_or(if speaks_tls { 443 } else { 80 });
+        Ok(Self { server, host, port, tls, authorization })
+    }
+
+    /// Whether what is sent, a password too, can be read on the way.
+    #[must_use]
+    pub fn is_in_the_clear(&self) -> bool {
+        let is_here = self.host == "localhost"
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+        self.tls.is_none() && !is_here
+    }
+
+    /// Asks for a path.
+    ///
+    /// # Errors
+    /// Where there is no answer. A status that tells of an error is an answer.
+    pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+        self.ask(Method::GET, path).await
+    }
+
+    /// Asks for something to be done.
+    ///
+    /// # Errors
+    /// Where there is no answer. A status that tells of an error is an answer.
+    pub async fn post(&self, path: &str) -> Result<Answer, ClientError> {
+        self.ask(Method::POST, path).await
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<Answer, ClientError> {
+        let url = format!("{}{path}", self.server);
+        let late = |words: &str| Err(ClientError::Broken { url: url.clone(), words: words.to_owned(), hint: "" });
+        let asked = async {
+            let stream = match timeout(CONNECT, self.connect(&url)).await {
+                Ok(stream) => stream?,
+                Err(_) => return late(&format!("no connection within {CONNECT:?}")),
+            };
+            match stream {
+                Stream::Plain(stream) => self.exchange(stream, method, path, &url).await,
+                Stream::Tls(stream) => self.exchange(*stream, method, path, &url).await,
+            }
+        };
+        match timeout(PATIENCE, asked).await {
+            Ok(answer) => answer,
+            Err(_) => late(&format!("no whole answer within {PATIENCE:?}")),
+        }
+    }
+
+    async fn connect(&self, url: &str) -> Result<Stream, ClientError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|source| ClientError::Unreachable { url: url.to_owned(), source })?;
+        let Some(config) = &self.tls else { return Ok(Stream::Plain(stream)) };
+        let name = ServerName::try_from(self.host.clone())
+            .map_err(|_| ClientError::Server(self.server.clone(), "no certificate can cover its host"))?;
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+        stream.map(|stream| Stream::Tls(Box::new(stream))).map_err(|source| {
+            let hint = hint(&source);
+            ClientError::Tls { url: url.to_owned(), source, hint }
+        })
+    }
+
+    async fn exchange<S>(&self, stream: S, method: Method, path: &str, url: &str) -> Result<Answer, ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let broken =
+            |error: &dyn Display, hint| ClientError::Broken { url: url.to_owned(), words: error.to_string(), hint };
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error, ""))?;
+        let uri: Uri = url.parse().map_err(|error| broken(&error, ""))?;
+        let path = uri.path_and_query().map_or(path, |path| path.as_str());
+        let mut request = Request::builder().method(method).uri(path).header(header::CONNECTION, "close");
+        if let Some(authority) = uri.authority() {
+            request = request.header(header::HOST, authority.as_str());
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request.body(Empty::<Bytes>::new()).map_err(|error| broken(&error, ""))?;
+        let answered = async {
+            let response = sender.send_request(request).await.map_err(|error| causes(&error));
+            let response = response.map_err(|words| self.unanswered(url, words))?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), LARGEST).collect().await;
+            let body = body.map_err(|error| broken(&error, ""))?.to_bytes().to_vec();
+            Ok(Answer { status, body })
+        };
+        // The connection moves the bytes while the answer is awaited; it breaks or closes with it.
+        let mut answered = std::pin::pin!(answered);
+        tokio::select! {
+            biased;
+            answer = &mut answered => answer,
+            ended = connection => match (answered.await, ended) {
+                // Which of the two is told why it broke is a matter of luck.
+                (Err(ClientError::Broken { words, .. }), Err(error)) => {
+                    Err(self.unanswered(url, format!("{words}: {}", causes(&error))))
+                }
+                (answer, _) => answer,
+            },
+        }
+    }
+
+    /// The request was sent, and what came back is no answer.
+    fn unanswered(&self, url: &str, words: String) -> ClientError {
+        let hint = match &self.tls {
+            // Under TLS 1.3 a server tells only after the handshake that it wanted a certificate.
+            Some(_) if words.contains("CertificateRequired") => {
+                "; the daemon asks for a client certificate: --client-cert FILE --client-key FILE"
+            }
+            Some(_) if words.contains("fatal alert") => "; the daemon does not take the certificate of --client-cert",
+            Some(_) => "",
+            None => "; does it speak TLS? then write https://",
+        };
+        ClientError::Broken { url: url.to_owned(), words, hint }
+    }
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// An error with all that caused it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
+
+fn basic(user: &str, password: &Secret) -> HeaderValue {
+    let encoded = BASE64_STANDARD.encode(format!("{user}:{}", password.reveal()));
+    let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).expect("base64 is a header's value");
+    // Kept out of every Debug.
+    value.set_sensitive(true);
+    value
+}
+
+/// What to do about a handshake that failed.
+fn hint(error: &io::Error) -> &'static str {
+    use rustls::{CertificateError, Error};
+    match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "its certificate is of another name: give that name with --server https://NAME:PORT",
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "nobody trusted here vouches for its certificate: name the roots with --ca-file"
+        }
+        Some(Error::InvalidMessage(_)) => "does it speak TLS? if not, write http://",
+        Some(Error::AlertReceived(_)) => {
+            "the daemon refuses this client: where it asks for a certificate, give --client-cert and --client-key"
+        }
+        _ => "look into the daemon's log",
+    }
+}
+
+fn client_config(settings: &Settings) -> Result<ClientConfig, ClientError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring offers the default versions")
+        .with_root_certificates(roots(settings.ca_file.as_deref())?);
+    match &settings.identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some((cert_file, key_file)) => {
+            let chain = certificates(cert_file)?;
+            let key = PrivateKeyDer::from_pem_slice(&read(key_file)?).map_err(|error| {
+                ClientError::File(key_file.clone(), format!("holds no private key in PEM: {error}"))
+            })?;
+            let unusable =
+                |error| ClientError::File(cert_file.clone(), format!("cannot be used with its key: {error}"));
+            builder.with_client_auth_cert(chain, key).map_err(unusable)
+        }
+    }
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = ca_file {
+        for certificate in certificates(path)? {
+            let unusable = |error: rustls::Error| ClientError::File(path.to_owned(), error.to_string());
+            roots.add(certificate).map_err(unusable)?;
+        }
+        return Ok(roots);
+    }
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let words: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(ClientError::Platform(words.join("; ")));
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let unusable = |words: String| ClientError::File(path.to_owned(), words);
+    let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| unusable(format!("is not PEM: {error}")))?;
+    if found.is_empty() { Err(unusable("holds no certificate in PEM".to_owned())) } else { Ok(found) }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
+    file::read(path).map_err(|error| ClientError::File(path.to_owned(), format!("cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(server: &str) -> String {
+        Client::new(&Settings { server: server.to_owned(), ..Settings::default() }).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_address_is_a_scheme_a_host_and_a_port() {
+        for server in ["http://127.0.0.1:9847", "http://[::1]:9847/", "http://cachewatch.example/behind/a/proxy"] {
+            Client::new(&Settings { server: server.to_owned(), ..Settings::default() }).unwrap();
+        }
+        for (server, words) in [
+            ("127.0.0.1:9847", "scheme"),
+            ("ftp://example", "scheme"),
+            ("http://", "cannot be read"),
+            ("", "cannot be read"),
+            ("http://a/?x", "query"),
+            ("http://me:hunter2@example:1", "user and password"),
+        ] {
+            let said = refused(server);
+            assert!(said.contains(words) && !said.contains("hunter2"), "{server}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_kept_out_of_sight() {
+        let login = Some(("alice".to_owned(), Secret::new("hunter2".to_owned())));
+        let client = Client::new(&Settings { server: "http://example:1".to_owned(), login, ..Settings::default() });
+        let shown = format!("{:?}", client.unwrap());
+        assert!(!shown.contains("hunter2") && !shown.contains(&BASE64_STANDARD.encode("alice:hunter2")), "{shown}");
+    }
+}
