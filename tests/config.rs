@@ -136,7 +136,6 @@ fn a_full_file_means_what_it_says() {
     assert_eq!(
         config.notices,
         [
-            "journal.path is set, and this version keeps no journal yet",
             "cache sessions: tier P1 is one of Azure Cache for Redis, and sessions.westeurope.redis.azure.net is a name \
              of Azure Managed Redis",
             "resolver spoke is declared and no cache asks it",

@@ -102,12 +102,10 @@ impl<'a> Checker<'a> {
         Some(self.text(path)).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
-    fn journal(&mut self) -> Journal {
-        let path = Some(self.text(&["journal", "path"])).filter(|path| !path.is_empty()).map(PathBuf::from);
-        if path.is_some() {
-            self.notices.push("journal.path is set, and this version keeps no journal yet".to_owned());
-        }
-        Journal { path, retention: self.duration(&["journal", "retention"]) }
+    fn journal(&self) -> Journal {
+        let path = self.path(&["journal", "path"]);
+        let max_size = value::size(self.text(&["journal", "max_size"])).unwrap_or_default();
+        Journal { path, retention: self.duration(&["journal", "retention"]), max_size }
     }
 
     fn defaults(&mut self) -> Defaults {

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Number { min: f64, max: f64 },
     /// A duration within bounds, both included.
     Duration { min: Duration, max: Duration },
+    /// A number of bytes, at least so many.
+    Size { min: u64 },
     /// One of a few words; the contract knows more than this version does.
     Word { known: &'static [&'static str], later: &'static [&'static str] },
     /// A text that its parser accepts.
@@ -70,6 +72,13 @@ impl Kind {
                     value::quoted(text)
                 )))
             }
+            (Self::Size { min }, Literal::Text(text)) => {
+                if value::size(text)? >= min {
+                    return Ok(());
+                }
+                let min = value::size_text(min);
+                Err(Complaint::new(format!("{} is less than {min}, the least allowed here", value::quoted(text))))
+            }
             (Self::Word { known, later }, Literal::Text(text)) => {
                 if known.contains(&text.as_str()) {
                     return Ok(());
@@ -110,7 +119,12 @@ impl Kind {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 Ok(Literal::List(parts.map(|part| Literal::Text(part.to_owned())).map(Located::nowhere).collect()))
             }
-            Self::Duration { .. } | Self::Word { .. } | Self::Text(_) | Self::OptionalText(_) | Self::Secret => {
+            Self::Duration { .. }
+            | Self::Size { .. }
+            | Self::Word { .. }
+            | Self::Text(_)
+            | Self::OptionalText(_)
+            | Self::Secret => {
                 Ok(Literal::Text(text.to_owned()))
             }
         }
@@ -122,6 +136,7 @@ impl Kind {
             Self::Integer { .. } => "an integer",
             Self::Number { .. } => "a number",
             Self::Duration { .. } => "a duration",
+            Self::Size { .. } => "a size",
             Self::Word { .. } | Self::Text(_) | Self::OptionalText(_) | Self::Secret => "a string",
             Self::List(_) => "a list of strings",
         }
@@ -133,6 +148,9 @@ impl Kind {
         match (self, literal) {
             (Self::Duration { .. }, Literal::Integer(number)) if *number > 0 => {
                 complaint.hint(format!("write \"{number}s\""))
+            }
+            (Self::Size { .. }, Literal::Integer(number)) if *number > 0 => {
+                complaint.hint(format!("write \"{number}MiB\""))
             }
             (Self::List(_), Literal::Text(text)) => complaint.hint(format!("write [{}]", value::quoted(text))),
             (Self::Flag | Self::Integer { .. } | Self::Number { .. }, Literal::Text(text)) => match self.read(text) {

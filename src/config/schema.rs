@@ -77,6 +77,7 @@ pub(super) static KEYS: &[Key] = &[
     key("probe.control", parsed!(OptionalText, value::control), "\"\""),
     key("journal.path", parsed!(OptionalText, value::text), "\"\""),
     key("journal.retention", Kind::Duration { min: HOUR, max: Duration::from_hours(24 * 3_660) }, "\"90d\""),
+    key("journal.max_size", Kind::Size { min: 1 << 20 }, "\"256MiB\""),
     key("log.level", parsed!(Text, value::log_filter), "\"info\""),
     key("log.format", Kind::Word { known: &["text", "json"], later: &[] }, "\"text\""),
     key("thresholds.headroom_warning", SHARE, "0.75"),

@@ -139,4 +139,19 @@ pub struct Journal {
     pub path: Option<PathBuf>,
     /// How long an event is kept.
     pub retention: Duration,
+    /// Bytes beyond which the oldest events give way.
+    pub max_size: u64,
+}
+
+impl Journal {
+    /// The file that is meant: where none is named, the one in the directory that systemd gives a service for its state.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.path.clone().or_else(|| {
+            let directories = std::env::var_os("STATE_DIRECTORY")?;
+            // systemd separates several with a colon; the first is the service's own.
+            let first = std::env::split_paths(&directories).next().filter(|first| !first.as_os_str().is_empty())?;
+            Some(first.join("journal.db"))
+        })
+    }
 }

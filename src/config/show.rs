@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::settings::Config;
-use super::value::duration_text;
+use super::value::{duration_text, size_text};
 use crate::model::{Auth, Cache, Password, Resolver};
 
 /// The example that explains every key, as it stands in the repository.
@@ -53,6 +53,7 @@ pub fn show(config: &Config) -> String {
     page.table("[journal]");
     page.text("path", config.journal.path.as_deref().unwrap_or("".as_ref()).display());
     page.duration("retention", config.journal.retention);
+    page.text("max_size", size_text(config.journal.max_size));
 
     page.table("[log]");
     page.text("level", &config.log.level);

@@ -55,6 +55,35 @@ pub(super) fn duration_text(duration: Duration) -> String {
         .map_or_else(|| format!("{nanos}ns"), |(unit, name)| format!("{}{name}", nanos / unit))
 }
 
+/// The units of a size, the largest first.
+const SIZES: [(u64, &str); 4] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+
+/// A number of bytes, `256MiB`.
+pub(super) fn size(text: &str) -> Result<u64, Complaint> {
+    let complaint = || Complaint::new(format!("{} is not a size", quoted(text)));
+    let trimmed = text.trim();
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = trimmed.split_at(digits);
+    let unit = unit.trim_start();
+    let factor = SIZES.iter().find(|(_, name)| *name == unit).map(|(factor, _)| *factor);
+    match (number.parse::<u64>(), factor) {
+        (Ok(number), Some(factor)) => number.checked_mul(factor).ok_or_else(complaint),
+        // Most often a unit of thousands, or one in other letters.
+        (Ok(number), None) => {
+            let meant = unit.chars().next().and_then(|first| "KMG".find(first.to_ascii_uppercase()));
+            let unit = meant.map_or("MiB", |place| ["KiB", "MiB", "GiB"][place]);
+            Err(complaint().hint(format!("a size has one of the units B, KiB, MiB, GiB: \"{number}{unit}\"")))
+        }
+        (Err(_), _) => Err(complaint().hint("write a whole number and a unit: \"64MiB\", \"1GiB\"")),
+    }
+}
+
+/// A size in the largest unit that states it exactly; what [`size`] reads back as the same value.
+pub(super) fn size_text(bytes: u64) -> String {
+    let exact = SIZES.iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
+    exact.map_or_else(|| format!("{bytes}B"), |(unit, name)| format!("{}{name}", bytes / unit))
+}
+
 /// The name of a cache or of a resolver.
 pub(super) fn name(text: &str) -> Result<String, Complaint> {
     if text.is_empty() {
@@ -299,6 +328,17 @@ mod tests {
             assert_eq!(duration_text(duration(text).unwrap()), text);
         }
         assert_eq!(duration_text(duration("1h 30m").unwrap()), "90m");
+    }
+
+    #[test]
+    fn a_size_reads_back_as_it_was_written() {
+        for text in ["256MiB", "1GiB", "1536KiB", "1B", "0B", "1023B"] {
+            assert_eq!(size_text(size(text).unwrap()), text);
+        }
+        assert_eq!(size("64 KiB"), Ok(65_536));
+        for bad in ["", "MiB", "-1MiB", "1.5GiB", "256", "256MB", "99999999999GiB", "1 mib"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
