@@ -124,9 +124,7 @@ impl Kind {
             | Self::Word { .. }
             | Self::Text(_)
             | Self::OptionalText(_)
-            | Self::Secret => {
-                Ok(Literal::Text(text.to_owned()))
-            }
+            | Self::Secret => Ok(Literal::Text(text.to_owned())),
         }
     }
 

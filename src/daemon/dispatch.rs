@@ -10,11 +10,12 @@ use tokio::time::Instant;
 use super::schedule::Hint;
 use crate::clock;
 use crate::http::{Accept, AcceptError};
-use crate::judge::Watch;
+use crate::judge::{Memento, Watch};
 use crate::model::{
     Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, ProbeReport, Round, Stage, Timestamp,
 };
-use crate::sink::{self, Board, Metrics, Pulse};
+use crate::sink::journal::{Recovered, Run, State};
+use crate::sink::{Board, Chronicle, Metrics, Pulse};
 
 /// What reaches the loop.
 #[derive(Debug)]
@@ -34,6 +35,14 @@ pub(super) struct Caches {
     pub(super) done: oneshot::Sender<()>,
 }
 
+/// Whom the loop tells.
+pub(super) struct Sinks {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) board: Arc<Board>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) chronicle: Chronicle,
+}
+
 /// The loop. It owns all judging state.
 pub(super) struct Dispatch {
     observed: mpsc::Receiver<Observation>,
@@ -43,16 +52,34 @@ pub(super) struct Dispatch {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     pulse: Arc<Pulse>,
+    chronicle: Chronicle,
+    /// What an earlier run left, until the first caches are known.
+    recovered: Recovered,
     watched: BTreeMap<CacheName, Watched>,
 }
 
 struct Watched {
     cache: Arc<Cache>,
     watch: Watch,
+    /// What the journal knows of the watch; `None` where it must be told.
+    kept: Option<Memento>,
     /// When a probe of it last reached an address.
     reached: Option<Timestamp>,
     /// When the first probe began of those that have reached none since.
     unreached: Option<Timestamp>,
+}
+
+impl Watched {
+    /// Tells what happened, with what is to be known again by the next run where that is not what the journal has. `tell`
+    /// says whether the journal took it.
+    fn keep(&mut self, tell: impl FnOnce(Option<State>) -> bool) {
+        let memento = self.watch.memento();
+        let news = if self.kept.as_ref() == Some(&memento) { None } else { state(&self.cache, &memento) };
+        let is_news = news.is_some();
+        if tell(news) && is_news {
+            self.kept = Some(memento);
+        }
+    }
 }
 
 impl Dispatch {
@@ -61,12 +88,15 @@ impl Dispatch {
         observed: mpsc::Receiver<Observation>,
         hints: mpsc::Sender<Hint>,
         accepts: mpsc::Receiver<Accept>,
-        metrics: Arc<Metrics>,
-        board: Arc<Board>,
-        pulse: Arc<Pulse>,
+        sinks: Sinks,
+        recovered: Recovered,
     ) -> (Self, mpsc::Sender<Caches>) {
         let (sender, configured) = mpsc::channel(1);
-        (Self { observed, configured, hints, accepts, metrics, board, pulse, watched: BTreeMap::new() }, sender)
+        let watched = BTreeMap::new();
+        let Sinks { metrics, board, pulse, chronicle } = sinks;
+        let dispatch =
+            Self { observed, configured, hints, accepts, metrics, board, pulse, chronicle, recovered, watched };
+        (dispatch, sender)
     }
 
     /// Runs until the schedule has ended and its last report is judged.
@@ -94,17 +124,20 @@ impl Dispatch {
     fn watch(&mut self, Caches { caches, done }: Caches) {
         let now = clock::now();
         let mut before = std::mem::take(&mut self.watched);
+        let Recovered { states, mut recent, last_run } = std::mem::take(&mut self.recovered);
+        let mut states: BTreeMap<_, _> = states.into_iter().map(|state| (state.cache.clone(), state)).collect();
         for cache in caches {
             let known = before.remove(&cache.name);
+            let left = states.remove(&cache.name).filter(|state| state.host == cache.host && state.port == cache.port);
             let same_endpoint =
                 known.as_ref().is_some_and(|known| known.cache.host == cache.host && known.cache.port == cache.port);
-            let watch = match known {
+            let (watch, kept) = match known {
                 Some(known) if same_endpoint => {
                     if !Arc::ptr_eq(&known.cache, &cache) {
                         self.metrics.add_cache(&cache);
                         self.board.add_cache(Arc::clone(&cache));
                     }
-                    known.watch
+                    (known.watch, known.kept)
                 }
                 known => {
                     if let Some(known) = known {
@@ -112,20 +145,46 @@ impl Dispatch {
                     }
                     self.metrics.add_cache(&cache);
                     self.board.add_cache(Arc::clone(&cache));
-                    sink::log_event(
-                        &Event::new(now, Some(cache.name.clone()), EventKind::CacheAdded).now(&cache.endpoint()),
-                    );
-                    Watch::default()
+                    match left {
+                        Some(left) => self.go_on(&left, last_run, recent.remove(&cache.name).unwrap_or_default()),
+                        None => self.begin(&cache, now),
+                    }
                 }
             };
-            self.watched.insert(cache.name.clone(), Watched { cache, watch, reached: None, unreached: None });
+            let watched = Watched { kept, watch, reached: None, unreached: None, cache };
+            self.watched.insert(watched.cache.name.clone(), watched);
         }
-        for name in before.into_keys() {
+        // Those of the run before that are configured no longer are gone as those that a reload has removed.
+        for name in before.into_keys().chain(states.into_keys()) {
             self.forget(&name);
-            sink::log_event(&Event::new(now, Some(name), EventKind::CacheRemoved));
+            let event = Event::new(now, Some(name.clone()), EventKind::CacheRemoved);
+            self.chronicle.tell_end(&[event], &name);
         }
         // Who asked may have gone; the caches are watched all the same.
         let _ = done.send(());
+    }
+
+    /// A cache that was not watched before.
+    fn begin(&self, cache: &Cache, now: Timestamp) -> (Watch, Option<Memento>) {
+        let watch = Watch::default();
+        let memento = watch.memento();
+        let added = Event::new(now, Some(cache.name.clone()), EventKind::CacheAdded).now(&cache.endpoint());
+        let told = self.chronicle.tell(&[added], &[], state(cache, &memento));
+        (watch, told.then_some(memento))
+    }
+
+    /// A cache that an earlier run watched: what was open then is open now, until a probe says otherwise.
+    fn go_on(&self, left: &State, last_run: Option<Run>, recent: Vec<Event>) -> (Watch, Option<Memento>) {
+        let (watch, kept) = match serde_json::from_str::<Memento>(&left.memento) {
+            Ok(memento) => (Watch::restore(memento.clone(), last_run.map(|run| run.last_alive)), Some(memento)),
+            Err(error) => {
+                tracing::warn!(cache = %left.cache, %error, "what was known of the cache cannot be read; it is learned anew");
+                (Watch::default(), None)
+            }
+        };
+        self.metrics.restore(&left.cache, &watch.open());
+        self.board.recall(&left.cache, watch.open(), recent);
+        (watch, kept)
     }
 
     fn forget(&self, name: &CacheName) {
@@ -170,7 +229,7 @@ impl Dispatch {
         let round = Round { errand, cache, report, open, suspicious, exhaustion, events };
         self.metrics.observe(&round);
         self.board.observe(&round);
-        sink::log_round(&round);
+        watched.keep(|news| self.chronicle.tell_round(&round, news));
     }
 }
 
@@ -178,12 +237,12 @@ impl Dispatch {
     /// Declares what the resolvers of a cache answered last to be right, and shows it at once.
     fn accept(&mut self, cache: &str) -> Result<Vec<Event>, AcceptError> {
         let watched = self.watched.get_mut(cache).ok_or(AcceptError::NoSuchCache)?;
-        let Watched { cache, watch, .. } = watched;
-        let events = watch.accept(cache, clock::now()).map_err(|error| AcceptError::Nothing(error.to_string()))?;
-        let open = watch.open();
-        self.metrics.judged(&cache.name, &open, &events);
-        self.board.judged(&cache.name, open, &events);
-        events.iter().for_each(sink::log_event);
+        let accepted = watched.watch.accept(&watched.cache, clock::now());
+        let events = accepted.map_err(|error| AcceptError::Nothing(error.to_string()))?;
+        let open = watched.watch.open();
+        self.metrics.judged(&watched.cache.name, &open, &events);
+        self.board.judged(&watched.cache.name, open.clone(), &events);
+        watched.keep(|news| self.chronicle.tell(&events, &open, news));
         Ok(events)
     }
 
@@ -201,6 +260,14 @@ fn run_out(report: &ProbeReport, after: Duration) -> Instant {
     let answered = report.resolutions.iter().filter(|resolution| resolution.fault.is_none());
     let last = answered.map(|resolution| resolution.took).max().unwrap_or_default();
     clock::instant() + after.saturating_sub(report.took.saturating_sub(last))
+}
+
+/// What the journal keeps of a watch.
+fn state(cache: &Cache, memento: &Memento) -> Option<State> {
+    let memento = serde_json::to_string(memento)
+        .inspect_err(|error| tracing::error!(%error, "what is known of a cache cannot be written; please report it"));
+    let (name, host) = (cache.name.clone(), cache.host.clone());
+    Some(State { cache: name, host, port: cache.port, memento: memento.ok()? })
 }
 
 /// What is reported of a probe or a lookup that panicked.
@@ -222,14 +289,23 @@ fn broken(cache: &Cache, errand: Errand) -> ProbeReport {
 mod tests {
     use super::*;
     use crate::model::FindingId;
-    use crate::sink::fixture;
+    use crate::sink::journal::{Limits, Settings};
+    use crate::sink::{Journal, fixture};
 
     /// A loop that watches one cache, driven by hand; a single hint fits into its channel.
     fn watching(cache: &Arc<Cache>) -> (Dispatch, mpsc::Receiver<Hint>) {
         let (hints, hinted) = mpsc::channel(1);
-        let (metrics, board, pulse) =
-            (Arc::new(Metrics::new("1", "r")), Arc::new(Board::new()), Arc::new(Pulse::new()));
-        let (mut dispatch, _) = Dispatch::new(mpsc::channel(1).1, hints, mpsc::channel(1).1, metrics, board, pulse);
+        let metrics = Arc::new(Metrics::new("1", "r"));
+        let limits = Limits { retention: Duration::from_hours(24), max_size: 1 << 20 };
+        let (journal, _) = Journal::start(Settings { path: None, limits }, Arc::clone(&metrics)).unwrap();
+        let sinks = Sinks {
+            metrics,
+            board: Arc::new(Board::new()),
+            pulse: Arc::new(Pulse::new()),
+            chronicle: Chronicle::new(journal),
+        };
+        let (mut dispatch, _) =
+            Dispatch::new(mpsc::channel(1).1, hints, mpsc::channel(1).1, sinks, Recovered::default());
         dispatch.watch(Caches { caches: vec![Arc::clone(cache)], done: oneshot::channel().0 });
         (dispatch, hinted)
     }

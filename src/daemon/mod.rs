@@ -10,6 +10,7 @@ mod schedule;
 mod systemd;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +20,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use self::dispatch::Dispatch;
+use self::dispatch::{Dispatch, Sinks};
 use self::reload::Reloader;
 use self::schedule::Schedule;
 use crate::clock;
 use crate::config::{Config, Inputs};
 use crate::http::{self, Guard, GuardError};
-use crate::model::{Event, EventKind};
+use crate::model::{CacheName, Event, EventKind, Timestamp};
 use crate::probe::Prober;
-use crate::sink::{self, Board, Metrics, Pulse};
+use crate::sink::journal::{Limits, Recovered, Run, Settings, State};
+use crate::sink::{Board, Chronicle, Journal, Metrics, Pulse};
 
 /// How long a loop may stand still before `/livez` and the watchdog call the daemon dead. Each turns once a second.
 const STANDSTILL: Duration = Duration::from_secs(15);
@@ -35,6 +37,13 @@ const STANDSTILL: Duration = Duration::from_secs(15);
 /// Reports that may wait for dispatch, and its hints for the schedule; when dispatch cannot keep up, the schedule waits for
 /// it, and never the other way round.
 const QUEUE: usize = 256;
+
+/// How long the start waits for the journal, which is looked through first: a disk that hangs must not keep the daemon from
+/// watching.
+const JOURNAL_OPENS: Duration = Duration::from_secs(20);
+
+/// How long the end waits for the last events to be written.
+const JOURNAL_CLOSES: Duration = Duration::from_secs(3);
 
 /// Why the daemon could not start.
 #[derive(Debug, Error)]
@@ -81,14 +90,26 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     let (stop, stopped) = watch::channel(false);
     let config = Arc::new(config);
 
+    let journal_file = config.journal.file();
+    let (journal, mut recovered) = open_journal(&config, Arc::clone(&metrics)).await?;
+    let chronicle = Chronicle::new(journal.clone());
+    let last_run = recovered.last_run;
+    let of_machine = |state: &State| state.cache.as_str() == CacheName::MACHINE;
+    let machine_left = recovered.states.iter().position(of_machine).map(|place| recovered.states.remove(place));
+
     let (observations, observed) = mpsc::channel(QUEUE);
     let prober = Arc::new(Prober::new(&config.system));
     let (hints, hinted) = mpsc::channel(QUEUE);
     let (schedule, plan) =
         Schedule::new(prober, observations, hinted, Arc::clone(&metrics), Arc::clone(&pulse), &config);
     let (accepts, accepted) = mpsc::channel(4);
-    let (dispatch, caches) =
-        Dispatch::new(observed, hints, accepted, Arc::clone(&metrics), Arc::clone(&board), Arc::clone(&pulse));
+    let sinks = Sinks {
+        metrics: Arc::clone(&metrics),
+        board: Arc::clone(&board),
+        pulse: Arc::clone(&pulse),
+        chronicle: chronicle.clone(),
+    };
+    let (dispatch, caches) = Dispatch::new(observed, hints, accepted, sinks, recovered);
     let (requests, mut requested) = mpsc::channel(4);
     let state = http::State {
         board: Arc::clone(&board),
@@ -97,11 +118,15 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         standstill: STANDSTILL,
         reload: requests,
         accept: accepts,
+        journal: journal.clone(),
+        streams: http::Streams::new(stopped.clone()),
     };
     let notices = guard.notices(address);
     let (machine_metrics, machine_board) = (Arc::clone(&metrics), Arc::clone(&board));
-    let mut reloader = Reloader::new(inputs, Arc::clone(&config), caches, plan, metrics, board);
+    let mut reloader = Reloader::new(inputs, Arc::clone(&config), caches, plan, metrics, board, chronicle.clone());
 
+    // Before all that happens in this run.
+    chronicle.tell(&[started(clock::now(), last_run, journal_file.as_deref())], &[], None);
     let dispatching = tokio::spawn(dispatch.run());
     reloader.apply_first().await;
     let scheduling = tokio::spawn(schedule.run(stopped.clone()));
@@ -112,9 +137,8 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     for notice in config.notices.iter().chain(&notices) {
         tracing::warn!("{notice}");
     }
-    sink::log_event(&Event::new(clock::now(), None, EventKind::Started));
     systemd::ready(config.caches.len());
-    let machine = tokio::spawn(machine::watch(machine_metrics, machine_board));
+    let machine = tokio::spawn(machine::watch(machine_metrics, machine_board, chronicle.clone(), machine_left));
     let watchdog = systemd::watchdog(Arc::clone(&pulse), STANDSTILL);
 
     loop {
@@ -137,7 +161,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
 
     let grace = reloader.config().server.shutdown_grace;
     tracing::info!(grace_seconds = grace.as_secs_f64(), "stopping: no new probes, the running ones may end");
-    sink::log_event(&Event::new(clock::now(), None, EventKind::Stopping));
+    chronicle.tell(&[Event::new(clock::now(), None, EventKind::Stopping)], &[], None);
     systemd::stopping();
     // Everybody who looks has a receiver of its own; that nobody looks any more is no error.
     let _ = stop.send(true);
@@ -155,10 +179,52 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         () = terminate.asked() => tracing::warn!("stopped at once, at a second signal"),
     }
     machine.abort();
+    journal.close(JOURNAL_CLOSES).await;
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }
     Ok(())
+}
+
+/// Opens the journal and reads what the run before this one left.
+async fn open_journal(config: &Config, metrics: Arc<Metrics>) -> Result<(Journal, Recovered), StartError> {
+    let path = config.journal.file();
+    if path.is_none() {
+        tracing::info!("events are kept in memory and are lost at the next start; journal.path keeps them in a file");
+    }
+    let (journal, recovered) = Journal::start(Settings { path, limits: limits(config) }, metrics)?;
+    let recovered = match tokio::time::timeout(JOURNAL_OPENS, recovered).await {
+        Ok(recovered) => recovered.unwrap_or_default(),
+        Err(_) => {
+            tracing::warn!("the journal is still not open: watching begins without what it knows of the caches");
+            Recovered::default()
+        }
+    };
+    Ok((journal, recovered))
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { retention: config.journal.retention, max_size: config.journal.max_size }
+}
+
+/// That the daemon started, and for how long nobody had watched.
+fn started(at: Timestamp, last_run: Option<Run>, journal: Option<&Path>) -> Event {
+    let event = Event::new(at, None, EventKind::Started).now(&format!("cachewatch {}", crate::VERSION));
+    let event = match last_run {
+        None => event,
+        Some(Run { last_alive, stopped }) => {
+            let gap = at.since(last_alive);
+            let ended = if stopped { "it had been asked to stop" } else { "it was cut off" };
+            let gap = humantime::format_duration(Duration::from_secs(gap.as_secs()));
+            let event = event
+                .evidence(&format!("nobody watched for {gap}: the run before this one was last alive at {last_alive}"));
+            Event { lasted: Some(at.since(last_alive)), ..event.evidence(&format!("that run ended: {ended}")) }
+        }
+    };
+    match journal {
+        Some(path) => event.evidence(&format!("the journal is {}", path.display())),
+        None => event.evidence("events are kept in memory"),
+    }
 }
 
 /// Waits for a loop to end, and says so if it broke.

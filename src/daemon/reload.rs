@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::{self, Config, Inputs, Server};
 use crate::model::{Event, EventKind, FileVersion};
 use crate::probe::Prober;
-use crate::sink::{self, Board, Metrics};
+use crate::sink::{Board, Chronicle, Metrics};
 
 /// How often the files are looked at. Looking, and not being told, sees every kind of change on every kind of file
 /// system: a write in place, a rename, and the swapped symbolic links of a mounted `ConfigMap`.
@@ -29,6 +29,7 @@ pub(super) struct Reloader {
     plans: mpsc::Sender<Plan>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
+    chronicle: Chronicle,
     looks: Interval,
     /// The files as they were when they were last read.
     read: Vec<Version>,
@@ -44,11 +45,12 @@ impl Reloader {
         plans: mpsc::Sender<Plan>,
         metrics: Arc<Metrics>,
         board: Arc<Board>,
+        chronicle: Chronicle,
     ) -> Self {
         let read = versions(&config.files);
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { inputs, config, caches, plans, metrics, board, looks, seen: read.clone(), read }
+        Self { inputs, config, caches, plans, metrics, board, chronicle, looks, seen: read.clone(), read }
     }
 
     /// The configuration in use.
@@ -87,7 +89,8 @@ impl Reloader {
         let answer = match outcome {
             Ok(new) => {
                 let summary = self.take(new).await;
-                sink::log_event(&Event::new(at, None, EventKind::ConfigReloaded).now(&format!("{summary} ({cause})")));
+                let event = Event::new(at, None, EventKind::ConfigReloaded).now(&format!("{summary} ({cause})"));
+                self.chronicle.tell(&[event], &[], None);
                 Ok(summary)
             }
             Err(lines) => {
@@ -96,7 +99,8 @@ impl Reloader {
                 for line in &lines {
                     tracing::warn!(cause, "the new configuration is refused, the old one stays: {line}");
                 }
-                sink::log_event(&Event::new(at, None, EventKind::ConfigRejected));
+                let event = Event::new(at, None, EventKind::ConfigRejected);
+                self.chronicle.tell(&[lines.iter().fold(event, |event, line| event.evidence(line))], &[], None);
                 Err(lines.join("\n"))
             }
         };
@@ -125,6 +129,12 @@ impl Reloader {
         };
         if changed(&new.server) != changed(&old.server) {
             notices.push("server changed who may ask, or how many: it takes effect at the next start".to_owned());
+        }
+        if new.journal.path != old.journal.path {
+            notices.push("journal.path changed: it takes effect at the next start".to_owned());
+        }
+        if new.journal != old.journal {
+            self.chronicle.journal().limit(super::limits(&new));
         }
         if new.log != old.log {
             notices.push("log changed: it takes effect at the next start".to_owned());

@@ -11,6 +11,7 @@ mod admit;
 
 mod admin;
 mod api;
+mod events;
 mod health;
 mod page;
 mod reply;
@@ -27,10 +28,11 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use self::admit::Gate;
+pub use self::events::Streams;
 pub use self::guard::{Guard, GuardError};
 pub use self::serve::serve;
 use crate::model::Event;
-use crate::sink::{Board, Metrics, Pulse};
+use crate::sink::{Board, Journal, Metrics, Pulse};
 
 /// A request to read the configuration again. The answer says what was taken into use, or all that is wrong.
 pub type Reload = oneshot::Sender<Result<String, String>>;
@@ -70,6 +72,10 @@ pub struct State {
     pub reload: mpsc::Sender<Reload>,
     /// Where requests to accept a baseline go; a few places are enough.
     pub accept: mpsc::Sender<Accept>,
+    /// What happened.
+    pub journal: Journal,
+    /// Who listens to what happens.
+    pub streams: Streams,
 }
 
 /// Every path the daemon answers, to those whom the guard lets through.
@@ -89,6 +95,8 @@ pub fn router(state: State, guard: Arc<Guard>) -> Router {
         .route("/api/v1/caches/{name}", get(api::cache))
         .route("/api/v1/findings", get(api::findings))
         .route("/api/v1/caches/{name}/baseline", post(admin::accept))
+        .route("/api/v1/events", get(events::events))
+        .route("/api/v1/stream", get(events::stream))
         .route("/-/reload", post(admin::reload))
         .fallback(reply::no_such_path)
         .method_not_allowed_fallback(reply::no_such_method)

@@ -8,15 +8,18 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::Response;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::*;
 use crate::clock;
 use crate::config;
-use crate::model::{Cache, DialOverride, EventKind, Round, Severity};
+use crate::model::{Cache, CacheName, DialOverride, Event, EventKind, Round, Severity};
 use crate::sink::fixture;
+use crate::sink::journal::{Limits, Settings};
 
 /// A guard that asks nobody who they are.
 fn open() -> Arc<Guard> {
@@ -29,21 +32,28 @@ struct Daemon {
     cache: Cache,
     reloads: mpsc::Receiver<Reload>,
     accepts: mpsc::Receiver<Accept>,
+    stop: watch::Sender<bool>,
 }
 
 impl Daemon {
     fn new() -> Self {
         let (reload, reloads) = mpsc::channel(1);
         let (accept, accepts) = mpsc::channel(1);
+        let metrics = Arc::new(Metrics::new("1.2.3", "abc"));
+        let limits = Limits { retention: Duration::from_hours(24), max_size: 1 << 20 };
+        let (journal, _) = Journal::start(Settings { path: None, limits }, Arc::clone(&metrics)).unwrap();
+        let (stop, stopped) = watch::channel(false);
         let state = State {
             board: Arc::new(Board::new()),
-            metrics: Arc::new(Metrics::new("1.2.3", "abc")),
+            metrics,
             pulse: Arc::new(Pulse::new()),
             standstill: Duration::from_secs(10),
             reload,
             accept,
+            journal,
+            streams: Streams::new(stopped),
         };
-        let daemon = Self { state, cache: fixture::cache("orders"), reloads, accepts };
+        let daemon = Self { state, cache: fixture::cache("orders"), reloads, accepts, stop };
         daemon.configure(&daemon.cache);
         daemon
     }
@@ -345,4 +355,113 @@ async fn a_shutdown_ends_the_service() {
     let service = tokio::spawn(serve(listener, daemon.state.clone(), open(), 4, shutdown));
     stop.send(()).unwrap();
     service.await.unwrap();
+}
+
+/// So many events, kept one after the other; their ids.
+async fn happen(daemon: &Daemon, count: u64) -> Vec<u64> {
+    let mut live = daemon.state.journal.subscribe();
+    let at = clock::now();
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let event = Event::new(at, Some(CacheName::new("orders")), EventKind::AddressesChanged);
+        daemon.state.journal.record(&[event.change("10.0.0.4", &number.to_string())], None);
+        ids.push(live.recv().await.unwrap().id);
+    }
+    ids
+}
+
+#[tokio::test]
+async fn events_are_given_page_by_page() {
+    let daemon = Daemon::new();
+    let ids = happen(&daemon, 5).await;
+    let (status, document) = daemon.json("/api/v1/events?limit=2&cache=orders").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(document["journal"], json!({"kept_in": "memory", "up": true, "lost": 0, "left_out": 0}));
+    let event = json!({
+        "id": ids[4], "durable": false, "at": document["events"][0]["at"], "cache": "orders", "kind": "addresses_changed",
+        "finding": null, "severity": null, "resolver": null, "before": "10.0.0.4", "after": "4",
+        "before_lasted_seconds": null, "evidence": [],
+    });
+    assert_eq!(document["events"][0], event);
+    let mut seen = vec![];
+    let mut next = Some("/api/v1/events?limit=2&cache=orders&since=1h".to_owned());
+    while let Some(path) = next {
+        let (_, document) = daemon.json(&path).await;
+        seen.extend(document["events"].as_array().unwrap().iter().map(|event| event["id"].as_u64().unwrap()));
+        next = document["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!(seen, ids.iter().rev().copied().collect::<Vec<_>>());
+    let (status, document) = daemon.json("/api/v1/events?limit=0").await;
+    assert_eq!((status, &document["error"]), (StatusCode::BAD_REQUEST, &json!("limit: a number from 1 to 1000")));
+    assert_eq!(daemon.json("/api/v1/events?sinse=1h").await.0, StatusCode::BAD_REQUEST);
+}
+
+/// A stream, read frame by frame.
+struct Reading(axum::body::BodyDataStream);
+
+impl Reading {
+    async fn open(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) -> Self {
+        let response = daemon.ask(Method::GET, path, headers, "127.0.0.1:1").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self(response.into_body().into_data_stream())
+    }
+
+    /// The id of the next event; `None` at the end.
+    async fn next(&mut self) -> Option<u64> {
+        let frame = tokio::time::timeout(Duration::from_secs(20), self.0.next()).await.expect("it says something");
+        let text = String::from_utf8(frame?.unwrap().to_vec()).unwrap();
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        let data: Value = serde_json::from_str(&field("data:")).unwrap();
+        let id = field("id:").parse().unwrap();
+        assert_eq!((&data["schema_version"], &data["id"]), (&json!(1), &json!(id)));
+        assert_eq!(data["kind"].as_str(), Some(field("event:").as_str()));
+        Some(id)
+    }
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_where_it_was_left_without_a_gap_and_nothing_twice() {
+    let daemon = Daemon::new();
+    let before = happen(&daemon, 500).await;
+    let seen = before[249].to_string();
+    let mut from_now = Reading::open(&daemon, "/api/v1/stream", &[]).await;
+    let mut resumed = Reading::open(&daemon, "/api/v1/stream", &[("last-event-id", &seen)]).await;
+    let mut by_parameter = Reading::open(&daemon, &format!("/api/v1/stream?last_event_id={seen}"), &[]).await;
+    // An id that this journal never gave.
+    let mut of_another = Reading::open(&daemon, "/api/v1/stream?last_event_id=9007199254740991", &[]).await;
+    // More than a reader may lag behind, and while none of them reads.
+    let after = happen(&daemon, 1_500).await;
+    let expected = [&before[250..], &after].concat();
+    for id in &expected {
+        assert_eq!(resumed.next().await, Some(*id));
+        assert_eq!(by_parameter.next().await, Some(*id));
+    }
+    for id in &after {
+        assert_eq!(from_now.next().await, Some(*id));
+        assert_eq!(of_another.next().await, Some(*id));
+    }
+    let last = happen(&daemon, 1).await;
+    assert_eq!(from_now.next().await, Some(last[0]));
+
+    daemon.stop.send(true).unwrap();
+    for stream in [&mut resumed, &mut by_parameter, &mut of_another, &mut from_now] {
+        let rest = stream.next().await;
+        assert!(rest.is_none(), "a stream goes on after the end: {rest:?}");
+    }
+}
+
+#[tokio::test]
+async fn streams_are_counted() {
+    let daemon = Daemon::new();
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(Reading::open(&daemon, "/api/v1/stream", &[]).await);
+    }
+    let (status, document) = daemon.json("/api/v1/stream").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(document["error"].as_str().unwrap().starts_with("there are 64 streams already"), "{document}");
+    streams.pop();
+    streams.push(Reading::open(&daemon, "/api/v1/stream", &[]).await);
+    assert_eq!(daemon.json("/api/v1/stream?last_event_id=x").await.0, StatusCode::BAD_REQUEST);
 }

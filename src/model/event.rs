@@ -31,7 +31,7 @@ vocabulary! {
         ConfigReloaded = "config_reloaded",
         /// A new configuration was refused; the old one stays.
         ConfigRejected = "config_rejected",
-        /// The journal's file could not be read; it was set aside and a new one begun.
+        /// The journal's file was broken, and set aside, or was taken away; another one was begun.
         JournalSetAside = "journal_set_aside",
         /// The daemon started.
         Started = "started",

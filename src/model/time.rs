@@ -32,6 +32,14 @@ impl Timestamp {
         Self(millis.min(LAST_SECOND * 1000))
     }
 
+    /// A moment as a person says it at `now`: how long ago, such as `24h`, a day, or in RFC 3339.
+    #[must_use]
+    pub fn said(text: &str, now: Self) -> Option<Self> {
+        let ago = humantime::parse_duration(text).map(|ago| now.minus(ago));
+        let day = || humantime::parse_rfc3339_weak(&format!("{text}T00:00:00Z"));
+        ago.ok().or_else(|| humantime::parse_rfc3339_weak(text).or_else(|_| day()).map(Self::from_system_time).ok())
+    }
+
     /// Milliseconds since 1970, for a row of a table.
     #[must_use]
     pub const fn unix_millis(self) -> u64 {
@@ -102,6 +110,16 @@ mod tests {
         assert_eq!(Timestamp::from_unix_seconds(-5).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_unix_seconds(i64::MAX).date(), "9999-12-31");
         assert_eq!(Timestamp::from_unix_seconds(i64::MAX).plus(Duration::MAX).date(), "9999-12-31");
+    }
+
+    #[test]
+    fn a_moment_is_said_from_now_or_in_full() {
+        let now = Timestamp::from_unix_seconds(1_795_000_000);
+        assert_eq!(Timestamp::said("24h", now), Some(now.minus(Duration::from_hours(24))));
+        assert_eq!(Timestamp::said("2026-11-18T11:06:40Z", now), Some(now));
+        assert_eq!(Timestamp::said("2026-11-18 11:06:40", now), Some(now));
+        assert_eq!(Timestamp::said("2026-11-18", now).map(Timestamp::date).as_deref(), Some("2026-11-18"));
+        assert_eq!(["", "24", "yesterday", "2026-11"].map(|text| Timestamp::said(text, now)), [None; 4]);
     }
 
     #[test]

@@ -77,6 +77,19 @@ impl Board {
         });
     }
 
+    /// What an earlier run knew of a cache: what was open when it ended, and what had happened last, the latest first.
+    /// Until a probe has looked, nothing else speaks for the cache.
+    pub fn recall(&self, cache: &CacheName, open: Vec<Finding>, events: impl IntoIterator<Item = Event>) {
+        self.write(|snapshot| {
+            if let Some(watched) = Arc::make_mut(&mut snapshot.caches).get_mut(cache) {
+                let watched = Arc::make_mut(watched);
+                watched.open = open;
+                watched.events.extend(events);
+                watched.events.truncate(Watched::MOST_EVENTS);
+            }
+        });
+    }
+
     /// Takes in one round. A round of a cache that is not shown (removed while its probe ran) leaves no trace.
     pub fn observe(&self, round: &Round) {
         self.write(|snapshot| {

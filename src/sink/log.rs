@@ -4,8 +4,8 @@ use tracing::{debug, info, warn};
 
 use crate::model::{Errand, Event, EventKind, Finding, Round, Severity, WireText};
 
-/// Writes one round: that it was at debug level, what changed in it at info or warn.
-pub fn log_round(round: &Round) {
+/// Writes one round, at debug level.
+pub(super) fn log_round(round: &Round) {
     let report = &round.report;
     let fault = report.faults().next();
     let led_to = report.followed().map_or(0, |resolution| resolution.addresses.len());
@@ -23,15 +23,11 @@ pub fn log_round(round: &Round) {
         detail = fault.map(|fault| fault.detail.as_str()),
         "{message}"
     );
-    for event in &round.events {
-        let finding = round.open.iter().find(|finding| Some(finding.id) == event.finding);
-        log(event, finding);
-    }
 }
 
-/// Writes one event that belongs to no round: a start, a reload, a cache added or removed.
-pub fn log_event(event: &Event) {
-    log(event, None);
+/// Writes one event, at info or warn, with the words of the finding it is about where that is among the open ones.
+pub(super) fn log_event(event: &Event, open: &[Finding]) {
+    log(event, open.iter().find(|finding| Some(finding.id) == event.finding));
 }
 
 /// The level is part of the event: a finding of severity 1 or 2, and a configuration that was refused, are warnings.
@@ -126,7 +122,11 @@ mod tests {
     #[test]
     fn a_round_is_one_line_and_each_event_another() {
         let cache = fixture::cache("orders");
-        let lines = logged(|| log_round(&fixture::name_not_found(&cache)));
+        let round = fixture::name_not_found(&cache);
+        let lines = logged(|| {
+            log_round(&round);
+            round.events.iter().for_each(|event| log_event(event, &round.open));
+        });
         let probe = json!({
             "level": "DEBUG", "message": "probed", "cache": "orders", "success": false, "took_seconds": 0.002,
             "addresses": 0, "stage": "resolve", "reason": "name_not_found", "detail": "NXDOMAIN",
@@ -155,7 +155,7 @@ mod tests {
         let mild = Event { severity: Some(Severity::Advice), ..Event::new(at, None, EventKind::FindingOpened) };
         let moved = Event::new(at, None, EventKind::AddressesChanged).change("10.0.0.4", "10.0.0.5");
         let refused = Event::new(at, None, EventKind::ConfigRejected);
-        let lines = logged(|| [mild, moved, refused].iter().for_each(log_event));
+        let lines = logged(|| [mild, moved, refused].iter().for_each(|event| log_event(event, &[])));
         let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
         assert_eq!(levels, ["INFO", "INFO", "WARN"]);
         assert_eq!((&lines[1]["before"], &lines[1]["after"]), (&json!("10.0.0.4"), &json!("10.0.0.5")));

@@ -5,6 +5,7 @@
 //! seen stay until the cache goes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -163,6 +164,15 @@ families! {
     probe_panics_total: counter[];
     /// Errors this program has no word for; each is worth a report to its makers.
     unrecognised_errors_total: counter[];
+
+    /// Events that a sink has taken in for good.
+    journal_events_total: counter["sink"];
+    /// What a sink could not do: each attempt that failed, and each event it lost.
+    sink_failures_total: counter["sink"];
+    /// Whether the journal can be written.
+    journal_up: gauge[];
+    /// Bytes of the journal.
+    journal_size_bytes: gauge[];
 }
 
 /// The metrics of the daemon and of every cache it watches.
@@ -192,6 +202,8 @@ impl Metrics {
         families.http_tls_handshake_failures_total.of(&[]).inc_by(0);
         families.http_auth_failures_total.of(&[]).inc_by(0);
         families.http_files_last_reload_successful.of(&[]).set(1.0);
+        families.journal_events_total.of(&["journal"]).inc_by(0);
+        families.sink_failures_total.of(&["journal"]).inc_by(0);
         // Made, and thereby shown as zero.
         let _ = families.probe_lateness_seconds.of(&[]);
         Self { registry, families, caches: Mutex::default() }
@@ -267,6 +279,33 @@ impl Metrics {
         self.families.probe_panics_total.of(&[]).inc();
     }
 
+    /// So many events are kept for good.
+    pub fn journal_recorded(&self, sink: &str, events: u64) {
+        self.families.journal_events_total.of(&[sink]).inc_by(events);
+    }
+
+    /// A sink failed that often, or lost so many events.
+    pub fn sink_failed(&self, sink: &str, times: u64) {
+        self.families.sink_failures_total.of(&[sink]).inc_by(times);
+    }
+
+    /// Whether the journal can be written. Its counters are there from then on.
+    pub fn journal_up(&self, up: bool) {
+        self.families.journal_up.of(&[]).set(truth(up));
+    }
+
+    /// The journal has this size.
+    pub fn journal_size(&self, bytes: u64) {
+        self.families.journal_size_bytes.of(&[]).set(large_count(bytes));
+    }
+
+    /// What was open when an earlier run ended: it counts as open until a probe says otherwise, and has not opened again.
+    pub fn restore(&self, cache: &CacheName, open: &[Finding]) {
+        if let Some(account) = self.caches().get_mut(cache) {
+            account.show_open(&self.families, open);
+        }
+    }
+
     /// This machine's settings. What is to be said of them is no finding of a cache, and `host_sysctl` tells it as well.
     pub fn machine(&self, settings: &[Sysctl]) {
         for setting in settings {
@@ -286,6 +325,12 @@ impl Metrics {
     fn caches(&self) -> MutexGuard<'_, BTreeMap<CacheName, Account>> {
         // A panic elsewhere leaves at worst one cache's round half counted.
         self.caches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 
@@ -527,17 +572,23 @@ impl Account {
     }
 
     fn findings(&mut self, families: &Families, open: &[Finding], events: &[Event]) {
+        self.show_open(families, open);
+        for event in events.iter().filter(|event| event.kind == EventKind::FindingOpened) {
+            if let (Some(finding), Some(severity)) = (event.finding, event.severity) {
+                self.ledger.keep(&families.findings_total, &[finding.as_str(), severity.as_str()]).inc();
+            }
+        }
+    }
+}
+
+impl Account {
+    fn show_open(&mut self, families: &Families, open: &[Finding]) {
         let open: BTreeSet<_> = open.iter().map(|finding| (finding.id, finding.severity)).collect();
         self.findings.extend(&open);
         for (finding, severity) in &self.findings {
             let is_open = open.contains(&(*finding, *severity));
             let labels = [finding.as_str(), severity.as_str()];
             self.ledger.keep(&families.finding_open, &labels).set(truth(is_open));
-        }
-        for event in events.iter().filter(|event| event.kind == EventKind::FindingOpened) {
-            if let (Some(finding), Some(severity)) = (event.finding, event.severity) {
-                self.ledger.keep(&families.findings_total, &[finding.as_str(), severity.as_str()]).inc();
-            }
         }
     }
 }
@@ -643,10 +694,12 @@ mod tests {
             "cachewatch_http_connections_refused_total 0",
             "cachewatch_http_files_last_reload_successful 1",
             "cachewatch_http_tls_handshake_failures_total 0",
+            r#"cachewatch_journal_events_total{sink="journal"} 0"#,
             "cachewatch_probe_lateness_seconds_sum 0",
             "cachewatch_probe_lateness_seconds_count 0",
             "cachewatch_probe_panics_total 0",
             "cachewatch_probes_in_flight 0",
+            r#"cachewatch_sink_failures_total{sink="journal"} 0"#,
             "cachewatch_unrecognised_errors_total 0",
         ];
         assert_eq!(samples(&metrics), expected);
@@ -1059,10 +1112,12 @@ mod tests {
             "cachewatch_http_connections_refused_total 1",
             "cachewatch_http_files_last_reload_successful 0",
             "cachewatch_http_tls_handshake_failures_total 1",
+            r#"cachewatch_journal_events_total{sink="journal"} 0"#,
             "cachewatch_probe_lateness_seconds_sum 0.5",
             "cachewatch_probe_lateness_seconds_count 1",
             "cachewatch_probe_panics_total 1",
             "cachewatch_probes_in_flight 3",
+            r#"cachewatch_sink_failures_total{sink="journal"} 0"#,
             "cachewatch_unrecognised_errors_total 0",
         ];
         assert_eq!(samples(&metrics), expected);
@@ -1073,7 +1128,7 @@ mod tests {
         for (name, kind, labels) in CATALOGUE {
             assert_eq!(name.ends_with("_total"), *kind == "counter", "{name}");
             assert!(name.starts_with("cachewatch_"), "{name}");
-            let is_of_the_daemon = ["cachewatch_build_info", "cachewatch_host_sysctl"].contains(name);
+            let is_of_the_daemon = [&["version", "revision"][..], &["name"], &["sink"]].contains(labels);
             assert!(labels.first().is_none_or(|first| *first == "cache") || is_of_the_daemon, "{name}");
             let is_a_unit_too_small = ["_ms", "_millis", "_percent"].iter().any(|unit| name.ends_with(unit));
             assert!(!is_a_unit_too_small, "{name}");

@@ -1,17 +1,20 @@
-//! Where results go: metrics, the board that HTTP shows, the log.
+//! Where results go: metrics, the board that HTTP shows, the log, the journal.
 //!
-//! A sink neither waits nor fails: each takes a [`Round`](crate::model::Round), returns nothing, does no IO of its own
-//! and holds a lock only while it copies numbers. So one sink cannot silence another, nor hold up the next probe.
+//! A sink neither waits nor fails: each takes a [`Round`](crate::model::Round), returns nothing, does no IO on the caller's
+//! thread and holds a lock only while it copies numbers. So one sink cannot silence another, nor hold up the next probe.
 
 mod board;
+mod chronicle;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod journal;
 mod ledger;
 mod log;
 mod metrics;
 mod pulse;
 
 pub use board::{Board, Configuration, Snapshot, Watched};
-pub use log::{log_event, log_round};
+pub use chronicle::Chronicle;
+pub use journal::Journal;
 pub use metrics::Metrics;
 pub use pulse::Pulse;

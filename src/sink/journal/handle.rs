@@ -1,0 +1,227 @@
+//! How the rest of the program speaks to the journal.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::thread;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{broadcast, oneshot};
+
+use super::SINK;
+use super::query::{Query, Recorded};
+use super::state::{Recovered, State};
+use super::writer::{Message, Writer};
+use crate::model::{CacheName, Event};
+use crate::sink::Metrics;
+
+/// Messages that may wait for the thread; more are dropped, and counted.
+const QUEUE: usize = 4_096;
+
+/// Events that a slow stream may lag behind before it has to read them from the journal.
+const STREAMED: usize = 1_024;
+
+/// How long a question may wait: a disk that hangs must not hold up everybody who asks.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A journal that is kept. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    inbox: SyncSender<Message>,
+    shared: Arc<Shared>,
+}
+
+/// Where and how much.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file; `None` keeps the events in memory.
+    pub path: Option<PathBuf>,
+    /// How much of it.
+    pub limits: Limits,
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For how long.
+    pub retention: Duration,
+    /// In how many bytes, with what waits to be merged into the file.
+    pub max_size: u64,
+}
+
+/// What was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The events.
+    pub events: Vec<Recorded>,
+    /// The last id, where there may be more behind it.
+    pub next: Option<u64>,
+    /// Events that are left out: a later version wrote them, or another hand.
+    pub unreadable: usize,
+    /// Events that are asked for as well and are not in the journal yet, because it cannot be written now: they have no id,
+    /// and are lost if the daemon ends before.
+    pub waiting: Vec<Event>,
+    /// Whether the journal is a file.
+    pub is_durable: bool,
+    /// Whether it can be written.
+    pub is_up: bool,
+    /// Events that were lost since the daemon started.
+    pub lost: u64,
+}
+
+/// Why a question got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unanswered {
+    /// There is too much to do.
+    #[error("the journal does not answer in time: its disk is slow, or too much is asked of it")]
+    Busy,
+    /// The daemon ends.
+    #[error("the daemon is stopping")]
+    Closed,
+}
+
+/// What the thread and those who speak to it both look at.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) metrics: Arc<Metrics>,
+    /// The highest id that was acknowledged.
+    pub(super) last_id: AtomicU64,
+    /// Events that were lost since the start.
+    pub(super) lost: AtomicU64,
+    /// Events of the present run of drops.
+    dropped: AtomicU64,
+    acknowledged: broadcast::Sender<Recorded>,
+}
+
+impl Shared {
+    /// Invariant: the event is on disk.
+    pub(super) fn acknowledge(&self, recorded: Recorded) {
+        // First the number, then the event: whoever subscribes in between has one of the two.
+        self.last_id.store(recorded.id, Ordering::Release);
+        // Nobody may be listening.
+        let _ = self.acknowledged.send(recorded);
+    }
+
+    pub(super) fn tell_up(&self, up: bool) {
+        self.metrics.journal_up(up);
+    }
+}
+
+impl Journal {
+    /// Starts the thread that keeps the journal. The receiver gets what an earlier run left, once the file was looked
+    /// through; a file that cannot be used is told in the log, and nothing of that is an error here.
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn start(settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, oneshot::Receiver<Recovered>)> {
+        let (inbox, messages) = mpsc::sync_channel(QUEUE);
+        let shared = Arc::new(Shared {
+            metrics,
+            last_id: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            acknowledged: broadcast::Sender::new(STREAMED),
+        });
+        let writer = Writer::new(settings.path, settings.limits, messages, Arc::clone(&shared));
+        let (recovered, answer) = oneshot::channel();
+        thread::Builder::new().name(SINK.to_owned()).spawn(move || writer.run(recovered))?;
+        Ok((Self { inbox, shared }, answer))
+    }
+
+    /// Keeps these events, and what is known of a cache after them. Never waits and never fails: what cannot be kept is
+    /// counted. False where the thread is so far behind that it took neither.
+    pub fn record(&self, events: &[Event], state: Option<State>) -> bool {
+        self.send(events, state.map(|state| (state.cache.clone(), Some(state))))
+    }
+
+    /// Keeps these events, and forgets what is known of a cache.
+    pub fn forget(&self, events: &[Event], cache: &CacheName) {
+        self.send(events, Some((cache.clone(), None)));
+    }
+
+    fn send(&self, events: &[Event], state: Option<(CacheName, Option<State>)>) -> bool {
+        let count = events.len() as u64;
+        match self.inbox.try_send(Message::Record { events: events.to_vec(), state }) {
+            Ok(()) => {
+                let dropped = self.shared.dropped.swap(0, Ordering::Relaxed);
+                if dropped > 0 {
+                    tracing::info!(dropped, "the journal keeps up again");
+                }
+                true
+            }
+            Err(TrySendError::Full(_)) => {
+                self.shared.metrics.sink_failed(SINK, count);
+                self.shared.lost.fetch_add(count, Ordering::Relaxed);
+                // A message without events counts as one, so that a run of drops has a beginning.
+                if self.shared.dropped.fetch_add(count.max(1), Ordering::Relaxed) == 0 {
+                    tracing::warn!(
+                        waiting = QUEUE,
+                        "the journal does not keep up: its disk is slow or hangs; events are dropped until it does"
+                    );
+                }
+                false
+            }
+            // The daemon ends.
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    /// The events that a query asks for.
+    ///
+    /// # Errors
+    /// Where the thread does not answer within five seconds, or has ended.
+    pub async fn events(&self, query: Query) -> Result<Page, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        match self.inbox.try_send(Message::Read { query, answer }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(Unanswered::Busy),
+            Err(TrySendError::Disconnected(_)) => return Err(Unanswered::Closed),
+        }
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(page)) => Ok(page),
+            Ok(Err(_)) => Err(Unanswered::Closed),
+            Err(_) => Err(Unanswered::Busy),
+        }
+    }
+
+    /// Every event from now on, once it is kept. One who lags behind by more than a thousand is told so.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Recorded> {
+        self.shared.acknowledged.subscribe()
+    }
+
+    /// The highest id that was given.
+    #[must_use]
+    pub fn last_id(&self) -> u64 {
+        self.shared.last_id.load(Ordering::Acquire)
+    }
+
+    /// Keeps other limits from now on.
+    pub fn limit(&self, limits: Limits) {
+        // Where the thread is behind, the limits of before hold until the next reload.
+        if self.inbox.try_send(Message::Limit(limits)).is_err() {
+            tracing::warn!("the journal is busy: its new limits take effect at the next reload");
+        }
+    }
+
+    /// Writes what waits and closes the file, as far as that can be done within `limit`.
+    pub async fn close(&self, limit: Duration) {
+        const PAUSE: Duration = Duration::from_millis(10);
+        let close = async {
+            let (answer, closed) = oneshot::channel();
+            let mut message = Message::Close { answer };
+            while let Err(TrySendError::Full(same)) = self.inbox.try_send(message) {
+                message = same;
+                tokio::time::sleep(PAUSE).await;
+            }
+            // An error means that the thread has ended already.
+            let _ = closed.await;
+        };
+        if tokio::time::timeout(limit, close).await.is_err() {
+            tracing::warn!("the journal was not closed in time; the next start makes it whole");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The journal: what happened, kept over restarts and `kill -9`, in a SQLite file that every tool can open.
+//!
+//! One thread owns the file ([`writer`]); whoever has something to keep or to ask sends it a message ([`handle`]).
+//!
+//! Invariants: keeping an event neither waits nor fails. An event is acknowledged (shown with an id, sent to streams) after
+//! its transaction is on disk, and not before. Events and the state that follows from them share a transaction, so that a
+//! daemon which was cut off never opens a finding twice. An id is never used for two events.
+
+mod schema;
+
+mod query;
+mod state;
+mod store;
+
+mod reader;
+mod writer;
+
+mod handle;
+
+pub use handle::{Journal, Limits, Page, Settings, Unanswered};
+pub use query::{Order, Query, Recorded, Rows};
+pub use reader::{ReadError, Reader};
+pub use schema::JOURNAL_VERSION;
+pub use state::{Recovered, Run, State};
+
+#[cfg(test)]
+mod tests;
+
+/// How metrics call this sink.
+const SINK: &str = "journal";

@@ -1,0 +1,508 @@
+//! The thread that owns the journal's file. Everything goes through it, one message at a time, so that nothing is locked.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::handle::{Limits, Page, Shared};
+use super::query::{Order, Query, Recorded, Rows};
+use super::reader::Reader;
+use super::state::{Recovered, State};
+use super::store::{self, Identity, Store, Trouble};
+use crate::clock;
+use crate::model::{CacheName, Event, EventKind};
+use crate::sink::log;
+
+/// The most events that wait for a file that cannot be written; the oldest give way.
+pub(super) const MOST_WAITING: usize = 10_000;
+
+/// The most events of a journal in memory.
+pub(super) const MOST_IN_MEMORY: usize = 10_000;
+
+/// The most messages taken into one transaction.
+const BATCH: usize = 1_000;
+
+/// How often the journal says that the daemon is alive: what a restart can state of a gap is no finer.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How long a state without events may wait, so that many of them share a transaction.
+const STATES: Duration = Duration::from_secs(1);
+
+/// From one attempt on a file that cannot be written to the next: at first, and at most.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(15);
+
+/// How often it is looked for events beyond their time.
+const PRUNING: Duration = Duration::from_mins(5);
+
+/// How many of the last events of a cache are recovered.
+const RECENT: usize = 20;
+
+/// What the thread is asked.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// To keep these events, and what of this cache follows from them: `None` forgets it.
+    Record { events: Vec<Event>, state: Option<(CacheName, Option<State>)> },
+    /// To read.
+    Read { query: Query, answer: oneshot::Sender<Page> },
+    /// To keep other limits from now on.
+    Limit(Limits),
+    /// To write what waits, to close the file and to end.
+    Close { answer: oneshot::Sender<()> },
+}
+
+/// The thread's own state.
+pub(super) struct Writer {
+    path: Option<PathBuf>,
+    limits: Limits,
+    inbox: Receiver<Message>,
+    shared: Arc<Shared>,
+    /// The file; `None` while it cannot be used.
+    store: Option<Store>,
+    /// Set while the file cannot be used.
+    away: Option<Away>,
+    /// The file that was looked through, so that it is not looked through at every attempt.
+    checked: Option<Identity>,
+    /// Events that are not in the file yet.
+    waiting: VecDeque<Event>,
+    /// What is known of every cache; `None` where it was forgotten.
+    states: BTreeMap<CacheName, Option<State>>,
+    /// Those of them that are not in the file yet.
+    unwritten: BTreeSet<CacheName>,
+    /// So many of them, from the front, may be in the file already: their transaction was cut off in its last moment.
+    in_doubt: usize,
+    /// The highest id that was given.
+    last_id: u64,
+    /// Why the file that was written before is not there any more, until the next one has been told.
+    loss: Option<String>,
+    /// When a broken file was last set aside.
+    set_aside_at: Option<Instant>,
+    /// Events in memory.
+    held: usize,
+    write_states_at: Option<Instant>,
+    beat_at: Instant,
+    prune_at: Instant,
+    pruned_at: Option<Instant>,
+    reads: Vec<(Query, oneshot::Sender<Page>)>,
+    closing: Option<oneshot::Sender<()>>,
+}
+
+/// The file cannot be used.
+struct Away {
+    retry_at: Instant,
+    pause: Duration,
+    /// What was last said of it in the log.
+    words: String,
+    lost: u64,
+}
+
+impl Writer {
+    pub(super) fn new(path: Option<PathBuf>, limits: Limits, inbox: Receiver<Message>, shared: Arc<Shared>) -> Self {
+        let now = clock::instant();
+        Self {
+            path,
+            limits,
+            inbox,
+            shared,
+            store: None,
+            away: None,
+            checked: None,
+            waiting: VecDeque::new(),
+            states: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
+            in_doubt: 0,
+            last_id: 0,
+            loss: None,
+            set_aside_at: None,
+            held: 0,
+            write_states_at: None,
+            beat_at: now,
+            prune_at: now,
+            pruned_at: None,
+            reads: Vec::new(),
+            closing: None,
+        }
+    }
+
+    /// Runs until it is told to close, or nobody can tell it anything any more.
+    pub(super) fn run(mut self, recovered: oneshot::Sender<Recovered>) {
+        // Who waited may have gone on without it.
+        let _ = recovered.send(self.begin());
+        loop {
+            let is_alone = match self.inbox.recv_timeout(self.pause()) {
+                Ok(message) => {
+                    self.take(message);
+                    for _ in 1..BATCH {
+                        let Ok(message) = self.inbox.try_recv() else { break };
+                        self.take(message);
+                    }
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            self.turn();
+            for (query, answer) in std::mem::take(&mut self.reads) {
+                // Who asked may have gone.
+                let _ = answer.send(self.page(&query));
+            }
+            if is_alone || self.closing.is_some() {
+                return self.end();
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Record { events, state } => {
+                self.waiting.extend(events);
+                let beyond = self.waiting.len().saturating_sub(MOST_WAITING);
+                if beyond > 0 {
+                    self.waiting.drain(..beyond);
+                    self.in_doubt = self.in_doubt.saturating_sub(beyond);
+                    self.lose(beyond as u64);
+                }
+                if let Some((cache, state)) = state {
+                    self.states.insert(cache.clone(), state);
+                    self.unwritten.insert(cache);
+                    self.write_states_at.get_or_insert(clock::instant() + STATES);
+                }
+            }
+            Message::Read { query, answer } => self.reads.push((query, answer)),
+            Message::Limit(limits) => {
+                self.limits = limits;
+                self.prune_at = clock::instant();
+            }
+            Message::Close { answer } => self.closing = Some(answer),
+        }
+    }
+
+    /// How long there is nothing to do.
+    fn pause(&self) -> Duration {
+        let until = match &self.away {
+            Some(away) => away.retry_at,
+            None => self.write_states_at.into_iter().chain([self.beat_at, self.prune_at]).min().unwrap_or(self.beat_at),
+        };
+        until.saturating_duration_since(clock::instant())
+    }
+
+    /// Does what is due.
+    fn turn(&mut self) {
+        let now = clock::instant();
+        let is_last = self.closing.is_some();
+        if self.away.as_ref().is_some_and(|away| away.retry_at <= now || is_last) {
+            self.open();
+        }
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        // A file that can be opened is not yet one that can be written.
+        let is_back = self.away.is_some() && self.store.is_some();
+        if is_back || is_last || !self.waiting.is_empty() || is_due(self.write_states_at) || self.beat_at <= now {
+            self.write();
+        }
+        if self.prune_at <= now {
+            self.prune();
+        }
+    }
+
+    /// Opens the journal for the first time and reads what was kept.
+    fn begin(&mut self) -> Recovered {
+        self.shared.tell_up(true);
+        self.open();
+        if self.path.is_none() {
+            return Recovered::default();
+        }
+        // What cannot be written can perhaps be read: a restart should not look like a recovery for want of room.
+        let read = match &self.store {
+            Some(store) => recover(|| store.states(), || store.last_run(), |query| store.read(query)),
+            None => self.recover_unwritable(),
+        };
+        let recovered = read.unwrap_or_else(|trouble| {
+            self.fail(trouble);
+            Recovered::default()
+        });
+        for state in &recovered.states {
+            self.states.entry(state.cache.clone()).or_insert_with(|| Some(state.clone()));
+        }
+        recovered
+    }
+
+    fn recover_unwritable(&self) -> Result<Recovered, Trouble> {
+        let reader = self.path.as_deref().and_then(|path| Reader::open(path).ok());
+        let Some(reader) = reader else { return Ok(Recovered::default()) };
+        recover(|| Ok(reader.states()?), || Ok(reader.last_run()?), |query| Ok(reader.rows(query)?))
+    }
+
+    /// Opens the journal, and sets a broken one aside. Ends either with a file that can be written or away.
+    fn open(&mut self) {
+        let Some(path) = self.path.clone() else {
+            match Store::in_memory(clock::now().unix_millis()) {
+                Ok(store) => self.opened(store),
+                Err(trouble) => self.go_away(&trouble),
+            }
+            return;
+        };
+        let opened = match Store::open(&path, self.last_id, clock::now().unix_millis(), self.checked) {
+            Err(Trouble::Damaged(words)) => self.begin_anew(&path, &words),
+            opened => opened,
+        };
+        match opened {
+            Ok(store) => self.opened(store),
+            Err(trouble) => self.go_away(&trouble),
+        }
+    }
+
+    fn opened(&mut self, store: Store) {
+        let last_id = match store.last_id() {
+            Ok(last_id) => last_id,
+            Err(trouble) => return self.go_away(&trouble),
+        };
+        let is_same = self.checked.is_some() && self.checked == store.identity();
+        self.checked = store.identity();
+        self.store = Some(store);
+        if is_same {
+            self.settle_doubt(last_id);
+        } else {
+            // Another file than the one that was written before: it must know all of it.
+            self.unwritten.extend(self.states.keys().cloned());
+        }
+        self.in_doubt = 0;
+        self.last_id = last_id;
+        self.shared.last_id.store(last_id, Ordering::Release);
+        if let Some((path, words)) = self.path.clone().zip(self.loss.take()) {
+            self.note_new_file(&path, "begun anew, or another one", &words);
+        }
+    }
+
+    /// A write that failed in its last moment may have been done all the same; then it is not done again.
+    fn settle_doubt(&mut self, last_id: u64) {
+        let done = last_id.saturating_sub(self.last_id);
+        let in_doubt = self.in_doubt.min(self.waiting.len());
+        if done < in_doubt as u64 || in_doubt == 0 {
+            return;
+        }
+        let first = last_id - in_doubt as u64 + 1;
+        for (id, event) in (first..).zip(self.waiting.drain(..in_doubt)) {
+            self.shared.acknowledge(Recorded { id, event });
+        }
+        self.shared.metrics.journal_recorded(super::SINK, in_doubt as u64);
+    }
+
+    /// Moves a broken file out of the way and begins another one.
+    fn begin_anew(&mut self, path: &Path, words: &str) -> Result<Store, Trouble> {
+        const TOO_SOON: Duration = Duration::from_mins(1);
+        let (now, at) = (clock::instant(), clock::now());
+        if self.set_aside_at.replace(now).is_some_and(|before| now.saturating_duration_since(before) < TOO_SOON) {
+            return Err(Trouble::Unavailable(format!("{words}; it broke again within a minute: is the disk sound?")));
+        }
+        self.shared.metrics.sink_failed(super::SINK, 1);
+        let aside = store::set_aside(path, at).map_err(|error| {
+            Trouble::Unavailable(format!("{words}; and it cannot be set aside: {error}; move it away by hand"))
+        })?;
+        self.note_new_file(path, &format!("set aside as {}", aside.display()), words);
+        Store::open(path, self.last_id, at.unix_millis(), None)
+    }
+
+    /// Tells that the journal before is not to be found here, in the journal that begins now.
+    fn note_new_file(&mut self, path: &Path, what: &str, words: &str) {
+        let event = Event::new(clock::now(), None, EventKind::JournalSetAside);
+        let event = event.change(&path.display().to_string(), what).evidence(words);
+        log::log_event(&event, &[]);
+        self.waiting.push_front(event);
+    }
+
+    /// Writes everything that waits, in one transaction.
+    fn write(&mut self) {
+        let now = clock::instant();
+        self.beat_at = now + HEARTBEAT;
+        self.write_states_at = None;
+        let Some(store) = &mut self.store else { return };
+        let states: Vec<_> =
+            self.unwritten.iter().filter_map(|cache| Some((cache.clone(), self.states.get(cache)?.clone()))).collect();
+        let events = self.waiting.make_contiguous();
+        let ids = match store.write(events, &states, clock::now()) {
+            Ok(ids) => ids,
+            Err(trouble) => {
+                self.in_doubt = self.waiting.len();
+                return self.fail(trouble);
+            }
+        };
+        self.unwritten.clear();
+        self.states.retain(|_, state| state.is_some());
+        let written = ids.len();
+        // Only now is it true that it is kept.
+        for (id, event) in ids.into_iter().zip(self.waiting.drain(..)) {
+            self.last_id = id;
+            self.shared.acknowledge(Recorded { id, event });
+        }
+        self.shared.metrics.journal_recorded(super::SINK, written as u64);
+        if let Some(away) = self.away.take() {
+            let path = self.path.as_deref().unwrap_or(Path::new("")).display().to_string();
+            tracing::info!(path, written, lost = away.lost, "the journal is written again, with what had waited");
+            self.shared.tell_up(true);
+        }
+        if self.path.is_none() {
+            self.held += written;
+            if self.held > MOST_IN_MEMORY {
+                self.forget_oldest();
+            }
+        }
+        self.measure();
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        match store.keep_latest(MOST_IN_MEMORY).and_then(|()| store.count()) {
+            Ok(count) => self.held = count,
+            Err(trouble) => self.fail(trouble),
+        }
+    }
+
+    /// Tells how large the journal is, and has it made smaller where it is too large.
+    fn measure(&mut self) {
+        let Some(store) = &self.store else { return };
+        match store.size() {
+            Ok(size) => {
+                self.shared.metrics.journal_size(size);
+                if size > self.limits.max_size {
+                    // Not after every event: somebody who reads may keep it from becoming smaller.
+                    let soon = self.pruned_at.map_or_else(clock::instant, |at| at + HEARTBEAT);
+                    self.prune_at = self.prune_at.min(soon);
+                }
+            }
+            Err(trouble) => self.fail(trouble),
+        }
+    }
+
+    /// One step; the next one follows at once where it is needed, after the messages that have come meanwhile.
+    fn prune(&mut self) {
+        self.prune_at = clock::instant() + PRUNING;
+        let Some(store) = &mut self.store else { return };
+        let oldest = clock::now().minus(self.limits.retention);
+        match store.prune(oldest, self.limits.max_size) {
+            Ok(true) => self.prune_at = clock::instant(),
+            Ok(false) => {
+                self.pruned_at = Some(clock::instant());
+                if let Ok(size) = store.size() {
+                    self.shared.metrics.journal_size(size);
+                }
+            }
+            Err(trouble) => self.fail(trouble),
+        }
+    }
+
+    /// Takes a failure: the file is left, and tried again; a broken one is set aside and another one begun.
+    fn fail(&mut self, trouble: Trouble) {
+        if let Some(store) = self.store.take() {
+            store.abandon();
+        }
+        // What could not be written is tried again at once where there is a file that can be.
+        self.beat_at = clock::instant();
+        match trouble {
+            Trouble::Damaged(words) => {
+                let Some(path) = self.path.clone() else { return self.go_away(&Trouble::Damaged(words)) };
+                match self.begin_anew(&path, &words) {
+                    Ok(store) => self.opened(store),
+                    Err(trouble) => self.go_away(&trouble),
+                }
+            }
+            Trouble::Suspect(_) => {
+                self.checked = None;
+                self.open();
+            }
+            Trouble::Gone(words) => {
+                self.shared.metrics.sink_failed(super::SINK, 1);
+                self.checked = None;
+                self.loss = Some(words);
+                self.open();
+            }
+            Trouble::Unavailable(_) | Trouble::Refused(_) => self.go_away(&trouble),
+        }
+    }
+
+    fn go_away(&mut self, trouble: &Trouble) {
+        self.shared.metrics.sink_failed(super::SINK, 1);
+        self.shared.tell_up(false);
+        let words = trouble.words();
+        let pause = self.away.as_ref().map_or(FIRST_RETRY, |away| (away.pause * 2).min(LAST_RETRY));
+        let retry_at = clock::instant() + pause;
+        if self.away.as_ref().is_none_or(|away| away.words != words) {
+            let path = self.path.as_deref().unwrap_or(Path::new("")).display().to_string();
+            tracing::warn!(
+                path,
+                most = MOST_WAITING,
+                "the journal cannot be written: {words}; monitoring goes on, events wait in memory, and it is tried again"
+            );
+        }
+        let lost = self.away.as_ref().map_or(0, |away| away.lost);
+        self.away = Some(Away { retry_at, pause, words: words.to_owned(), lost });
+    }
+
+    fn lose(&mut self, events: u64) {
+        self.shared.metrics.sink_failed(super::SINK, events);
+        self.shared.lost.fetch_add(events, Ordering::Relaxed);
+        if let Some(away) = &mut self.away {
+            away.lost += events;
+        }
+    }
+
+    fn page(&mut self, query: &Query) -> Page {
+        let read = self.store.as_ref().map(|store| store.read(query));
+        let rows = match read {
+            Some(Ok(rows)) => rows,
+            Some(Err(trouble)) => {
+                self.fail(trouble);
+                Rows::default()
+            }
+            None => Rows::default(),
+        };
+        let asked = self.waiting.iter().filter(|event| query.admits(event));
+        let waiting = match query.order {
+            Order::Ascending => asked.take(query.limit).cloned().collect(),
+            Order::Descending => asked.rev().take(query.limit).cloned().collect(),
+        };
+        Page {
+            events: rows.events,
+            next: rows.next,
+            unreadable: rows.unreadable,
+            waiting,
+            is_durable: self.path.is_some(),
+            is_up: self.away.is_none(),
+            lost: self.shared.lost.load(Ordering::Relaxed),
+        }
+    }
+
+    fn end(mut self) {
+        if !self.waiting.is_empty() {
+            tracing::warn!(
+                events = self.waiting.len(),
+                "these events were never written to the journal; the log has them"
+            );
+        }
+        // Closes the file, and merges into it what waits beside it.
+        drop(self.store.take());
+        if let Some(answer) = self.closing.take() {
+            let _ = answer.send(());
+        }
+    }
+}
+
+fn recover(
+    states: impl FnOnce() -> Result<Vec<State>, Trouble>,
+    last_run: impl FnOnce() -> Result<Option<super::Run>, Trouble>,
+    read: impl Fn(&Query) -> Result<Rows, Trouble>,
+) -> Result<Recovered, Trouble> {
+    let (states, last_run) = (states()?, last_run()?);
+    let mut recent = BTreeMap::new();
+    for state in &states {
+        let query = Query { cache: Some(state.cache.clone()), ..Query::latest(RECENT) };
+        let events = read(&query)?.events.into_iter().map(|recorded| recorded.event).collect();
+        recent.insert(state.cache.clone(), events);
+    }
+    Ok(Recovered { states, recent, last_run })
+}
