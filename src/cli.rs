@@ -14,13 +14,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::check::{self, Checked};
 use crate::client::{self, Client};
+use crate::clock;
 use crate::config::{self, Config, Inputs, LogFormat, Server, Target};
 use crate::daemon;
+use crate::events::{self, Asked};
 use crate::explain;
 use crate::file;
 use crate::http::Guard;
 use crate::judge;
-use crate::model::{Cache, Event, EventKind, FindingId, Password, Secret, Standing, WireText};
+use crate::model::{Cache, CacheName, Event, EventKind, FindingId, Password, Secret, Standing, Timestamp, WireText};
 use crate::style::Style;
 
 /// The environment variable that holds the password for a running daemon.
@@ -96,6 +98,30 @@ enum Command {
         web_config_file: Option<PathBuf>,
         #[command(flatten)]
         options: Box<TargetOptions>,
+    },
+    /// Tell what changed, and for how long it was so, from the journal
+    #[command(after_help = EVENTS_EXAMPLES)]
+    Events {
+        /// From when on: how long ago, such as 24h or 90d, or a time, such as 2026-11-21T12:00:00Z
+        #[arg(long, value_name = "WHEN", default_value = "24h", value_parser = moment)]
+        since: Timestamp,
+        /// Until when, in the same words
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
+        until: Option<Timestamp>,
+        /// Only what happened at this cache
+        #[arg(long, value_name = "NAME")]
+        cache: Option<String>,
+        /// Only what is of this kind, such as addresses_changed
+        #[arg(long, value_name = "KIND", value_parser = event_kind)]
+        kind: Option<EventKind>,
+        /// How to print
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+        /// The journal; default: the one of the configuration
+        #[arg(long, value_name = "FILE")]
+        journal: Option<PathBuf>,
+        #[command(flatten)]
+        files: Files,
     },
     /// Tell what a finding means, how it is told apart, what to run; without an id, list them all
     #[command(
@@ -191,6 +217,13 @@ const BASELINE_EXAMPLES: &str = "Examples:
 
 Exit codes: 0 accepted · 3 not accepted: no daemon, no such cache, not allowed, nothing to accept";
 
+const EVENTS_EXAMPLES: &str = "Examples:
+  cachewatch events --config /etc/cachewatch/cachewatch.toml
+  cachewatch events --since 90d --cache orders --kind addresses_changed
+  cachewatch events --journal /var/lib/cachewatch/journal.db --since 2026-11-21T12:00:00Z --format json
+
+The daemon may run or not. All times are UTC. Exit codes: 0 told · 3 the journal cannot be read";
+
 #[derive(Debug, Args)]
 struct Files {
     /// A configuration file; may be repeated, later ones win; conf.d/*.toml beside it is read as well
@@ -251,6 +284,16 @@ fn name_server(text: &str) -> Result<std::net::SocketAddr, &'static str> {
     config::name_server(text).ok_or("not an address: write IP or IP:PORT, such as 168.63.129.16 or 127.0.0.1:5353")
 }
 
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    let words = "neither how long ago, such as 24h, nor a time, such as 2026-11-21T12:00:00Z";
+    Timestamp::said(text, clock::now()).ok_or(words)
+}
+
+fn event_kind(text: &str) -> Result<EventKind, String> {
+    let kinds = || EventKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+    EventKind::parse(text).ok_or_else(|| format!("not one of {}", kinds()))
+}
+
 /// Does what the arguments ask and tells how it went.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -268,6 +311,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check { targets, files, format, options } => check_command(&targets, files, format, &options),
         Command::Run { targets, files, web_config_file, options } => {
             run_command(&targets, files, web_config_file, &options)
+        }
+        Command::Events { since, until, cache, kind, format, journal, files } => {
+            let asked = Asked { since, until, cache: cache.as_deref().map(CacheName::new), kind };
+            events_command(asked, format, journal, files)
         }
         Command::Explain { id, format } => explain_command(id.as_deref(), format),
         Command::Baseline(BaselineCommand::Accept { name, files, daemon }) => baseline_accept(&name, files, &daemon),
@@ -445,6 +492,36 @@ fn run_command(
     // What the grace period cut off must not hold up the exit.
     runtime.shutdown_background();
     Ok(Exit::Well)
+}
+
+fn events_command(asked: Asked, format: Format, journal: Option<PathBuf>, files: Files) -> Result<Exit, String> {
+    let history = match journal {
+        Some(journal) => events::read(&journal, asked, clock::now()).map_err(|error| error.to_string())?,
+        None => {
+            let config = load_files(files)?;
+            match config.journal.file() {
+                Some(journal) => events::read(&journal, asked, clock::now()).map_err(|error| error.to_string())?,
+                None => ask_the_daemon(&config)?,
+            }
+        }
+    };
+    write_out(|out| match format {
+        Format::Text => events::print(out, &history, style()),
+        Format::Json => events::print_json(out, &history),
+    })?;
+    Ok(Exit::Well)
+}
+
+/// What happened, where no file keeps it.
+fn ask_the_daemon(config: &Config) -> Result<events::History, String> {
+    let mut address = config.server.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    Err(format!(
+        "no journal is configured, so the daemon keeps its events in memory; ask it: curl 'http://{address}/api/v1/events', \
+         or name a file: --journal FILE, or journal.path in the configuration (--config FILE)"
+    ))
 }
 
 fn explain_command(id: Option<&str>, format: ExplainFormat) -> Result<Exit, String> {

@@ -7,7 +7,7 @@
 //!   [`style`] how text for a terminal is dressed, [`mod@file`] small files
 //! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], which do not know each other
 //! - floor 2: [`http`], which reads what the sinks hold; [`client`], which asks a running daemon
-//! - floor 3: [`daemon`] the long run, [`check`] one round, [`explain`] the catalogue
+//! - floor 3: [`daemon`] the long run, [`check`] one round, [`events`] what changed, [`explain`] the catalogue
 //! - floor 4: [`cli`]
 
 /// The version of this build.
@@ -36,6 +36,7 @@ pub mod http;
 
 pub mod check;
 pub mod daemon;
+pub mod events;
 pub mod explain;
 
 pub mod cli;

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("http", 2),
     ("check", 3),
     ("daemon", 3),
+    ("events", 3),
     ("explain", 3),
     ("cli", 4),
 ];
