@@ -11,7 +11,7 @@ use crate::model::{CacheName, Event, EventKind, FindingId, ResolverName, Timesta
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(super) struct Lasting {
     /// How long it had been as it was before; `None` where that is not known, or nothing ended.
-    #[serde(rename = "held_seconds", serialize_with = "seconds::option::serialize")]
+    #[serde(skip)]
     pub(super) held: Option<Duration>,
     /// How long it was so from then on; `None` where it still is, or nothing began.
     #[serde(rename = "lasted_seconds", serialize_with = "seconds::option::serialize")]
@@ -36,18 +36,16 @@ pub(super) fn of(events: &[&Event]) -> Vec<Lasting> {
     let mut open: HashMap<(Option<CacheName>, Thing), Vec<(usize, Timestamp)>> = HashMap::new();
     for (index, event) in events.iter().enumerate() {
         lasting.push(Lasting { held: event.lasted, ..Lasting::default() });
-        let mut end = |began: usize, at: Timestamp| {
-            if let Some(earlier) = lasting.get_mut(began) {
-                (earlier.lasted, earlier.still) = (Some(event.at.since(at)), false);
-            }
-        };
         if event.kind == EventKind::CacheRemoved {
-            // Of a cache that is not watched nothing is known.
+            // Of a cache that is not watched nothing is known, and so not for how long either.
             for (_, since) in open.extract_if(|(cache, _), _| *cache == event.cache) {
-                since.into_iter().for_each(|(began, at)| end(began, at));
+                since.into_iter().for_each(|(began, _)| lasting[began].still = false);
             }
             continue;
         }
+        let mut end = |began: usize, at: Timestamp| {
+            (lasting[began].lasted, lasting[began].still) = (Some(event.at.since(at)), false);
+        };
         let Some(thing) = thing(event) else { continue };
         let since = open.entry((event.cache.clone(), thing)).or_default();
         // A finding that has become worse is still the one that opened.
@@ -125,7 +123,7 @@ mod tests {
             event(9, CacheRemoved),
         ];
         assert_eq!(told(&events[..5]), ["99 5", "- still", "- still", "5 still", "- -"]);
-        assert_eq!(told(&events), ["99 5", "- 8", "- 7", "5 4", "- -", "- -"]);
+        assert_eq!(told(&events), ["99 5", "- -", "- -", "5 -", "- -", "- -"]);
     }
 
     #[test]

@@ -66,6 +66,10 @@ pub fn read(journal: &Path, asked: Asked, now: Timestamp) -> Result<History, Rea
         }
     }
     let lasting = lasting::of(&all.iter().map(|recorded| &recorded.event).collect::<Vec<_>>());
+    // What an event does not say of the time before it, the event before it may.
+    for (recorded, lasting) in all.iter_mut().zip(&lasting) {
+        recorded.event.lasted = recorded.event.lasted.or(lasting.held);
+    }
     let is_asked = |(recorded, _): &(Recorded, Lasting)| {
         asked.until.is_none_or(|until| recorded.event.at < until)
             && asked.kind.is_none_or(|kind| recorded.event.kind == kind)

@@ -11,6 +11,9 @@ use crate::style::Style;
 /// After how long without a word a daemon counts as gone; one that runs writes every ten seconds.
 const GONE: Duration = Duration::from_secs(30);
 
+/// What stands between the parts of a line: no line begins with it.
+const BETWEEN: &str = "\u{a0}· ";
+
 /// The widest column for the names of caches; a longer one moves its own line only.
 const WIDEST: usize = 24;
 
@@ -79,7 +82,10 @@ fn print_event(out: &mut impl Write, event: &Event, lasting: &Lasting, widest: u
     words.extend(event.resolver.as_ref().map(|resolver| format!("resolver {resolver}")));
     words.extend(times(event.kind, lasting).into_iter().map(|time| style.faint(&time)));
     words.retain(|part| !part.is_empty());
-    style.write(out, &head, hang, &words.join(" · "))
+    if words.is_empty() {
+        return writeln!(out, "{}", head.trim_end());
+    }
+    style.write(out, &head, hang, &words.join(BETWEEN))
 }
 
 fn word(kind: EventKind) -> &'static str {
@@ -123,7 +129,7 @@ fn subject(event: &Event, style: Style) -> String {
                 .flatten()
                 .filter(|part| !part.is_empty())
                 .collect::<Vec<_>>()
-                .join(" · ")
+                .join(BETWEEN)
         }
         _ if before.is_empty() => after,
         _ => format!("{before} → {}", style.strong(&after)),

@@ -12,6 +12,7 @@ mod daemon;
 mod exposure;
 mod guard;
 mod hostile;
+mod journal;
 mod lookups;
 mod redis;
 mod resolve;

@@ -129,13 +129,23 @@ impl Daemon {
     /// Starts `cachewatch run` with these arguments and this environment on a free port and waits until it listens.
     #[track_caller]
     pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cachewatch"));
+        Self::start_through(&[], arguments, environment)
+    }
+
+    /// The same, started by another program: the command that is to be executed is appended to its arguments.
+    #[track_caller]
+    pub(crate) fn start_through(starter: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let words = [starter, &[env!("CARGO_BIN_EXE_cachewatch"), "run"], arguments].concat();
+        let mut command = Command::new(words[0]);
         command
             .env_clear()
             .envs(DATELESS)
             .env("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:0")
             .env("CACHEWATCH__LOG__FORMAT", "json");
-        command.envs(environment.iter().copied()).arg("run").args(arguments);
+        if !starter.is_empty() {
+            command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        }
+        command.envs(environment.iter().copied()).args(&words[1..]);
         Self::listening(&mut command)
     }
 
