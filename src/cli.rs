@@ -17,7 +17,7 @@ use crate::client::{self, Client};
 use crate::clock;
 use crate::config::{self, Config, Inputs, LogFormat, Server, Target};
 use crate::daemon;
-use crate::events::{self, Asked};
+use crate::events::{self, Asked, History};
 use crate::explain;
 use crate::file;
 use crate::http::Guard;
@@ -111,7 +111,7 @@ enum Command {
         /// Only what happened at this cache
         #[arg(long, value_name = "NAME")]
         cache: Option<String>,
-        /// Only what is of this kind, such as addresses_changed
+        /// Only what is of this kind, such as `addresses_changed`
         #[arg(long, value_name = "KIND", value_parser = event_kind)]
         kind: Option<EventKind>,
         /// How to print
@@ -495,16 +495,7 @@ fn run_command(
 }
 
 fn events_command(asked: Asked, format: Format, journal: Option<PathBuf>, files: Files) -> Result<Exit, String> {
-    let history = match journal {
-        Some(journal) => events::read(&journal, asked, clock::now()).map_err(|error| error.to_string())?,
-        None => {
-            let config = load_files(files)?;
-            match config.journal.file() {
-                Some(journal) => events::read(&journal, asked, clock::now()).map_err(|error| error.to_string())?,
-                None => ask_the_daemon(&config)?,
-            }
-        }
-    };
+    let history = history(asked, journal, files)?;
     write_out(|out| match format {
         Format::Text => events::print(out, &history, style()),
         Format::Json => events::print_json(out, &history),
@@ -512,8 +503,19 @@ fn events_command(asked: Asked, format: Format, journal: Option<PathBuf>, files:
     Ok(Exit::Well)
 }
 
+/// What happened, from wherever it is kept.
+fn history(asked: Asked, journal: Option<PathBuf>, files: Files) -> Result<History, String> {
+    let read = |path: PathBuf, asked| events::read(&path, asked, clock::now()).map_err(|error| error.to_string());
+    if let Some(journal) = journal {
+        return read(journal, asked);
+    }
+    let config = load_files(files)?;
+    let Some(journal) = config.journal.file() else { return ask_the_daemon(&config) };
+    read(journal, asked)
+}
+
 /// What happened, where no file keeps it.
-fn ask_the_daemon(config: &Config) -> Result<events::History, String> {
+fn ask_the_daemon(config: &Config) -> Result<History, String> {
     let mut address = config.server.listen;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });

@@ -169,7 +169,7 @@ impl Dispatch {
         let watch = Watch::default();
         let memento = watch.memento();
         let added = Event::new(now, Some(cache.name.clone()), EventKind::CacheAdded).now(&cache.endpoint());
-        let told = self.chronicle.tell(&[added], &[], state(cache, &memento));
+        let told = self.chronicle.tell_of(&[added], &[], state(cache, &memento));
         (watch, told.then_some(memento))
     }
 

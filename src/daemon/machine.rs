@@ -31,7 +31,8 @@ pub(super) async fn watch(metrics: Arc<Metrics>, board: Arc<Board>, chronicle: C
                 after: about.map(|finding| WireText::new(&finding.summary)),
                 ..Event::new(at, None, kind)
             };
-            chronicle.tell(&[event], &[], state(now.as_ref()));
+            // Where it is not taken, the next run says it once more.
+            let _ = chronicle.tell_of(&[event], &[], state(now.as_ref()));
         }
         open = now;
         board.machine(open.clone().into_iter().collect());

@@ -126,7 +126,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     let mut reloader = Reloader::new(inputs, Arc::clone(&config), caches, plan, metrics, board, chronicle.clone());
 
     // Before all that happens in this run.
-    chronicle.tell(&[started(clock::now(), last_run, journal_file.as_deref())], &[], None);
+    chronicle.tell(&[started(clock::now(), last_run, journal_file.as_deref())]);
     let dispatching = tokio::spawn(dispatch.run());
     reloader.apply_first().await;
     let scheduling = tokio::spawn(schedule.run(stopped.clone()));
@@ -161,7 +161,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
 
     let grace = reloader.config().server.shutdown_grace;
     tracing::info!(grace_seconds = grace.as_secs_f64(), "stopping: no new probes, the running ones may end");
-    chronicle.tell(&[Event::new(clock::now(), None, EventKind::Stopping)], &[], None);
+    chronicle.tell(&[Event::new(clock::now(), None, EventKind::Stopping)]);
     systemd::stopping();
     // Everybody who looks has a receiver of its own; that nobody looks any more is no error.
     let _ = stop.send(true);
@@ -193,14 +193,11 @@ async fn open_journal(config: &Config, metrics: Arc<Metrics>) -> Result<(Journal
         tracing::info!("events are kept in memory and are lost at the next start; journal.path keeps them in a file");
     }
     let (journal, recovered) = Journal::start(Settings { path, limits: limits(config) }, metrics)?;
-    let recovered = match tokio::time::timeout(JOURNAL_OPENS, recovered).await {
-        Ok(recovered) => recovered.unwrap_or_default(),
-        Err(_) => {
-            tracing::warn!("the journal is still not open: watching begins without what it knows of the caches");
-            Recovered::default()
-        }
-    };
-    Ok((journal, recovered))
+    let recovered = tokio::time::timeout(JOURNAL_OPENS, recovered).await;
+    if recovered.is_err() {
+        tracing::warn!("the journal is still not open: watching begins without what it knows of the caches");
+    }
+    Ok((journal, recovered.ok().and_then(Result::ok).unwrap_or_default()))
 }
 
 fn limits(config: &Config) -> Limits {

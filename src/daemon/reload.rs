@@ -90,7 +90,7 @@ impl Reloader {
             Ok(new) => {
                 let summary = self.take(new).await;
                 let event = Event::new(at, None, EventKind::ConfigReloaded).now(&format!("{summary} ({cause})"));
-                self.chronicle.tell(&[event], &[], None);
+                self.chronicle.tell(&[event]);
                 Ok(summary)
             }
             Err(lines) => {
@@ -100,7 +100,7 @@ impl Reloader {
                     tracing::warn!(cause, "the new configuration is refused, the old one stays: {line}");
                 }
                 let event = Event::new(at, None, EventKind::ConfigRejected);
-                self.chronicle.tell(&[lines.iter().fold(event, |event, line| event.evidence(line))], &[], None);
+                self.chronicle.tell(&[lines.iter().fold(event, |event, line| event.evidence(line))]);
                 Err(lines.join("\n"))
             }
         };

@@ -29,17 +29,21 @@ enum Thing {
     Finding(FindingId),
 }
 
+/// The events that the present state of a thing began with, and when they were.
+type Began = Vec<(usize, Timestamp)>;
+
 /// What each of these events, the oldest first, ended and began.
 pub(super) fn of(events: &[&Event]) -> Vec<Lasting> {
     let mut lasting: Vec<Lasting> = Vec::with_capacity(events.len());
-    // The event that the present state of a thing began with, and when.
-    let mut open: HashMap<(Option<CacheName>, Thing), Vec<(usize, Timestamp)>> = HashMap::new();
+    let mut open: HashMap<(Option<CacheName>, Thing), Began> = HashMap::new();
     for (index, event) in events.iter().enumerate() {
         lasting.push(Lasting { held: event.lasted, ..Lasting::default() });
         if event.kind == EventKind::CacheRemoved {
             // Of a cache that is not watched nothing is known, and so not for how long either.
             for (_, since) in open.extract_if(|(cache, _), _| *cache == event.cache) {
-                since.into_iter().for_each(|(began, _)| lasting[began].still = false);
+                for (began, _) in since {
+                    lasting[began].still = false;
+                }
             }
             continue;
         }

@@ -145,7 +145,6 @@ fn times(kind: EventKind, lasting: &Lasting) -> Vec<String> {
             lasted.map(|time| format!("cleared after {time}")).or_else(still).into_iter().collect()
         }
         EventKind::FindingCleared => held.map(|time| format!("was open for {time}")).into_iter().collect(),
-        EventKind::FindingChanged => Vec::new(),
         EventKind::AddressesChanged | EventKind::ChainChanged | EventKind::CertificateChanged => {
             let before = held.map(|time| format!("had been so for {time}"));
             let still = || lasting.still.then(|| "still so".to_owned());

@@ -218,12 +218,8 @@ pub(super) async fn stream(
             _ => return reply::problem(StatusCode::BAD_REQUEST, "a parameter is not known; there is last_event_id"),
         }
     }
-    let seen = match seen.map(|id| id.parse::<u64>()).transpose() {
-        Ok(seen) => seen,
-        Err(_) => {
-            let words = "last_event_id: not an id, which is a whole number";
-            return reply::problem(StatusCode::BAD_REQUEST, words);
-        }
+    let Ok(seen) = seen.map(|id| id.parse::<u64>()).transpose() else {
+        return reply::problem(StatusCode::BAD_REQUEST, "last_event_id: not an id, which is a whole number");
     };
     let Ok(place) = Arc::clone(&state.streams.places).try_acquire_owned() else {
         let words = format!("there are {MOST_STREAMS} streams already, which is the most");

@@ -18,21 +18,31 @@ impl Chronicle {
         Self { journal }
     }
 
-    /// Tells what happened: at a cache, with the findings `open` there after it, or to the daemon. `state` is what is to be
-    /// known again by the next run, where that is not what it was before.
+    /// Tells what happened to the daemon.
+    pub fn tell(&self, events: &[Event]) {
+        for event in events {
+            log::log_event(event, &[]);
+        }
+        self.journal.record(events, None);
+    }
+
+    /// Tells what happened at a cache, with the findings `open` there after it. `state` is what is to be known again by the
+    /// next run, where that is not what it was before.
     ///
     /// False where the journal is so far behind that it took nothing, and should be given the state again.
-    pub fn tell(&self, events: &[Event], open: &[Finding], state: Option<State>) -> bool {
+    #[must_use]
+    pub fn tell_of(&self, events: &[Event], open: &[Finding], state: Option<State>) -> bool {
         for event in events {
             log::log_event(event, open);
         }
-        (events.is_empty() && state.is_none()) || self.journal.record(events, state)
+        (events.is_empty() && state.is_none()) || self.journal.offer(events, state)
     }
 
     /// Tells one round: that it was, and what happened in it.
+    #[must_use]
     pub fn tell_round(&self, round: &Round, state: Option<State>) -> bool {
         log::log_round(round);
-        self.tell(&round.events, &round.open, state)
+        self.tell_of(&round.events, &round.open, state)
     }
 
     /// Tells that a cache is watched no longer, or another one under its name: what was known of it is forgotten.

@@ -1,7 +1,6 @@
 //! The journal of the built program: through `kill -9`, full disks, second daemons, and for who asks what changed.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
-#![expect(clippy::float_cmp, reason = "a scrape holds whole numbers, and they come through unharmed")]
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,8 +8,10 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -288,7 +289,7 @@ fn a_process_that_records_until_it_is_killed() {
                     ..Event::new(clock::now(), Some(cache.clone()), kind).change(&format!("{number}/{step}"), "x")
                 };
                 let (host, memento) = ("h".to_owned(), open[place].to_string());
-                assert!(journal.record(&[event], Some(State { cache, host, port: 1, memento })));
+                assert!(journal.offer(&[event], Some(State { cache, host, port: 1, memento })));
             }
             for _ in 0..burst {
                 let recorded = live.recv().await.unwrap();
@@ -327,11 +328,10 @@ fn a_daemon_that_is_killed_keeps_what_its_stream_has_shown() {
             let path = format!("/api/v1/stream?last_event_id={last}");
             let lines = http::stream(daemon.address(), &path).unwrap();
             let (address, blow) = (daemon.pid(), Duration::from_millis(dice.throw(700)));
-            let mut lines = lines.map_while(Result::ok);
             let (mut id, mut after_first) = (None, None);
             let watch = Stopwatch::start();
             // Read until some time after the first event; then the blow, and what had been sent until then.
-            while let Some(line) = lines.next() {
+            for line in lines.map_while(Result::ok) {
                 if let Some(number) = line.strip_prefix("id:") {
                     id = Some(number.trim().parse::<u64>().unwrap());
                 } else if let Some(data) = line.strip_prefix("data:") {

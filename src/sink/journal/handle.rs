@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
@@ -93,6 +93,8 @@ pub(super) struct Shared {
     pub(super) lost: AtomicU64,
     /// Events of the present run of drops.
     dropped: AtomicU64,
+    /// Whether the thread was told to end.
+    closed: AtomicBool,
     acknowledged: broadcast::Sender<Recorded>,
 }
 
@@ -123,6 +125,7 @@ impl Journal {
             last_id: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
             acknowledged: broadcast::Sender::new(STREAMED),
         });
         let writer = Writer::new(settings.path, settings.limits, messages, Arc::clone(&shared));
@@ -132,8 +135,15 @@ impl Journal {
     }
 
     /// Keeps these events, and what is known of a cache after them. Never waits and never fails: what cannot be kept is
-    /// counted. False where the thread is so far behind that it took neither.
-    pub fn record(&self, events: &[Event], state: Option<State>) -> bool {
+    /// counted.
+    pub fn record(&self, events: &[Event], state: Option<State>) {
+        // What is lost has been counted.
+        let _ = self.offer(events, state);
+    }
+
+    /// The same; false where the thread is so far behind that it took neither.
+    #[must_use]
+    pub fn offer(&self, events: &[Event], state: Option<State>) -> bool {
         self.send(events, state.map(|state| (state.cache.clone(), Some(state))))
     }
 
@@ -164,8 +174,16 @@ impl Journal {
                 }
                 false
             }
-            // The daemon ends.
-            Err(TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Disconnected(_)) => {
+                if !self.shared.closed.load(Ordering::Relaxed) {
+                    self.shared.metrics.sink_failed(SINK, count);
+                    self.shared.tell_up(false);
+                    if self.shared.dropped.fetch_add(count.max(1), Ordering::Relaxed) == 0 {
+                        tracing::error!("the journal's thread broke, which is a defect of cachewatch; restart it");
+                    }
+                }
+                false
+            }
         }
     }
 
@@ -210,6 +228,7 @@ impl Journal {
     /// Writes what waits and closes the file, as far as that can be done within `limit`.
     pub async fn close(&self, limit: Duration) {
         const PAUSE: Duration = Duration::from_millis(10);
+        self.shared.closed.store(true, Ordering::Relaxed);
         let close = async {
             let (answer, closed) = oneshot::channel();
             let mut message = Message::Close { answer };

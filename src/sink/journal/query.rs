@@ -158,11 +158,11 @@ pub(super) fn values(event: &Event) -> [Value; 11] {
     let evidence: Vec<_> = event.evidence.iter().map(WireText::as_str).collect();
     [
         millis(event.at.unix_millis()),
-        text(event.cache.as_ref().map(|cache| cache.as_str())),
+        text(event.cache.as_ref().map(CacheName::as_str)),
         text(Some(event.kind.as_str())),
         text(event.finding.map(FindingId::as_str)),
         event.severity.map_or(Value::Null, |severity| Value::Integer(severity.number().into())),
-        text(event.resolver.as_ref().map(|resolver| resolver.as_str())),
+        text(event.resolver.as_ref().map(ResolverName::as_str)),
         text(event.before.as_ref().map(WireText::as_str)),
         text(event.after.as_ref().map(WireText::as_str)),
         event.lasted.map_or(Value::Null, |lasted| millis(u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX))),

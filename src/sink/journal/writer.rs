@@ -67,8 +67,10 @@ pub(super) struct Writer {
     store: Option<Store>,
     /// Set while the file cannot be used.
     away: Option<Away>,
-    /// The file that was looked through, so that it is not looked through at every attempt.
-    checked: Option<Identity>,
+    /// The file that was open last.
+    known: Option<Identity>,
+    /// Whether it was looked through, so that it is not looked through at every attempt.
+    is_checked: bool,
     /// Events that are not in the file yet.
     waiting: VecDeque<Event>,
     /// What is known of every cache; `None` where it was forgotten.
@@ -112,7 +114,8 @@ impl Writer {
             shared,
             store: None,
             away: None,
-            checked: None,
+            known: None,
+            is_checked: false,
             waiting: VecDeque::new(),
             states: BTreeMap::new(),
             unwritten: BTreeSet::new(),
@@ -247,7 +250,8 @@ impl Writer {
             }
             return;
         };
-        let opened = match Store::open(&path, self.last_id, clock::now().unix_millis(), self.checked) {
+        let checked = self.known.filter(|_| self.is_checked);
+        let opened = match Store::open(&path, self.last_id, clock::now().unix_millis(), checked) {
             Err(Trouble::Damaged(words)) => self.begin_anew(&path, &words),
             opened => opened,
         };
@@ -262,8 +266,8 @@ impl Writer {
             Ok(last_id) => last_id,
             Err(trouble) => return self.go_away(&trouble),
         };
-        let is_same = self.checked.is_some() && self.checked == store.identity();
-        self.checked = store.identity();
+        let is_same = self.known.is_some() && self.known == store.identity();
+        (self.known, self.is_checked) = (store.identity(), true);
         self.store = Some(store);
         if is_same {
             self.settle_doubt(last_id);
@@ -412,12 +416,12 @@ impl Writer {
                 }
             }
             Trouble::Suspect(_) => {
-                self.checked = None;
+                self.is_checked = false;
                 self.open();
             }
             Trouble::Gone(words) => {
                 self.shared.metrics.sink_failed(super::SINK, 1);
-                self.checked = None;
+                self.known = None;
                 self.loss = Some(words);
                 self.open();
             }
