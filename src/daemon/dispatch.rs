@@ -242,7 +242,7 @@ impl Dispatch {
         let open = watched.watch.open();
         self.metrics.judged(&watched.cache.name, &open, &events);
         self.board.judged(&watched.cache.name, open.clone(), &events);
-        watched.keep(|news| self.chronicle.tell(&events, &open, news));
+        watched.keep(|news| self.chronicle.tell_of(&events, &open, news));
         Ok(events)
     }
 
