@@ -406,7 +406,7 @@ fn a_full_disk_delays_events_and_loses_none() {
     let place = Place::new();
     let config = place.lab.configuration(&["orders"]);
     let daemon = on_own_disk(&place, "size=1m", &config);
-    wait_for_event(&daemon, "cache_added orders");
+    daemon.wait_until("ready", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
     assert_eq!(journal_up(&daemon), Some(1.0));
     // Its disk, seen through its own eyes.
     let disk = PathBuf::from(format!("/proc/{}/root{}", daemon.pid(), place.directory.path().join("disk").display()));
