@@ -1,6 +1,6 @@
 //! The journal: what happened, kept over restarts and `kill -9`, in a SQLite file that every tool can open.
 //!
-//! One thread owns the file ([`writer`]); whoever has something to keep or to ask sends it a message ([`handle`]).
+//! One thread owns the file (`writer.rs`); whoever has something to keep or to ask sends it a message (`handle.rs`).
 //!
 //! Invariants: keeping an event neither waits nor fails. An event is acknowledged (shown with an id, sent to streams) after
 //! its transaction is on disk, and not before. Events and the state that follows from them share a transaction, so that a
