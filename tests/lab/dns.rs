@@ -2,27 +2,22 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     fmt::Write as _,
     fs,
     net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
-    process::{self, Command},
-    sync::OnceLock,
     thread,
     time::Duration,
 };
 
 use cachewatch::clock::Stopwatch;
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+pub(crate) use crate::support::name_server::NameServer;
 
 use crate::{
     scenario::{Resolver, Zone},
-    support::{
-        PATIENCE,
-        process::{Process, Unsaid},
-    },
+    support::PATIENCE,
 };
 
 /// Where the public tree is kept, from the root down: one of Azure DNS's own addresses.
@@ -30,71 +25,36 @@ pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(40, 90, 4, 1);
 /// Where the private zones are kept. Azure shows no such address; its resolver knows the zones by itself.
 pub(crate) const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 53);
 
-/// A name server in processes of its own. Dropping it ends them, and waits until their sockets are free.
+/// A server of zones.
 #[derive(Debug)]
-pub(crate) struct NameServer {
-    process: Process,
-    directory: TempDir,
+pub(crate) struct Zones {
+    server: NameServer,
+    address: Ipv4Addr,
     /// How often its zones were written; their serial number tells the versions apart.
     version: u32,
 }
 
-impl NameServer {
-    /// The first process of the process namespace it stands in, if it stands in one.
-    fn inside(&self) -> Vec<Pid> {
-        let pid = self.process.pid();
-        let inside = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        inside.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
-    }
-
+impl Zones {
     /// Serves other records of the same zones from now on, without a moment of silence.
-    pub(crate) fn rewrite(&mut self, address: Ipv4Addr, zones: &BTreeMap<String, Zone>) {
+    pub(crate) fn rewrite(&mut self, zones: &BTreeMap<String, Zone>) {
         self.version += 1;
         for (name, records) in zones {
-            write_zone(&self.directory, self.version, name, &records_of(records));
+            write_zone(self.server.directory(), self.version, name, &records_of(records));
         }
-        for first in self.inside() {
-            kill_process(first, Signal::HUP).expect("it runs");
-        }
+        self.server.reload_zones();
         for zone in zones.keys() {
             let watch = Stopwatch::start();
-            while !serves(address, zone, self.version) {
-                assert!(watch.elapsed() < PATIENCE, "nsd never serves {zone} anew: {:?}", self.process.transcript());
+            while !serves(self.address, zone, self.version) {
+                assert!(watch.elapsed() < PATIENCE, "nsd never serves {zone} anew");
                 thread::sleep(Duration::from_millis(10));
             }
-        }
-    }
-
-    /// Resolves as this other description says from now on, and has forgotten what it knew.
-    pub(crate) fn reconfigure(&mut self, spec: &Resolver) {
-        write(&self.directory, "unbound.conf", &resolver_configuration(&self.directory, spec));
-        let mark = self.process.transcript().mark();
-        self.process.signal(Signal::HUP);
-        let again = |line: &str| line.contains("start of service").then_some(());
-        if let Err(unsaid) = self.process.transcript().wait_from(mark, PATIENCE, again) {
-            panic!("unbound does not take its new configuration: {unsaid:?}");
-        }
-    }
-}
-
-impl Drop for NameServer {
-    fn drop(&mut self) {
-        // Where it stands in a process namespace, `unshare` ends when the first process inside has ended, which outlives
-        // all others there. Killing `unshare` itself would leave them to die unwatched, with their sockets open.
-        let inside = self.inside();
-        for first in &inside {
-            // It has not been waited for, so the number is still its own.
-            let _ = kill_process(*first, Signal::KILL);
-        }
-        if !inside.is_empty() {
-            let _ = self.process.wait(PATIENCE);
         }
     }
 }
 
 /// Serves these zones from one address, and no others. `with_root` adds a root that delegates them.
 #[track_caller]
-pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_root: bool) -> NameServer {
+pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_root: bool) -> Zones {
     let directory = TempDir::new().expect("a temporary directory");
     let home = directory.path().display();
     let mut configuration = format!(
@@ -103,7 +63,7 @@ pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_
          remote-control:\n control-enable: no\n"
     );
     let mut add = |name: &str, records: &str| {
-        let file = write_zone(&directory, 0, name, records);
+        let file = write_zone(directory.path(), 0, name, records);
         let _ = writeln!(configuration, "zone:\n name: \"{name}\"\n zonefile: \"{file}\"");
     };
     for (name, records) in zones {
@@ -116,26 +76,27 @@ pub(crate) fn authority(address: Ipv4Addr, zones: &BTreeMap<String, Zone>, with_
         }
         add(".", &text);
     }
-    let file = write(&directory, "nsd.conf", &configuration);
-    // nsd is several processes; in a process namespace of their own they end together.
-    let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--kill-child", "nsd", "-d", "-c"]).arg(&file);
-    started(command, "nsd", "nsd started", directory)
+    let file = write(directory.path(), "nsd.conf", &configuration);
+    Zones { server: NameServer::nsd(&file, directory), address, version: 0 }
 }
 
 /// Starts a resolver as it is described.
 #[track_caller]
 pub(crate) fn resolver(spec: &Resolver) -> NameServer {
     let directory = TempDir::new().expect("a temporary directory");
-    write(&directory, "root", &format!(". 3600 NS ns.lab.\nns.lab. 3600 A {PUBLIC}\n"));
-    let file = write(&directory, "unbound.conf", &resolver_configuration(&directory, spec));
-    let mut command = Command::new(unbound());
-    command.args(["-d", "-c"]).arg(file);
-    started(command, "unbound", "start of service", directory)
+    write(directory.path(), "root", &format!(". 3600 NS ns.lab.\nns.lab. 3600 A {PUBLIC}\n"));
+    let file = write(directory.path(), "unbound.conf", &resolver_configuration(directory.path(), spec));
+    NameServer::unbound(&file, directory)
 }
 
-fn resolver_configuration(directory: &TempDir, spec: &Resolver) -> String {
-    let home = directory.path().display();
+/// Lets a resolver go on as this other description says; it has forgotten what it knew.
+pub(crate) fn reconfigure(server: &NameServer, spec: &Resolver) {
+    write(server.directory(), "unbound.conf", &resolver_configuration(server.directory(), spec));
+    server.reconfigure();
+}
+
+fn resolver_configuration(directory: &Path, spec: &Resolver) -> String {
+    let home = directory.display();
     let address = spec.address;
     // An upstream that does not answer is given up soon, so that there is a SERVFAIL to see before a probe's deadline.
     let mut configuration = format!(
@@ -172,7 +133,7 @@ fn records_of(zone: &Zone) -> String {
 }
 
 /// Writes one version of a zone; the name of its file.
-fn write_zone(directory: &TempDir, version: u32, name: &str, records: &str) -> String {
+fn write_zone(directory: &Path, version: u32, name: &str, records: &str) -> String {
     let file = format!("{}zone", name.trim_end_matches('.'));
     let serial = serial(version);
     let text = format!("$TTL 60\n@ SOA ns.lab. hostmaster.lab. {serial} 3600 600 86400 10\n@ NS ns.lab.\n{records}");
@@ -202,34 +163,8 @@ fn serves(address: Ipv4Addr, zone: &str, version: u32) -> bool {
     answer[..length].windows(4).any(|four| four == serial(version).to_be_bytes())
 }
 
-fn write(directory: &TempDir, name: &str, text: &str) -> PathBuf {
-    let file = directory.path().join(name);
+fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let file = directory.join(name);
     fs::write(&file, text).expect("a temporary directory can be written to");
     file
-}
-
-/// Debian confines /usr/sbin/unbound to its own configuration, by its path; a copy is free to read ours.
-fn unbound() -> &'static Path {
-    static COPY: OnceLock<PathBuf> = OnceLock::new();
-    COPY.get_or_init(|| {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let mut places = env::split_paths(&path).chain(["/usr/sbin".into()]).map(|folder| folder.join("unbound"));
-        let installed = places.find(|file| file.is_file());
-        let installed = installed.unwrap_or_else(|| panic!("no unbound; run: apt-get install -y unbound"));
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let (draft, copy) = (folder.join(format!("unbound-{}", process::id())), folder.join("unbound"));
-        fs::copy(installed, &draft).expect("a program can be copied");
-        fs::rename(draft, &copy).expect("both are in one folder");
-        copy
-    })
-}
-
-/// Waits until the server serves.
-#[track_caller]
-fn started(mut command: Command, package: &str, words: &str, directory: TempDir) -> NameServer {
-    let process = Process::spawn(&mut command, package);
-    match process.transcript().wait_for(PATIENCE, |line| line.contains(words).then_some(())) {
-        Ok(()) => NameServer { process, directory, version: 0 },
-        Err(Unsaid::Ended(output) | Unsaid::Overdue(output)) => panic!("{package} does not serve:\n{output}"),
-    }
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use toml::{Table, Value};
 
 use crate::{
-    dns::{self, NameServer},
+    dns::{self, NameServer, Zones},
     scenario::{Certificate, Connections, Issuer, Redis, Server, Step, Validity, World},
     support::{
         PATIENCE,
@@ -36,7 +36,7 @@ pub(crate) struct Real {
     pub(crate) network: Namespace,
     world: World,
     addresses: BTreeSet<IpAddr>,
-    authorities: BTreeMap<Ipv4Addr, NameServer>,
+    authorities: BTreeMap<Ipv4Addr, Zones>,
     resolvers: BTreeMap<String, NameServer>,
     servers: BTreeMap<String, Running>,
     connections: Vec<TcpStream>,
@@ -125,7 +125,7 @@ impl Real {
             }
             is_changed = true;
             match authorities.get_mut(&address) {
-                Some(server) if now.keys().eq(then.keys()) => network.run(|| server.rewrite(address, &now)),
+                Some(server) if now.keys().eq(then.keys()) => network.run(|| server.rewrite(&now)),
                 _ => {
                     authorities.remove(&address);
                     let server = network.run(|| dns::authority(address, &now, address == dns::PUBLIC));
@@ -136,11 +136,11 @@ impl Real {
         resolvers.retain(|name, _| world.resolvers.contains_key(name));
         for (name, spec) in &world.resolvers {
             let then = before.and_then(|before| before.resolvers.get(name));
-            match resolvers.get_mut(name) {
+            match resolvers.get(name) {
                 Some(server) if then.is_some_and(|then| then.address == spec.address) => {
                     // What it remembers would be of the old world.
                     if is_changed || then != Some(spec) {
-                        network.run(|| server.reconfigure(spec));
+                        network.run(|| dns::reconfigure(server, spec));
                     }
                 }
                 _ => {

@@ -1,6 +1,7 @@
 //! What the tests stand on: everything a cache can look like from this machine, made on the spot and gone with its value.
 //!
-//! - [`pki`]: certificates · [`redis`]: real servers · [`dns`]: a scripted name server · [`peer`]: everything hostile
+//! - [`pki`]: certificates · [`redis`]: real servers · [`dns`]: a scripted name server · [`name_server`]: real ones
+//! - [`peer`]: everything hostile
 //! - [`net`]: a network of one's own, where addresses are at hand and packets can be dropped
 //! - [`cache`]: the probe under test, called as a library
 //! - [`lab`]: a cache to watch, on loopback · [`crowd`]: very many of them
@@ -22,6 +23,7 @@ pub(crate) mod crowd;
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod lab;
+pub(crate) mod name_server;
 pub(crate) mod net;
 pub(crate) mod peer;
 pub(crate) mod pki;
