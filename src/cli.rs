@@ -22,7 +22,9 @@ use crate::explain;
 use crate::file;
 use crate::http::Guard;
 use crate::judge;
-use crate::model::{Cache, CacheName, Event, EventKind, FindingId, Password, Secret, Standing, Timestamp, WireText};
+use crate::model::{
+    Cache, CacheName, Event, EventKind, FindingId, Password, Resolver, Secret, Standing, Timestamp, WireText,
+};
 use crate::style::Style;
 
 /// The environment variable that holds the password for a running daemon.
@@ -198,6 +200,7 @@ const CHECK_EXAMPLES: &str = "Examples:
   cachewatch check orders.redis.cache.windows.net
   cachewatch check orders.redis.cache.windows.net --expect private --password-file /run/secrets/orders
   cachewatch check orders.westeurope.redis.azure.net:10000 --resolver 168.63.129.16 --format json
+  cachewatch check orders.redis.cache.windows.net --resolver system --resolver system-2 --resolver tls://1.1.1.1
   cachewatch check --config /etc/cachewatch/cachewatch.toml
   cachewatch check orders --config /etc/cachewatch/cachewatch.toml
 
@@ -253,9 +256,17 @@ struct TargetOptions {
     /// Where the name should lead: private, public, a network or an address; may be repeated
     #[arg(long, value_name = "WHERE", env = "CACHEWATCH_EXPECT", value_delimiter = ',')]
     expect: Vec<String>,
-    /// A name server to ask instead of the system's, IP or IP:PORT; may be repeated, the connection follows the first
-    #[arg(long, value_name = "ADDRESS", env = "CACHEWATCH_RESOLVER", value_delimiter = ',', value_parser = name_server)]
-    resolver: Vec<std::net::SocketAddr>,
+    /// Whom to ask in place of the system; may be repeated, and the connection follows the first
+    #[arg(
+        long,
+        value_name = "WHOM",
+        env = "CACHEWATCH_RESOLVER",
+        value_delimiter = ',',
+        value_parser = config::resolver,
+        help = "Whom to ask: IP[:PORT], tls://IP#NAME, https://IP/PATH#NAME, tcp://IP, system, or system-1 to system-3 for \
+                one name server of resolv.conf alone; may be repeated, the connection follows the first"
+    )]
+    resolver: Vec<Resolver>,
     /// The cache's tier, such as P1 or B10: tells its client limit where the server does not
     #[arg(long, value_name = "TIER", env = "CACHEWATCH_TIER")]
     tier: Option<String>,
@@ -278,10 +289,6 @@ enum ExplainFormat {
     Text,
     Json,
     Markdown,
-}
-
-fn name_server(text: &str) -> Result<std::net::SocketAddr, &'static str> {
-    config::name_server(text).ok_or("not an address: write IP or IP:PORT, such as 168.63.129.16 or 127.0.0.1:5353")
 }
 
 fn moment(text: &str) -> Result<Timestamp, &'static str> {

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cachewatch::config::{Config, Inputs, LogFormat, Target, load, show};
-use cachewatch::model::{Auth, Cache, Exposure, Isolation, Password, Protocol, Resolver, ResolverName};
+use cachewatch::config::{Config, Inputs, LogFormat, Target, load, resolver, show};
+use cachewatch::model::{Auth, Cache, Exposure, Isolation, Password, Protocol, Resolver};
 use proptest::prelude::*;
 
 const ORDERS: &str = "[[caches]]\nname = \"orders\"\nhost = \"orders.redis.cache.windows.net\"\n";
@@ -98,11 +98,7 @@ fn a_full_file_means_what_it_says() {
     assert_eq!((orders.host.as_str(), orders.port), ("orders.redis.cache.windows.net", 6380));
     assert_eq!(orders.expectation.isolation, Some(Isolation::PrivateEndpoint));
     assert_eq!(orders.expectation.addresses, ["10.20.1.0/24".parse().unwrap(), "10.20.2.4/32".parse().unwrap()]);
-    let hub = Resolver::Server {
-        name: ResolverName::new("hub"),
-        address: "10.0.0.4:53".parse().unwrap(),
-        protocol: Protocol::Udp,
-    };
+    let hub = Resolver::server("hub", "10.0.0.4:53".parse().unwrap(), Protocol::Udp);
     assert_eq!(orders.resolvers, [hub, Resolver::System]);
     assert_eq!(orders.tier, Some(("P1".to_owned(), 7_500)));
     assert_eq!((orders.interval, orders.timeouts.total), (Duration::from_secs(20), Duration::from_secs(2)));
@@ -112,11 +108,7 @@ fn a_full_file_means_what_it_says() {
     assert_eq!((orders.rules.open_after, orders.rules.clear_after), (3, 2));
     assert_eq!((orders.follow_ttl, config.defaults.lookup_floor), (None, Duration::from_mins(1)));
 
-    let world = Resolver::Server {
-        name: ResolverName::new("world"),
-        address: "9.9.9.9:53".parse().unwrap(),
-        protocol: Protocol::Udp,
-    };
+    let world = Resolver::server("world", "9.9.9.9:53".parse().unwrap(), Protocol::Udp);
     let interval = Duration::from_mins(5);
     let all =
         Exposure { public_resolver: Some(world), send_credentials: true, plain_port: true, legacy_tls: true, interval };
@@ -146,7 +138,9 @@ fn a_full_file_means_what_it_says() {
 #[test]
 fn what_is_shown_loads_to_the_same() {
     let mut bare = Target::parse("[fd00::9]:7000").unwrap();
-    bare.resolvers = vec!["10.0.0.4:53".parse().unwrap(), "[fd00::4]:5353".parse().unwrap()];
+    let asked =
+        ["10.0.0.4:53", "[fd00::4]:5353", "system-2", "tls://1.1.1.1#one.test", "tls://1.1.1.1", "https://[fd00::4]/q"];
+    bare.resolvers = asked.map(|text| resolver(text).unwrap()).to_vec();
     let inputs = Inputs { targets: vec![bare], ..from_file("tests/config/good/full.toml") };
     let config = load(&inputs).unwrap();
     let again = load_text(&show(&config), &[]).unwrap();
@@ -313,7 +307,7 @@ fn names_that_look_alike_in_a_variable_are_told_apart_or_refused() {
 fn a_target_becomes_a_cache_after_those_of_the_files() {
     let mut target = Target::parse("sessions.redis.azure.net").unwrap();
     target.expect = vec!["private".to_owned(), "10.20.1.0/24".to_owned()];
-    target.resolvers = vec!["10.0.0.4:53".parse().unwrap()];
+    target.resolvers = vec![resolver("10.0.0.4:53").unwrap()];
     target.tier = Some("B10".to_owned());
     target.timeout = Some(Duration::from_mins(1));
     target.username = Some("app".to_owned());

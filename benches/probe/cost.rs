@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cachewatch::model::{
-    Auth, Cache, CacheName, Expectation, Exposure, Password, Protocol, Resolver, ResolverName, Rules, SystemFiles,
-    Thresholds, Timeouts, Tls,
+    Auth, Cache, CacheName, Expectation, Exposure, Password, Protocol, Resolver, Rules, SystemFiles, Thresholds,
+    Timeouts, Tls,
 };
 use cachewatch::probe::Prober;
 use tokio::runtime;
@@ -119,5 +119,5 @@ pub(crate) fn cache(site: &Site, host: String, resolvers: usize) -> Cache {
 }
 
 fn resolver((number, address): (usize, SocketAddr)) -> Resolver {
-    Resolver::Server { name: ResolverName::new(&format!("bench-{number}")), address, protocol: Protocol::Udp }
+    Resolver::server(&format!("bench-{number}"), address, Protocol::Udp)
 }

@@ -32,27 +32,35 @@ pub(super) fn build(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache
         let is_used = caches.iter().any(|cache| {
             cache.resolvers.contains(resolver) || cache.exposure.public_resolver.as_ref() == Some(resolver)
         });
-        if !is_used && *resolver != Resolver::System {
+        if !is_used && matches!(resolver, Resolver::Server { .. }) {
             checker.notices.push(format!("resolver {name} is declared and no cache asks it"));
         }
     }
     caches
 }
 
-/// Everyone who can be asked, by name, in the order of declaration; the system first.
+/// Everyone who can be asked, by name: those that always exist, then the others in the order of declaration.
 fn resolvers(checker: &mut Checker<'_>) -> Vec<(String, Resolver)> {
-    let mut resolvers = vec![(ResolverName::SYSTEM.to_owned(), Resolver::System)];
+    let mut resolvers: Vec<_> = Resolver::reserved().map(|resolver| (resolver.name().to_string(), resolver)).collect();
+    let reserved = resolvers.clone();
     let tables: Vec<(String, Site)> =
         checker.reading.items("resolvers").map(|item| (item.name.clone(), item.site.clone())).collect();
     for (name, site) in tables {
         let path = |key| ["resolvers", name.as_str(), key];
-        if name == ResolverName::SYSTEM {
-            let complaint = Complaint::new("\"system\" always exists: what this machine itself would ask");
+        if let Some((_, resolver)) = reserved.iter().find(|(reserved, _)| *reserved == name) {
+            let what = match resolver {
+                Resolver::Listed(position) => format!("name server {position} of resolv.conf, asked alone"),
+                _ => "what this machine itself would ask".to_owned(),
+            };
+            let complaint = Complaint::new(format!("{} always exists: {what}", value::quoted(&name)));
             checker.complain_at(&path("name"), &site, complaint.hint("choose another name"));
             continue;
         }
-        let address = checker.effective.find(&path("address")).and_then(|found| value::name_server(found.text()).ok());
         let protocol = Protocol::parse(checker.text(&path("protocol"))).unwrap_or(Protocol::Udp);
+        let address = checker.effective.find(&path("address"));
+        let address = address.and_then(|found| value::name_server(found.text(), protocol).ok());
+        let tls = checker.resolver_tls(&name, protocol);
+        let url_path = value::http_path(checker.text(&path("path"))).unwrap_or_else(|_| Resolver::PATH.to_owned());
         if address.is_none() && !checker.reading.is_spoiled(&path("address")) {
             let complaint = Complaint::new("missing").hint("write the address of the name server");
             checker.reading.complain(&site.origin, &schema::join(&site.key, "address"), complaint);
@@ -62,6 +70,8 @@ fn resolvers(checker: &mut Checker<'_>) -> Vec<(String, Resolver)> {
             name: ResolverName::new(&name),
             address,
             protocol,
+            tls,
+            path: url_path,
         });
         resolvers.push((name, resolver));
     }
@@ -237,9 +247,10 @@ impl<'a> Declared<'_, 'a> {
         }
         let complaint = Complaint::new(format!("no resolver has the name {}", value::quoted(name)));
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).filter(|name| !name.starts_with('?')).collect();
-        let complaint = match nearest(name, names.iter().copied()) {
+        // Of `system` and `system-2`, equally near to `system2`, the second is meant.
+        let complaint = match nearest(name, names.iter().rev().copied()) {
             Some(near) => complaint.suggest(Some(near)),
-            None => complaint.hint(format!("declared: {}", names.join(", "))),
+            None => complaint.hint(format!("known: {}", names.join(", "))),
         };
         self.checker.complain(found, complaint);
         None
@@ -387,6 +398,35 @@ pub(super) fn notices(name: &str, host: &str, tier: Option<azure::Tier>) -> Vec<
 }
 
 impl Checker<'_> {
+    /// How a declared resolver proves who it is. What its protocol has no use for is a mistake: it was meant to be used.
+    fn resolver_tls(&mut self, name: &str, protocol: Protocol) -> Tls {
+        let path = |key| ["resolvers", name, key];
+        let is_judgeable = !self.reading.is_spoiled(&path("protocol"));
+        let fitting = [
+            ("server_name", [Protocol::Tls, Protocol::Https].as_slice()),
+            ("ca_file", &[Protocol::Tls, Protocol::Https]),
+            ("path", &[Protocol::Https]),
+        ];
+        for (key, protocols) in fitting {
+            let found = self.effective.find(&path(key)).filter(|found| found.site.is_explicit());
+            let Some(found) = found.filter(|found| !found.text().is_empty()) else { continue };
+            if is_judgeable && !protocols.contains(&protocol) {
+                let words: Vec<_> = protocols.iter().map(|protocol| value::quoted(protocol.as_str())).collect();
+                let words = words.join(" or ");
+                let complaint = Complaint::new(format!("a resolver that is asked over {protocol} has no use for it"));
+                self.complain(found, complaint.hint(format!("set protocol = {words}, or leave it out")));
+            }
+        }
+        let text = |key| Some(self.text(&path(key))).filter(|text| !text.is_empty());
+        let (ca_file, server_name) = (text("ca_file"), text("server_name").and_then(|text| value::host(text).ok()));
+        if let (Some(file), Some(found)) = (ca_file, self.effective.find(&path("ca_file")))
+            && let Err(complaint) = roots(file.as_ref())
+        {
+            self.complain(found, complaint);
+        }
+        Tls { ca_file: ca_file.map(PathBuf::from), server_name }
+    }
+
     /// Complains of a value, or of the table it should stand in.
     fn complain_at(&mut self, path: &[&str], table: &Site, complaint: Complaint) {
         let site = self.effective.find(path).map_or(table, |found| found.site);

@@ -34,4 +34,4 @@ pub use load::{Inputs, load};
 pub use problem::{Origin, Problem, Problems};
 pub use settings::{Config, Defaults, Journal, Log, LogFormat, Probe, Server, ServerTls};
 pub use show::{example, show};
-pub use target::{Target, name_server};
+pub use target::{Target, resolver};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::settings::Config;
 use super::value::{duration_text, size_text};
-use crate::model::{Auth, Cache, Password, Resolver};
+use crate::model::{Auth, Cache, Password, Protocol, Resolver};
 
 /// The example that explains every key, as it stands in the repository.
 #[must_use]
@@ -69,11 +69,18 @@ pub fn show(config: &Config) -> String {
     page.duration("retirement", defaults.thresholds.retirement);
 
     for resolver in servers(config) {
-        if let Resolver::Server { name, address, protocol } = resolver {
+        if let Resolver::Server { name, address, protocol, tls, path } = resolver {
             page.table("[[resolvers]]");
             page.text("name", name);
             page.text("address", address);
             page.text("protocol", protocol);
+            if matches!(protocol, Protocol::Tls | Protocol::Https) {
+                page.text("server_name", tls.server_name.as_deref().unwrap_or_default());
+                page.text("ca_file", tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
+            }
+            if *protocol == Protocol::Https {
+                page.text("path", path);
+            }
         }
     }
     for cache in &config.caches {

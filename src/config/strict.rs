@@ -189,7 +189,9 @@ pub(super) fn unknown_key(table: &str, name: &str) -> Complaint {
         return kind::secret();
     }
     let complaint = Complaint::new("unknown key");
-    let elsewhere = schema::KEYS.iter().find(|key| key.path.rsplit('.').next() == Some(name));
+    let of_name = || schema::KEYS.iter().filter(|key| key.path.rsplit('.').next() == Some(name));
+    // Several tables may have a key of that name; the nearest is within the table where it was looked for.
+    let elsewhere = of_name().find(|key| key.path.starts_with(table)).or_else(|| of_name().next());
     if let Some((home, _)) = elsewhere.and_then(|key| key.path.rsplit_once('.')) {
         return complaint.hint(format!("`{name}` belongs in {}", header(home)));
     }

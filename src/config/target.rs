@@ -9,7 +9,7 @@ use super::check::Checker;
 use super::problem::{Complaint, Origin, Problem};
 use super::settings::Defaults;
 use super::value;
-use crate::model::{Auth, Cache, Expectation, Isolation, Password, Protocol, Resolver, ResolverName, Tls, WireText};
+use crate::model::{Auth, Cache, Expectation, Isolation, Password, Resolver, ResolverName, Tls, WireText};
 
 /// A bare host and the options given with it, not yet checked. The rest comes from the configuration's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct Target {
     pub tls: bool,
     /// Where the name should lead: `private`, `public`, a network or an address, in any number.
     pub expect: Vec<String>,
-    /// Name servers to ask; none asks the system.
-    pub resolvers: Vec<SocketAddr>,
+    /// Whom to ask; nobody in particular asks the system.
+    pub resolvers: Vec<Resolver>,
     /// The cache's tier.
     pub tier: Option<String>,
     /// The deadline of one probe.
@@ -40,10 +40,14 @@ pub struct Target {
     pub connect_to: Vec<String>,
 }
 
-/// A name server, written as `ADDRESS` or `ADDRESS:PORT`; the port is 53 where none is given. `None` where it is neither.
-#[must_use]
-pub fn name_server(text: &str) -> Option<SocketAddr> {
-    value::name_server(text).ok()
+/// Whom to ask, written as `system`, `system-1` to `system-3`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
+/// `tls://ADDRESS[:PORT][#NAME]` or `https://ADDRESS[:PORT][/PATH][#NAME]`. NAME is what the certificate must cover where
+/// it is not the address.
+///
+/// # Errors
+/// In words, where it is none of these.
+pub fn resolver(text: &str) -> Result<Resolver, String> {
+    value::resolver(text).map_err(|complaint| complaint.to_string())
 }
 
 impl Target {
@@ -223,18 +227,23 @@ impl Bare<'_, '_> {
         expectation
     }
 
-    /// The name servers, each named by its address; the port only where it is not the usual one.
+    /// Whom to ask, each once, and each under a name of its own: one address may be asked in several ways.
     fn resolvers(&self) -> Vec<Resolver> {
-        let mut resolvers = Vec::new();
-        for address in &self.target.resolvers {
-            let shown = if address.port() == 53 { address.ip().to_string() } else { address.to_string() };
-            let letter = |character: char| if ":[]".contains(character) { '-' } else { character };
-            let name: String = shown.trim_start_matches('[').replace("]:", "-").chars().map(letter).collect();
-            let resolver =
-                Resolver::Server { name: ResolverName::new(&name), address: *address, protocol: Protocol::Udp };
-            if !resolvers.contains(&resolver) {
-                resolvers.push(resolver);
+        let mut resolvers: Vec<Resolver> = Vec::new();
+        for (index, resolver) in self.target.resolvers.iter().enumerate() {
+            if self.target.resolvers[..index].contains(resolver) {
+                continue;
             }
+            let mut resolver = resolver.clone();
+            let given = resolver.name();
+            let mut number = 1;
+            while let Resolver::Server { name, .. } = &mut resolver
+                && resolvers.iter().any(|other| other.name() == *name)
+            {
+                number += 1;
+                *name = ResolverName::new(&format!("{given}-{number}"));
+            }
+            resolvers.push(resolver);
         }
         if resolvers.is_empty() { vec![Resolver::System] } else { resolvers }
     }

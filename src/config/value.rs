@@ -10,10 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::nearest::nearest;
 use super::problem::Complaint;
 use crate::azure::{self, Tier};
-use crate::model::DialOverride;
-
-/// The port name servers listen on.
-const DNS_PORT: u16 = 53;
+use crate::model::{DialOverride, Protocol, Resolver, ResolverName, Tls};
 
 /// A text as a message shows it: quoted, on one line, not too long.
 pub(super) fn quoted(text: &str) -> String {
@@ -214,17 +211,80 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Complaint> {
     })
 }
 
-/// A name server: `ADDRESS` or `ADDRESS:PORT`.
-pub(super) fn name_server(text: &str) -> Result<SocketAddr, Complaint> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, DNS_PORT));
-    }
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() != 0 => Ok(address),
+/// A name server: `ADDRESS` or `ADDRESS:PORT`. The port is the protocol's where none is given.
+pub(super) fn name_server(text: &str, protocol: Protocol) -> Result<SocketAddr, Complaint> {
+    let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, protocol.port()));
+    match address.or_else(|_| text.parse::<SocketAddr>()) {
+        Ok(address) if address.port() != 0 && !address.ip().is_unspecified() => Ok(address),
         _ => Err(Complaint::new(format!("{} is not the address of a name server", quoted(text))).hint(
-            "write an IP address, with a port where it is not 53: \"10.0.0.4\", \"10.0.0.4:5353\", \"[fd00::4]:53\"",
+            "write an IP address, with a port where it is not the usual one: \"10.0.0.4\", \"10.0.0.4:5353\", \"[fd00::4]:53\"",
         )),
     }
+}
+
+/// The address of a name server, of whatever protocol.
+pub(super) fn any_name_server(text: &str) -> Result<SocketAddr, Complaint> {
+    name_server(text, Protocol::Udp)
+}
+
+/// The path of a URL, without query and fragment.
+pub(super) fn http_path(text: &str) -> Result<String, Complaint> {
+    let is_allowed = |character: char| character.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:@".contains(character);
+    if text.starts_with('/') && text.chars().all(is_allowed) {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::new(format!("{} is not the path of a URL", quoted(text)))
+        .hint(format!("write what follows the host: {}", quoted(Resolver::PATH))))
+}
+
+/// Whom to ask, as a command line says it: `system`, `system-2`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
+/// `tls://ADDRESS[:PORT][#NAME]`, `https://ADDRESS[:PORT][/PATH][#NAME]`.
+pub(super) fn resolver(text: &str) -> Result<Resolver, Complaint> {
+    if let Some(reserved) = Resolver::reserved().find(|resolver| resolver.name().as_str() == text) {
+        return Ok(reserved);
+    }
+    let (protocol, rest) = match text.split_once("://") {
+        None => (Protocol::Udp, text),
+        Some((scheme, rest)) => {
+            let known = || Protocol::ALL.iter().map(|protocol| protocol.as_str());
+            let protocol = Protocol::parse(scheme).ok_or_else(|| {
+                let words = known().collect::<Vec<_>>().join(", ");
+                Complaint::new(format!("{} is not one of {words}", quoted(scheme))).suggest(nearest(scheme, known()))
+            })?;
+            (protocol, rest)
+        }
+    };
+    let (rest, server_name) = match rest.split_once('#') {
+        Some((rest, name)) => (rest, Some(host(name)?)),
+        None => (rest, None),
+    };
+    let (place, path) = rest.find('/').map_or((rest, None), |start| (&rest[..start], Some(&rest[start..])));
+    let is_secure = matches!(protocol, Protocol::Tls | Protocol::Https);
+    if server_name.is_some() && !is_secure {
+        return Err(Complaint::new(format!("a name after # is for tls and https, and not for {protocol}")));
+    }
+    if path.is_some() && protocol != Protocol::Https {
+        return Err(Complaint::new(format!("a path is for https, and not for {protocol}")));
+    }
+    let bare = place.strip_prefix('[').and_then(|place| place.strip_suffix(']'));
+    let address = name_server(bare.filter(|bare| bare.contains(':')).unwrap_or(place), protocol)?;
+    let path = path.map_or(Ok(Resolver::PATH.to_owned()), http_path)?;
+    let name = ResolverName::new(&resolver_name(protocol, address));
+    Ok(Resolver::Server { name, address, protocol, tls: Tls { ca_file: None, server_name }, path })
+}
+
+/// How a resolver of the command line is called: by its address, with the protocol and the port where they are not the
+/// usual ones.
+fn resolver_name(protocol: Protocol, address: SocketAddr) -> String {
+    let letter = |character: char| if character == ':' { '-' } else { character };
+    let mut name: String = address.ip().to_string().chars().map(letter).collect();
+    if protocol != Protocol::Udp {
+        name = format!("{protocol}-{name}");
+    }
+    if address.port() != protocol.port() {
+        name = format!("{name}-{}", address.port());
+    }
+    name
 }
 
 /// The control target: `ADDRESS:PORT`.
@@ -320,6 +380,8 @@ pub(super) fn number<T: FromStr>(text: &str, noun: &str) -> Result<T, Complaint>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -364,6 +426,84 @@ mod tests {
         let long = format!("{}.example", "a".repeat(64));
         for bad in ["", ".", "a..b", "a b", "a:1", "[fd00::4]:6380", "10.0.0.256", "bücher.example", "a,b", &long] {
             assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// A resolver in one line: name, address, protocol, and what of the rest is not the usual.
+    fn shown(text: &str) -> String {
+        match resolver(text) {
+            Ok(Resolver::Server { name, address, protocol, tls, path }) => {
+                let server_name = tls.server_name.unwrap_or_default();
+                format!("{name} {address} {protocol} {server_name} {path}")
+                    .replace("/dns-query", "")
+                    .trim_end()
+                    .to_owned()
+            }
+            Ok(reserved) => format!("{} {reserved:?}", reserved.name()),
+            Err(complaint) => complaint.to_string(),
+        }
+    }
+
+    #[test]
+    fn whom_to_ask_is_a_name_that_always_exists_or_an_address_with_its_protocol() {
+        for (text, expected) in [
+            ("system", "system System"),
+            ("system-3", "system-3 Listed(3)"),
+            ("10.0.0.4", "10.0.0.4 10.0.0.4:53 udp"),
+            ("udp://10.0.0.4:53", "10.0.0.4 10.0.0.4:53 udp"),
+            ("10.0.0.4:5353", "10.0.0.4-5353 10.0.0.4:5353 udp"),
+            ("fd00::4", "fd00--4 [fd00::4]:53 udp"),
+            ("tcp://[fd00::4]:54", "tcp-fd00--4-54 [fd00::4]:54 tcp"),
+            ("tls://1.1.1.1", "tls-1.1.1.1 1.1.1.1:853 tls"),
+            ("tls://[fd00::4]#dns.example", "tls-fd00--4 [fd00::4]:853 tls dns.example"),
+            ("https://1.1.1.1:8443/q#dns.example", "https-1.1.1.1-8443 1.1.1.1:8443 https dns.example /q"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("system-4", "is not the address of a name server"),
+            ("system-0", "is not the address of a name server"),
+            ("0.0.0.0", "is not the address of a name server"),
+            ("10.0.0.4:0", "is not the address of a name server"),
+            ("https://dns.google/dns-query", "\"dns.google\" is not the address of a name server"),
+            ("http://1.1.1.1", "\"http\" is not one of udp, tcp, tls, https; did you mean `https`?"),
+            ("10.0.0.4#dns.example", "a name after # is for tls and https, and not for udp"),
+            ("tls://1.1.1.1/q", "a path is for https, and not for tls"),
+            ("tls://1.1.1.1#", "the host is empty"),
+            ("https://1.1.1.1/q?dns=x", "\"/q?dns=x\" is not the path of a URL"),
+            ("", "\"\" is not the address of a name server"),
+        ] {
+            assert!(shown(text).contains(expected), "{text}: {}", shown(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_reading_a_resolver_panic(text in "((udp|tcp|tls|https|x)://)?[0-9a-f.:\\[\\]]{0,20}(/[a-z?% é]{0,8})?(#[a-z.:]{0,9})?") {
+            if let Ok(resolver) = resolver(&text) {
+                prop_assert!(name(resolver.name().as_str()).is_ok(), "{text}: {resolver:?}");
+            }
+        }
+
+        #[test]
+        fn whom_to_ask_is_read_as_it_is_written(
+            address: IpAddr,
+            port in 1u16..,
+            kind in prop::sample::select(Protocol::ALL),
+            proof in prop::option::of("[a-z][a-z0-9]{0,9}(\\.[a-z]{1,9}){0,2}"),
+            own in prop::option::of("(/[a-z0-9._~%!$&'()*+,;=:@-]{1,8}){1,3}"),
+        ) {
+            prop_assume!(!address.is_unspecified());
+            let address = SocketAddr::new(address, port);
+            let proof = proof.filter(|_| matches!(kind, Protocol::Tls | Protocol::Https));
+            let own = own.filter(|_| kind == Protocol::Https);
+            let fragment = proof.as_ref().map_or_else(String::new, |proof| format!("#{proof}"));
+            let text = format!("{kind}://{address}{}{fragment}", own.as_deref().unwrap_or_default());
+            let Ok(Resolver::Server { address: read, protocol, tls, path, .. }) = resolver(&text) else {
+                return Err(TestCaseError::fail(text));
+            };
+            prop_assert_eq!((read, protocol, tls.server_name), (address, kind, proof));
+            prop_assert_eq!(path, own.unwrap_or_else(|| Resolver::PATH.to_owned()));
         }
     }
 }

@@ -403,7 +403,7 @@ mod tests {
 
     use super::*;
     use crate::config::{self, Inputs};
-    use crate::model::{Protocol, Resolver, ResolverName, SystemFiles, Timeouts};
+    use crate::model::{Protocol, Resolver, SystemFiles, Timeouts};
     use crate::sink::fixture;
 
     fn slots(name: &str, jitter: f64) -> Slots {
@@ -483,11 +483,7 @@ mod tests {
 
     /// A cache whose errands each end after [`SILENCE`], since its name server says nothing.
     fn slow(name: &str, silent: &UdpSocket) -> Arc<Cache> {
-        let resolver = Resolver::Server {
-            name: ResolverName::new("silent"),
-            address: silent.local_addr().unwrap(),
-            protocol: Protocol::Udp,
-        };
+        let resolver = Resolver::server("silent", silent.local_addr().unwrap(), Protocol::Udp);
         let timeouts = Timeouts { resolve: SILENCE, ..fixture::cache(name).timeouts };
         Arc::new(Cache { resolvers: vec![resolver], timeouts, ..fixture::cache(name) })
     }

@@ -143,6 +143,10 @@ vocabulary! {
         Udp = "udp",
         /// A connection.
         Tcp = "tcp",
+        /// A connection over TLS.
+        Tls = "tls",
+        /// A request over HTTPS.
+        Https = "https",
     }
 }
 
@@ -177,6 +181,18 @@ vocabulary! {
         Timeout = "timeout",
         /// The server cannot be reached.
         Unreachable = "unreachable",
+        /// The server closed the connection without an answer.
+        Closed = "closed",
+        /// The server did not prove that it is who it should be.
+        Untrusted = "untrusted",
+        /// The server does not speak TLS.
+        NotTls = "not_tls",
+        /// TLS could not be agreed on.
+        HandshakeFailed = "handshake_failed",
+        /// The server answered in HTTP, and not with an answer of DNS.
+        HttpError = "http_error",
+        /// The answer is larger than one is accepted.
+        TooLarge = "too_large",
         /// This machine could not send.
         LocalExhaustion = "local_exhaustion",
         /// The answer cannot be understood.

@@ -41,6 +41,12 @@ vocabulary! {
         ResolverUnreachable = "resolver_unreachable",
         /// resolv.conf cannot be read.
         NoResolver = "no_resolver",
+        /// The name server did not prove that it is who it should be: another name, expired, no trusted issuer.
+        ResolverUntrusted = "resolver_untrusted",
+        /// TLS could not be agreed on with the name server.
+        HandshakeFailed = "handshake_failed",
+        /// The name server answered in HTTP, and not with an answer of DNS.
+        HttpError = "http_error",
         /// The answer cannot be understood.
         MalformedAnswer = "malformed_answer",
         /// The aliases lead in a circle, or through more than sixteen names.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::{ServerError, Value};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
-use super::guarded::End;
+use super::guarded::{End, TooMuch};
 use crate::model::{Certificate, Fault, FaultKind, Outcome, Secret, Stage, WireText};
 
 /// Error numbers of Linux that `io::ErrorKind` does not tell apart.
@@ -62,9 +62,22 @@ pub(super) fn dns_socket(error: &io::Error) -> Outcome {
     match error.raw_os_error() {
         code if is_local_exhaustion(code) => Outcome::LocalExhaustion,
         _ if error.kind() == io::ErrorKind::TimedOut => Outcome::Timeout,
-        _ if error.kind() == io::ErrorKind::UnexpectedEof => Outcome::Malformed,
         // Refused by ICMP or RST, no route, reset: there is nobody who answers.
         _ => Outcome::Unreachable,
+    }
+}
+
+/// What came of a question where the connection it was asked over broke.
+pub(super) fn dns_stream(error: &io::Error) -> Outcome {
+    if tls_error(error).is_some() {
+        // Under TLS 1.3 a server that wants a client certificate says so only now.
+        return Outcome::HandshakeFailed;
+    }
+    match broken(error).0 {
+        FaultKind::Closed => Outcome::Closed,
+        // HTTP/2 keeps of an error its words alone.
+        _ if error.to_string() == TooMuch.to_string() => Outcome::TooLarge,
+        _ => dns_socket(error),
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) enum End {
 /// session knows the verdict of the guard below it.
 #[derive(Debug, thiserror::Error)]
 #[error("the peer sent more than a probe accepts")]
-struct TooMuch;
+pub(super) struct TooMuch;
 
 impl<S> Guarded<S> {
     pub(super) fn new(inner: S) -> Self {

@@ -150,10 +150,10 @@ pub(super) struct Trust {
 /// A set of roots, ready for use.
 #[derive(Debug, Clone)]
 pub(super) struct Roots {
-    verifier: Arc<WebPkiServerVerifier>,
-    config: ClientConfig,
+    pub(super) verifier: Arc<WebPkiServerVerifier>,
+    pub(super) config: ClientConfig,
     /// The certificates of a file of roots, as they are; empty for the platform's store.
-    pinned: Arc<[CertificateDer<'static>]>,
+    pub(super) pinned: Arc<[CertificateDer<'static>]>,
 }
 
 impl Trust {
@@ -247,6 +247,25 @@ impl Observer {
     }
 }
 
+/// Whether a chain proves the name here and now.
+pub(super) fn verdict(
+    verifier: &WebPkiServerVerifier,
+    pinned: &[CertificateDer<'static>],
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    server_name: &ServerName<'_>,
+    ocsp_response: &[u8],
+    now: UnixTime,
+) -> Result<(), rustls::Error> {
+    if pinned.contains(end_entity) {
+        return verify_pinned(end_entity, server_name, now);
+    }
+    verifier
+        .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        .map(|_| ())
+        .map_err(|error| name_self_signed(end_entity, error))
+}
+
 /// A self-signed certificate is mostly marked as an authority's, which the verifier objects to before it looks for an
 /// issuer. What is wrong with it is that nobody here trusts it.
 fn name_self_signed(certificate: &CertificateDer<'_>, error: rustls::Error) -> rustls::Error {
@@ -285,14 +304,7 @@ impl ServerCertVerifier for Observer {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = if self.pinned.contains(end_entity) {
-            verify_pinned(end_entity, server_name, now)
-        } else {
-            self.inner
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map(|_| ())
-                .map_err(|error| name_self_signed(end_entity, error))
-        };
+        let verdict = verdict(&self.inner, &self.pinned, end_entity, intermediates, server_name, ocsp_response, now);
         let presented = std::iter::once(end_entity).chain(intermediates).take(TlsSession::LONGEST_CHAIN);
         let chain = presented.map(|certificate| certificate.clone().into_owned()).collect();
         let mut seen = self.seen();

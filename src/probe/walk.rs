@@ -125,7 +125,8 @@ impl Prober {
     }
 
     pub(super) async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
-        resolve::resolve(&cache.host, resolver, &self.system, cache.timeouts.resolve, deadline).await
+        let of_machine = (&self.system, &self.trust);
+        resolve::resolve(&cache.host, resolver, of_machine, cache.timeouts.resolve, deadline).await
     }
 
     /// Walks from one address to the server's word.

@@ -815,11 +815,7 @@ mod tests {
         metrics.observe(&fixture::healthy(&cache));
         metrics.observe(&fixture::name_not_found(&cache));
 
-        let resolver = Resolver::Server {
-            name: ResolverName::new("hub"),
-            address: "10.0.0.4:53".parse().unwrap(),
-            protocol: crate::model::Protocol::Udp,
-        };
+        let resolver = Resolver::server("hub", "10.0.0.4:53".parse().unwrap(), crate::model::Protocol::Udp);
         cache.resolvers = vec![resolver];
         cache.tier = None;
         metrics.add_cache(&cache);

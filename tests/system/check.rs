@@ -656,7 +656,10 @@ fn what_cannot_be_understood_ends_with_three_and_words() {
         (&["check", "orders.test", "--password", "hunter2"], "unexpected argument '--password' found"),
         (&["check", "orders.test", "--format", "yaml"], "[possible values: text, json]"),
         (&["check", "orders.test", "--timeout", "soon"], "invalid value 'soon' for '--timeout <DURATION>'"),
-        (&["check", "orders.test", "--resolver", "hub"], "not an address: write IP or IP:PORT"),
+        (
+            &["check", "orders.test", "--resolver", "hub"],
+            "\"hub\" is not the address of a name server; write an IP address",
+        ),
         (&["check", "orders.test", "--expect", "privat"], "write private, public, \"10.20.1.0/24\" or \"10.20.1.4\""),
         (
             &["check", "rediss://orders.test:6380"],

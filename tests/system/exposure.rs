@@ -9,10 +9,7 @@ use std::{
 
 use cachewatch::{
     clock::Stopwatch,
-    model::{
-        Cache, DialOverride, Exposure, Opening, ProbeReport, Protocol, Resolver, ResolverName, SystemFiles, Timeouts,
-        Trial,
-    },
+    model::{Cache, DialOverride, Exposure, Opening, ProbeReport, Protocol, Resolver, SystemFiles, Timeouts, Trial},
     probe::Prober,
 };
 use futures_util::future::join_all;
@@ -54,7 +51,7 @@ impl Site {
     }
 
     fn resolver(&self) -> Resolver {
-        Resolver::Server { name: ResolverName::new("world"), address: self.world.address(), protocol: Protocol::Udp }
+        Resolver::server("world", self.world.address(), Protocol::Udp)
     }
 
     /// The cache, with this behind its public address, and that behind the plain ports.

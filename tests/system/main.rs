@@ -16,5 +16,6 @@ mod journal;
 mod lookups;
 mod redis;
 mod resolve;
+mod resolvers;
 mod scale;
 mod tls;

@@ -8,11 +8,7 @@ pub(super) const PUBLIC: &str = "20.1.2.3";
 
 /// A cache that asks the machine's own way and two name servers.
 pub(super) fn three() -> Cache {
-    let server = |name: &str, address: &str| Resolver::Server {
-        name: ResolverName::new(name),
-        address: address.parse().unwrap(),
-        protocol: Protocol::Udp,
-    };
+    let server = |name: &str, address: &str| Resolver::server(name, address.parse().unwrap(), Protocol::Udp);
     let resolvers = vec![Resolver::System, server("hub", "10.0.0.2:53"), server("dc", "10.0.0.3:5353")];
     Cache { resolvers, follow_ttl: Some(Duration::from_secs(5)), ..cache() }
 }

@@ -3,7 +3,7 @@
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{Name, RData, RecordType as WireType};
 
-use super::exchange::{self, Servers, shown};
+use super::exchange::{Exchange, Servers, shown};
 use crate::model::{Alias, Answer, Outcome, Query, RecordType, WireText};
 use crate::probe::deadline::Deadline;
 
@@ -28,10 +28,12 @@ pub(super) struct Chased {
 
 /// Asks for IPv4 and IPv6 addresses at once and joins what came.
 pub(super) async fn chase(name: &Name, servers: &Servers, deadline: Deadline) -> Chased {
+    let exchange = Exchange::new(servers);
     let (v4, v6) = tokio::join!(
-        chase_one(name, RecordType::A, servers, deadline),
-        chase_one(name, RecordType::Aaaa, servers, deadline)
+        chase_one(name, RecordType::A, &exchange, deadline),
+        chase_one(name, RecordType::Aaaa, &exchange, deadline)
     );
+    exchange.close(deadline).await;
     join(v4, v6)
 }
 
@@ -55,7 +57,7 @@ fn join(v4: Chased, v6: Chased) -> Chased {
 }
 
 /// Follows one record type.
-async fn chase_one(name: &Name, record_type: RecordType, servers: &Servers, deadline: Deadline) -> Chased {
+async fn chase_one(name: &Name, record_type: RecordType, exchange: &Exchange<'_>, deadline: Deadline) -> Chased {
     let mut chased = Chased {
         name: name.clone(),
         chain: Vec::new(),
@@ -67,7 +69,7 @@ async fn chase_one(name: &Name, record_type: RecordType, servers: &Servers, dead
     };
     let mut walk = Walk { at: name.clone(), seen: vec![name.clone()] };
     loop {
-        let reply = exchange::ask(servers, &walk.at, record_type, deadline, &mut chased.queries).await;
+        let reply = exchange.ask(&walk.at, record_type, deadline, &mut chased.queries).await;
         chased.outcome = reply.outcome;
         chased.detail = reply.detail;
         let Some(message) = reply.message else { return chased };

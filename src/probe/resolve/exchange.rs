@@ -1,16 +1,19 @@
-//! One question to one name server, over UDP or TCP, with nothing of the answer edited.
+//! One question to one name server, with nothing of the answer edited.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType, Query as Question, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType as WireType};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 
+use super::lines::Lines;
+use super::secure::Secure;
 use crate::clock::Stopwatch;
-use crate::model::{Outcome, Protocol, Query, RecordType, Transport, WireText};
+use crate::model::{Outcome, Query, RecordType, Transport, WireText};
 use crate::probe::blame;
 use crate::probe::deadline::{Deadline, Late};
 
@@ -22,23 +25,78 @@ const LARGEST_DATAGRAM: usize = 4096;
 pub(super) struct Servers {
     /// In the order in which they are tried.
     pub(super) addresses: Vec<SocketAddr>,
-    pub(super) protocol: Protocol,
+    pub(super) way: Way,
     /// How long one server is waited for in one round.
     pub(super) patience: Duration,
     /// How many rounds through the list.
     pub(super) rounds: usize,
 }
 
+/// How name servers are asked.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// With a datagram, and over TCP where the answer was cut short.
+    Udp,
+    Tcp,
+    Tls(Secure),
+    Https {
+        secure: Secure,
+        path: String,
+    },
+}
+
 impl Servers {
-    /// One name server, asked twice if it stays silent: a datagram may be lost.
-    pub(super) fn single(address: SocketAddr, protocol: Protocol) -> Self {
-        Self { addresses: vec![address], protocol, patience: Duration::MAX, rounds: 2 }
+    /// One name server. It is asked twice over UDP if it stays silent, since a datagram may be lost; a connection loses
+    /// nothing.
+    pub(super) fn single(address: SocketAddr, way: Way) -> Self {
+        let rounds = if matches!(way, Way::Udp) { 2 } else { 1 };
+        Self { addresses: vec![address], way, patience: Duration::MAX, rounds }
     }
 
     /// The wait for one server that lets every server have its turns before the deadline.
     fn turn(&self, deadline: Deadline) -> Duration {
         let turns = u32::try_from(self.addresses.len() * self.rounds).unwrap_or(u32::MAX).max(1);
         self.patience.min(deadline.remaining() / turns)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) outcome: Outcome,
+    pub(super) words: Cow<'static, str>,
+}
+
+impl Failure {
+    pub(super) fn new(outcome: Outcome, words: impl Into<Cow<'static, str>>) -> Self {
+        Self { outcome, words: words.into() }
+    }
+
+    /// The socket failed.
+    pub(super) fn of_socket(server: SocketAddr, error: &io::Error) -> Self {
+        Self::new(blame::dns_socket(error), format!("{server}: {error}"))
+    }
+
+    /// The connection broke.
+    pub(super) fn of_stream(server: SocketAddr, error: &io::Error) -> Self {
+        match blame::dns_stream(error) {
+            // A library has many words for a peer that hung up.
+            Outcome::Closed if error.kind() != io::ErrorKind::ConnectionReset => {
+                Self::closed(server, "without an answer")
+            }
+            Outcome::TooLarge => Self::new(Outcome::TooLarge, format!("{server} sent 1 MiB and no answer")),
+            outcome => Self::new(outcome, format!("{server}: {error}")),
+        }
+    }
+
+    /// The server hung up.
+    pub(super) fn closed(server: SocketAddr, when: &str) -> Self {
+        Self::new(Outcome::Closed, format!("{server} closed the connection {when}"))
+    }
+
+    /// The time was up; nothing more is known.
+    pub(super) fn late(_: Late) -> Self {
+        Self::new(Outcome::Timeout, "")
     }
 }
 
@@ -51,44 +109,106 @@ pub(super) struct Reply {
     pub(super) message: Option<Message>,
 }
 
-/// Asks the servers in turn until one gives an answer that settles the question; notes every question in `log`.
-///
-/// As in the resolver of the C library, SERVFAIL and REFUSED move on to the next server, and NXDOMAIN does not.
-pub(super) async fn ask(
-    servers: &Servers,
-    name: &Name,
-    record_type: RecordType,
-    deadline: Deadline,
-    log: &mut Vec<Query>,
-) -> Reply {
-    let turn = servers.turn(deadline);
-    let mut worst = Reply { outcome: Outcome::Timeout, detail: WireText::default(), message: None };
-    let mut rank = 0;
-    for round in 0..servers.rounds {
-        for server in &servers.addresses {
-            let limit = deadline.or_within(turn);
-            let mut reply = Reply { outcome: Outcome::Truncated, detail: WireText::default(), message: None };
-            if servers.protocol == Protocol::Udp {
-                reply = timed(*server, Transport::Udp, name, record_type, limit, log).await;
-            }
-            if reply.outcome == Outcome::Truncated {
-                reply = timed(*server, Transport::Tcp, name, record_type, limit, log).await;
-            }
-            let settled = settles(reply.outcome);
-            if settled == Settles::Question {
-                return reply;
-            }
-            if settled as usize >= rank {
-                rank = settled as usize;
-                worst = reply;
-            }
-        }
-        // Who answered and would not help will not help a moment later; only silence deserves a second try.
-        if round == 0 && rank == Settles::Server as usize {
-            break;
+/// The questions of one lookup, and the connections they share.
+pub(super) struct Exchange<'a> {
+    servers: &'a Servers,
+    /// Made with the first question that needs one: most lookups do with datagrams.
+    lines: OnceLock<Lines>,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(servers: &'a Servers) -> Self {
+        Self { servers, lines: OnceLock::new() }
+    }
+
+    /// Says goodbye to the servers there are connections to.
+    pub(super) async fn close(self, deadline: Deadline) {
+        if let Some(lines) = self.lines.into_inner() {
+            Box::pin(lines.close(deadline)).await;
         }
     }
-    worst
+
+    /// Asks the servers in turn until one gives an answer that settles the question; notes every question in `log`.
+    ///
+    /// As in the resolver of the C library, SERVFAIL and REFUSED move on to the next server, and NXDOMAIN does not.
+    pub(super) async fn ask(
+        &self,
+        name: &Name,
+        record_type: RecordType,
+        deadline: Deadline,
+        log: &mut Vec<Query>,
+    ) -> Reply {
+        let turn = self.servers.turn(deadline);
+        let mut worst = Reply { outcome: Outcome::Timeout, detail: WireText::default(), message: None };
+        let mut rank = 0;
+        for round in 0..self.servers.rounds {
+            for place in 0..self.servers.addresses.len() {
+                let limit = deadline.or_within(turn);
+                let transport = match self.servers.way {
+                    Way::Udp => Transport::Udp,
+                    Way::Tcp => Transport::Tcp,
+                    Way::Tls(_) => Transport::Tls,
+                    Way::Https { .. } => Transport::Https,
+                };
+                let mut reply = self.timed(place, transport, name, record_type, limit, log).await;
+                if reply.outcome == Outcome::Truncated {
+                    reply = self.timed(place, Transport::Tcp, name, record_type, limit, log).await;
+                }
+                let settled = settles(reply.outcome);
+                if settled == Settles::Question {
+                    return reply;
+                }
+                if settled as usize >= rank {
+                    rank = settled as usize;
+                    worst = reply;
+                }
+            }
+            // Who answered and would not help will not help a moment later; only silence deserves a second try.
+            if round == 0 && rank == Settles::Server as usize {
+                break;
+            }
+        }
+        worst
+    }
+
+    /// One question over one transport, noted with its time.
+    async fn timed(
+        &self,
+        place: usize,
+        transport: Transport,
+        name: &Name,
+        record_type: RecordType,
+        deadline: Deadline,
+        log: &mut Vec<Query>,
+    ) -> Reply {
+        let watch = Stopwatch::start();
+        let server = self.servers.addresses[place];
+        let question = question(name, record_type, transport);
+        let exchanged = if transport == Transport::Udp {
+            match deadline.run(over_udp(server, &question)).await {
+                Ok(exchanged) => exchanged,
+                Err(late) => Err(Failure::late(late)),
+            }
+        } else {
+            let lines = self.lines.get_or_init(|| Lines::new(self.servers));
+            // Connections take much more room than a datagram, and few lookups need one.
+            Box::pin(lines.ask(place, &question, deadline)).await
+        };
+        let reply = match exchanged {
+            Ok(message) => read(message, transport),
+            Err(Failure { outcome, words }) => Reply { outcome, detail: WireText::new(&words), message: None },
+        };
+        log.push(Query {
+            server,
+            transport,
+            name: shown(name),
+            record_type,
+            outcome: reply.outcome,
+            detail: reply.detail.clone(),
+            took: watch.elapsed(),
+        });
+        reply
+    }
 }
 
 /// How much a reply settles, in rising order.
@@ -107,42 +227,19 @@ enum Settles {
 fn settles(outcome: Outcome) -> Settles {
     match outcome {
         Outcome::Answered | Outcome::NoData | Outcome::NxDomain => Settles::Question,
-        Outcome::ServFail | Outcome::Refused | Outcome::OtherCode | Outcome::Malformed => Settles::Server,
+        Outcome::ServFail
+        | Outcome::Refused
+        | Outcome::OtherCode
+        | Outcome::Malformed
+        | Outcome::Closed
+        | Outcome::Untrusted
+        | Outcome::NotTls
+        | Outcome::HandshakeFailed
+        | Outcome::HttpError
+        | Outcome::TooLarge => Settles::Server,
         Outcome::Timeout | Outcome::Truncated => Settles::Silence,
         Outcome::Unreachable | Outcome::LocalExhaustion => Settles::Nothing,
     }
-}
-
-/// One question over one transport, noted with its time.
-async fn timed(
-    server: SocketAddr,
-    transport: Transport,
-    name: &Name,
-    record_type: RecordType,
-    deadline: Deadline,
-    log: &mut Vec<Query>,
-) -> Reply {
-    let watch = Stopwatch::start();
-    let exchanged = deadline.run(exchange(server, transport, name, record_type)).await;
-    let reply = match exchanged {
-        Ok(Ok(message)) => read(message, transport),
-        Ok(Err(error)) => Reply {
-            outcome: blame::dns_socket(&error),
-            detail: WireText::new(&format!("{server}: {error}")),
-            message: None,
-        },
-        Err(Late) => Reply { outcome: Outcome::Timeout, detail: WireText::default(), message: None },
-    };
-    log.push(Query {
-        server,
-        transport,
-        name: shown(name),
-        record_type,
-        outcome: reply.outcome,
-        detail: reply.detail.clone(),
-        took: watch.elapsed(),
-    });
-    reply
 }
 
 /// A name as a person reads it, without the last dot.
@@ -166,14 +263,13 @@ fn read(message: Message, transport: Transport) -> Reply {
     Reply { outcome, detail: WireText::new(&detail), message: Some(message) }
 }
 
-/// Sends one question and waits for its answer.
-async fn exchange(
-    server: SocketAddr,
-    transport: Transport,
-    name: &Name,
-    record_type: RecordType,
-) -> io::Result<Message> {
+/// One question as a message.
+fn question(name: &Name, record_type: RecordType, transport: Transport) -> Message {
     let mut question = Message::query();
+    // With an id of its own, no answer could be kept by a cache of HTTP (RFC 8484, 4.1).
+    if transport == Transport::Https {
+        question.metadata.id = 0;
+    }
     question.metadata.recursion_desired = true;
     question.add_query(Question::query(
         name.clone(),
@@ -182,61 +278,54 @@ async fn exchange(
             RecordType::Aaaa => WireType::AAAA,
         },
     ));
-    let bytes = question.to_vec().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
-    match transport {
-        Transport::Udp => over_udp(server, &question, &bytes).await,
-        Transport::Tcp => over_tcp(server, &question, &bytes).await,
-    }
+    question
 }
 
-async fn over_udp(server: SocketAddr, question: &Message, bytes: &[u8]) -> io::Result<Message> {
+async fn over_udp(server: SocketAddr, question: &Message) -> Result<Message, Failure> {
+    let bytes = encode(question)?;
+    let failed = |error: io::Error| Failure::of_socket(server, &error);
     let local: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // A socket of its own per question, connected: a random source port, answers of this server only, and the ICMP
     // message that nobody listens there.
-    let socket = UdpSocket::bind((local, 0)).await?;
-    socket.connect(server).await?;
-    socket.send(bytes).await?;
+    let socket = UdpSocket::bind((local, 0)).await.map_err(failed)?;
+    socket.connect(server).await.map_err(failed)?;
+    socket.send(&bytes).await.map_err(failed)?;
     let mut buffer = vec![0; LARGEST_DATAGRAM];
     loop {
-        let length = socket.recv(&mut buffer).await?;
+        let length = socket.recv(&mut buffer).await.map_err(failed)?;
         let answer = &buffer[..length];
         // What does not carry the question's id is not its answer: a late one, or a forged one.
         if answer.get(..2) != Some(&question.metadata.id.to_be_bytes()) {
             continue;
         }
-        let message = decode(answer)?;
+        let message = decode(server, answer)?;
         if answers(&message, question) {
             return Ok(message);
         }
     }
 }
 
-async fn over_tcp(server: SocketAddr, question: &Message, bytes: &[u8]) -> io::Result<Message> {
-    let mut stream = TcpStream::connect(server).await?;
-    let length = u16::try_from(bytes.len()).map_err(|_| io::Error::other("the question is too long"))?;
-    let mut framed = Vec::with_capacity(bytes.len() + 2);
-    framed.extend_from_slice(&length.to_be_bytes());
-    framed.extend_from_slice(bytes);
-    stream.write_all(&framed).await?;
-    let length = stream.read_u16().await?;
-    let mut answer = vec![0; usize::from(length)];
-    stream.read_exact(&mut answer).await?;
-    let message = decode(&answer)?;
-    if answers(&message, question) {
-        Ok(message)
-    } else {
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer belongs to another question"))
-    }
+/// The bytes of a question.
+pub(super) fn encode(question: &Message) -> Result<Vec<u8>, Failure> {
+    question
+        .to_vec()
+        .map_err(|error| Failure::new(Outcome::Malformed, format!("the question cannot be asked: {error}")))
 }
 
-/// `UnexpectedEof` marks what the name server sent and no one can read; see [`blame::dns_socket`].
-fn decode(bytes: &[u8]) -> io::Result<Message> {
+/// The bytes of a question behind their length, as a stream carries them.
+pub(super) fn framed(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("a question holds one name, of at most 255 bytes");
+    [&length.to_be_bytes()[..], bytes].concat()
+}
+
+/// The message that bytes are.
+pub(super) fn decode(server: SocketAddr, bytes: &[u8]) -> Result<Message, Failure> {
     Message::from_vec(bytes)
-        .map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, format!("unreadable answer: {error}")))
+        .map_err(|error| Failure::new(Outcome::Malformed, format!("{server}: unreadable answer: {error}")))
 }
 
 /// Whether a message answers this question. A refusal may come without the question.
-fn answers(message: &Message, question: &Message) -> bool {
+pub(super) fn answers(message: &Message, question: &Message) -> bool {
     message.metadata.id == question.metadata.id
         && message.metadata.message_type == MessageType::Response
         && (message.queries.is_empty() || message.queries == question.queries)
@@ -248,10 +337,20 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_question_has_an_id_of_its_own_but_over_https() {
+        let id = |transport| question(&Name::root(), RecordType::A, transport).metadata.id;
+        assert_eq!(id(Transport::Https), 0);
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+            let ids: std::collections::BTreeSet<_> = (0..16).map(|_| id(transport)).collect();
+            assert!(ids.len() > 1, "{transport}: {ids:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            if let Ok(message) = decode(&bytes) {
+            if let Ok(message) = decode(SocketAddr::from(([127, 0, 0, 1], 53)), &bytes) {
                 let _ = read(message, Transport::Udp);
             }
         }

@@ -5,7 +5,11 @@
 
 mod chase;
 mod exchange;
+mod lines;
 mod system;
+
+mod https;
+mod secure;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,20 +19,26 @@ use hickory_resolver::proto::rr::Name;
 pub(super) use system::System;
 
 use self::chase::{Chased, chase};
+use self::exchange::{Servers, Way};
+use self::secure::Secure;
 use super::deadline::Deadline;
+use super::tls::Trust;
 use crate::clock::Stopwatch;
 use crate::model::{
-    AddressClass, Answer, Fault, FaultKind, Outcome, Resolution, Resolver, ResolverName, Source, Stage, WireText,
+    AddressClass, Answer, Fault, FaultKind, Outcome, Protocol, Resolution, Resolver, ResolverName, Source, Stage,
+    WireText,
 };
 
 /// Asks one resolver for the addresses of `host`. It always gives a resolution; failure is part of it.
 pub(super) async fn resolve(
     host: &str,
     resolver: &Resolver,
-    system: &System,
+    (system, trust): (&System, &Trust),
     limit: Duration,
     deadline: Deadline,
 ) -> Resolution {
+    // Reading roots is this machine's affair: it is not part of the time a lookup takes.
+    let servers = servers(resolver, system, trust);
     let watch = Stopwatch::start();
     let mut resolution = unanswered(host, resolver.name());
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -38,12 +48,10 @@ pub(super) async fn resolve(
     }
     let deadline = deadline.or_within(limit);
     match absolute(host) {
-        Ok(name) => match resolver {
-            Resolver::System => system.resolve(host, &name, deadline, &mut resolution).await,
-            Resolver::Server { address, protocol, .. } => {
-                let servers = exchange::Servers::single(*address, *protocol);
-                chase(&name, &servers, deadline).await.write(&mut resolution);
-            }
+        Ok(name) => match servers {
+            Ok(None) => system.resolve(host, &name, deadline, &mut resolution).await,
+            Ok(Some(servers)) => chase(&name, &servers, deadline).await.write(&mut resolution),
+            Err(fault) => resolution.fault = Some(fault),
         },
         Err(words) => {
             resolution.fault = Some(Fault::new(Stage::Resolve, FaultKind::NameNotFound, words));
@@ -51,6 +59,24 @@ pub(super) async fn resolve(
     }
     resolution.took = watch.elapsed();
     resolution
+}
+
+/// The one name server that a resolver stands for; `None` where it is what an application would ask.
+fn servers(resolver: &Resolver, system: &System, trust: &Trust) -> Result<Option<Servers>, Fault> {
+    match resolver {
+        Resolver::System => Ok(None),
+        Resolver::Listed(position) => Ok(Some(Servers::single(system.listed(*position)?, Way::Udp))),
+        Resolver::Server { address, protocol, tls, path, .. } => {
+            let secure = || Secure::new(tls, *address, *protocol, trust);
+            let way = match protocol {
+                Protocol::Udp => Way::Udp,
+                Protocol::Tcp => Way::Tcp,
+                Protocol::Tls => Way::Tls(secure()?),
+                Protocol::Https => Way::Https { secure: secure()?, path: path.clone() },
+            };
+            Ok(Some(Servers::single(*address, way)))
+        }
+    }
 }
 
 /// What the name servers say of a name that the hosts file pins; `None` where it pins none, or a name of this machine.
@@ -130,10 +156,25 @@ impl Chased {
             }
             Outcome::ServFail => (FaultKind::ServerFailure, format!("SERVFAIL for {last}")),
             Outcome::Refused => (FaultKind::QueryRefused, format!("the name server refuses to answer for {last}")),
-            Outcome::Timeout | Outcome::Truncated => (FaultKind::Timeout, format!("no answer for {last} in time")),
+            Outcome::Timeout | Outcome::Truncated if self.detail.as_str().is_empty() => {
+                (FaultKind::Timeout, format!("no answer for {last} in time"))
+            }
+            Outcome::Timeout | Outcome::Truncated => {
+                (FaultKind::Timeout, format!("no answer for {last} in time: {}", self.detail))
+            }
             Outcome::Unreachable => {
                 (FaultKind::ResolverUnreachable, format!("the name server cannot be reached: {}", self.detail))
             }
+            Outcome::Untrusted => {
+                (FaultKind::ResolverUntrusted, format!("the name server is not to be trusted: {}", self.detail))
+            }
+            Outcome::NotTls => (FaultKind::NotTls, format!("the name server does not speak TLS: {}", self.detail)),
+            Outcome::HandshakeFailed => {
+                (FaultKind::HandshakeFailed, format!("no TLS with the name server: {}", self.detail))
+            }
+            Outcome::HttpError => (FaultKind::HttpError, self.detail.to_string()),
+            Outcome::Closed => (FaultKind::Closed, self.detail.to_string()),
+            Outcome::TooLarge => (FaultKind::ReplyTooLarge, self.detail.to_string()),
             Outcome::LocalExhaustion => {
                 (FaultKind::LocalExhaustion, format!("no socket for a lookup: {}", self.detail))
             }

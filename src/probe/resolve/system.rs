@@ -6,31 +6,29 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::parse_resolv_conf;
 
 use super::chase::chase;
-use super::exchange::Servers;
-use crate::model::{Answer, Fault, FaultKind, Outcome, Protocol, Resolution, Source, Stage};
+use super::exchange::{Servers, Way};
+use crate::model::{Answer, Fault, FaultKind, Outcome, Resolution, Resolver, Source, Stage};
 use crate::probe::deadline::Deadline;
 use crate::probe::remembered::Remembered;
-
-/// The C library asks the first three name servers and ignores the rest (resolv.conf(5), `MAXNS`).
-const MOST_SERVERS: usize = 3;
 
 /// The resolver of this machine.
 #[derive(Debug)]
 pub(in crate::probe) struct System {
-    resolv_conf: Remembered<Result<ResolvConf, String>>,
+    resolv_conf: Remembered<Result<Arc<ResolvConf>, String>>,
     hosts: Remembered<Hosts>,
 }
 
 impl System {
     pub(in crate::probe) fn new(resolv_conf: &Path, hosts: &Path) -> Self {
         Self {
-            resolv_conf: Remembered::new(resolv_conf, ResolvConf::parse),
+            resolv_conf: Remembered::new(resolv_conf, |bytes| ResolvConf::parse(bytes).map(Arc::new)),
             hosts: Remembered::new(hosts, Hosts::parse),
         }
     }
@@ -48,15 +46,10 @@ impl System {
 
     /// Asks the name servers of resolv.conf, past the hosts file.
     pub(super) async fn ask_servers(&self, name: &Name, deadline: Deadline, resolution: &mut Resolution) {
-        let read = self.resolv_conf.read();
-        let conf = match read.as_deref() {
-            Ok(Ok(conf)) => conf,
-            Ok(Err(words)) => {
-                resolution.fault = Some(self.no_resolver(words));
-                return;
-            }
-            Err(error) => {
-                resolution.fault = Some(self.no_resolver(&error.to_string()));
+        let conf = match self.conf() {
+            Ok(conf) => conf,
+            Err(fault) => {
+                resolution.fault = Some(fault);
                 return;
             }
         };
@@ -84,8 +77,28 @@ impl System {
         }
     }
 
-    fn no_resolver(&self, words: &str) -> Fault {
-        Fault::new(Stage::Resolve, FaultKind::NoResolver, format!("{}: {words}", self.resolv_conf.path().display()))
+    /// The name server at that position of resolv.conf, the first at 1.
+    pub(super) fn listed(&self, position: usize) -> Result<SocketAddr, Fault> {
+        let conf = self.conf()?;
+        let listed = &conf.servers.addresses;
+        position.checked_sub(1).and_then(|place| listed.get(place).copied()).ok_or_else(|| {
+            let servers = if listed.len() == 1 { "server" } else { "servers" };
+            let ordinal = ["first", "second", "third"].get(position.wrapping_sub(1)).unwrap_or(&"other");
+            let path = self.resolv_conf.path().display();
+            let words = format!("{path} names {} name {servers}, and there is no {ordinal}", listed.len());
+            Fault::new(Stage::Resolve, FaultKind::NoResolver, words)
+        })
+    }
+
+    /// What resolv.conf says now.
+    fn conf(&self) -> Result<Arc<ResolvConf>, Fault> {
+        let words = match self.resolv_conf.read().as_deref() {
+            Ok(Ok(conf)) => return Ok(Arc::clone(conf)),
+            Ok(Err(words)) => words.clone(),
+            Err(error) => error.to_string(),
+        };
+        let words = format!("{}: {words}", self.resolv_conf.path().display());
+        Err(Fault::new(Stage::Resolve, FaultKind::NoResolver, words))
     }
 }
 
@@ -100,11 +113,11 @@ struct ResolvConf {
 impl ResolvConf {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (config, options) = parse_resolv_conf(bytes).map_err(|error| error.to_string())?;
-        let addresses =
-            config.name_servers().iter().take(MOST_SERVERS).map(|server| SocketAddr::new(server.ip, 53)).collect();
+        let listed = config.name_servers().iter().take(Resolver::MOST_LISTED);
+        let addresses = listed.map(|server| SocketAddr::new(server.ip, 53)).collect();
         let servers = Servers {
             addresses,
-            protocol: Protocol::Udp,
+            way: Way::Udp,
             patience: options.timeout.max(Duration::from_secs(1)),
             rounds: options.attempts.clamp(1, 5),
         };

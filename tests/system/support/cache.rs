@@ -6,8 +6,8 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use cachewatch::{
     model::{
-        Auth, Cache, CacheName, Expectation, Exposure, Leg, Password, ProbeReport, Protocol, Resolver, ResolverName,
-        Rules, SystemFiles, Thresholds, Timeouts, Tls,
+        Auth, Cache, CacheName, Expectation, Exposure, Leg, Password, ProbeReport, Protocol, Resolver, Rules,
+        SystemFiles, Thresholds, Timeouts, Tls,
     },
     probe::Prober,
 };
@@ -63,7 +63,7 @@ pub(crate) fn named(host: &str, server: SocketAddr) -> Cache {
 
 /// The resolver `one` at this address.
 pub(crate) fn resolver(address: SocketAddr, protocol: Protocol) -> Resolver {
-    Resolver::Server { name: ResolverName::new("one"), address, protocol }
+    Resolver::server("one", address, protocol)
 }
 
 /// TLS to a peer that must prove this name before this authority.

@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,6 +37,7 @@ pub(crate) struct Answer {
     delay: Duration,
     deaf_to: Option<RecordType>,
     lost: usize,
+    last: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -129,6 +133,12 @@ impl Answer {
         self
     }
 
+    /// Over a connection, nothing more comes after this reply: the server hangs up.
+    pub(crate) fn last(mut self) -> Self {
+        self.last = true;
+        self
+    }
+
     pub(crate) fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
@@ -219,6 +229,7 @@ pub(crate) struct DnsServer {
 struct Script {
     answers: Mutex<HashMap<String, Answer>>,
     asked: Mutex<Vec<Asked>>,
+    connections: AtomicUsize,
 }
 
 impl DnsServer {
@@ -285,6 +296,11 @@ impl DnsServer {
         lock(&self.script.asked).iter().filter(|asked| **asked == wanted).count()
     }
 
+    /// How many connections were served so far, TLS or not.
+    pub(crate) fn connections(&self) -> usize {
+        self.script.connections.load(Ordering::SeqCst)
+    }
+
     fn serve(udp: UdpSocket, tcp: Option<TcpListener>) -> Self {
         let address = udp.local_addr().expect("a bound socket has an address");
         udp.set_nonblocking(true).expect("a socket can be made non-blocking");
@@ -303,8 +319,8 @@ impl DnsServer {
 }
 
 impl Script {
-    /// Notes the query and returns what to send after which delay.
-    fn hear(&self, packet: &[u8], over: Transport) -> Option<(Duration, Vec<u8>)> {
+    /// Notes the query and returns what to send after which delay, and whether it is the last of its connection.
+    fn hear(&self, packet: &[u8], over: Transport) -> Option<(Duration, Vec<u8>, bool)> {
         let query = Message::from_vec(packet).ok()?;
         let question = query.queries.first()?;
         let name = canonical(&question.name().to_ascii());
@@ -321,7 +337,7 @@ impl Script {
         if answer.deaf_to == Some(heard.record_type) || is_lost {
             return None;
         }
-        Some((answer.delay, answer.reply_to(&query, over)?))
+        Some((answer.delay, answer.reply_to(&query, over)?, answer.last))
     }
 }
 
@@ -331,7 +347,7 @@ async fn serve_udp(socket: tokio::net::UdpSocket, script: Arc<Script>) {
     loop {
         // An error here is an ICMP message about an earlier reply, and none of the server's business.
         let Ok((length, from)) = socket.recv_from(&mut packet).await else { continue };
-        let Some((delay, reply)) = script.hear(&packet[..length], Transport::Udp) else { continue };
+        let Some((delay, reply, _)) = script.hear(&packet[..length], Transport::Udp) else { continue };
         let socket = Arc::clone(&socket);
         tokio::spawn(async move {
             pause(delay).await;
@@ -349,16 +365,23 @@ async fn serve_tcp(listener: tokio::net::TcpListener, script: Arc<Script>) {
 
 /// Query after query, each behind its length, until the client hangs up.
 async fn serve_stream(mut stream: impl AsyncRead + AsyncWrite + Unpin, over: Transport, script: &Script) {
+    script.connections.fetch_add(1, Ordering::SeqCst);
     while let Ok(length) = stream.read_u16().await {
         let mut packet = vec![0; usize::from(length)];
         if stream.read_exact(&mut packet).await.is_err() {
             return;
         }
-        let Some((delay, reply)) = script.hear(&packet, over) else { continue };
+        let Some((delay, reply, is_last)) = script.hear(&packet, over) else { continue };
         pause(delay).await;
         let length = u16::try_from(reply.len()).expect("scripted replies are short");
         let framed = [&length.to_be_bytes()[..], &reply].concat();
         if stream.write_all(&framed).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+        if is_last {
+            // What the client still says must be read: closing on unread bytes would overtake the reply.
+            let _ = stream.shutdown().await;
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             return;
         }
     }

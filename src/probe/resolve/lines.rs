@@ -1,0 +1,355 @@
+//! The connections of one lookup: at most one to a server at a time, which all its questions share.
+//!
+//! IPv4 and IPv6 are asked for at once, and silence about one must not hold up the other, so questions do not wait for each
+//! other's answers. Each connection is served by a task of its own; none outlives the lookup.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use hickory_resolver::proto::op::Message;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex as Turns, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::exchange::{Failure, Servers, Way, answers, decode, encode, framed};
+use super::https::Client;
+use super::secure::Secure;
+use crate::model::Outcome;
+use crate::probe::blame;
+use crate::probe::deadline::{Deadline, Late};
+
+/// How many questions may wait to be written; a lookup has two under way.
+const WAITING: usize = 4;
+
+/// How much is read at once.
+const PIECE: usize = 4096;
+
+/// How long a goodbye may take. A server that does not listen is not waited for.
+const GOODBYE: Duration = Duration::from_millis(100);
+
+/// The connections of one lookup.
+pub(super) struct Lines {
+    servers: Servers,
+    /// One for each server.
+    slots: Vec<Turns<Slot>>,
+    tasks: Tasks,
+}
+
+/// What there is to one server.
+enum Slot {
+    /// Nothing yet, or no longer.
+    Empty,
+    Open(Arc<Line>),
+    /// It could not be opened, which is not tried again in this lookup.
+    Failed(Failure),
+}
+
+/// One connection.
+struct Line {
+    way: Questions,
+    /// Whether anything was answered over it.
+    has_answered: AtomicBool,
+}
+
+/// Where questions go.
+enum Questions {
+    Stream(mpsc::Sender<Asked>),
+    Https(Client),
+}
+
+impl Lines {
+    pub(super) fn new(servers: &Servers) -> Self {
+        let slots = servers.addresses.iter().map(|_| Turns::new(Slot::Empty)).collect();
+        Self { servers: servers.clone(), slots, tasks: Tasks::default() }
+    }
+
+    /// Asks one server, over the connection there is or over a new one.
+    pub(super) async fn ask(&self, place: usize, question: &Message, deadline: Deadline) -> Result<Message, Failure> {
+        let line = self.line(place, deadline).await?;
+        let answer = line.ask(question, deadline).await;
+        // A server may end a connection after as many answers as it likes; the question goes to a new one then.
+        let has_ended = matches!(&answer, Err(failure) if failure.outcome == Outcome::Closed);
+        if !has_ended || !line.has_answered.load(Ordering::Relaxed) {
+            return answer;
+        }
+        self.forget(place, &line).await;
+        self.line(place, deadline).await?.ask(question, deadline).await
+    }
+
+    /// Ends the connections, in order where the servers listen.
+    pub(super) async fn close(self, deadline: Deadline) {
+        let Self { slots, tasks, .. } = self;
+        drop(slots);
+        let _ = deadline.or_within(GOODBYE).run(tasks.ended()).await;
+    }
+
+    /// The connection to that server. Whoever comes first opens it; the others wait, and share what came of it.
+    async fn line(&self, place: usize, deadline: Deadline) -> Result<Arc<Line>, Failure> {
+        let mut slot = deadline.run(self.slots[place].lock()).await.map_err(Failure::late)?;
+        match &*slot {
+            Slot::Open(line) => Ok(Arc::clone(line)),
+            Slot::Failed(failure) => Err(failure.clone()),
+            Slot::Empty => match self.open(self.servers.addresses[place], deadline).await {
+                Ok(way) => {
+                    let line = Arc::new(Line { way, has_answered: AtomicBool::new(false) });
+                    *slot = Slot::Open(Arc::clone(&line));
+                    Ok(line)
+                }
+                Err(failure) => {
+                    *slot = Slot::Failed(failure.clone());
+                    Err(failure)
+                }
+            },
+        }
+    }
+
+    /// Takes a connection that ended out of its slot, unless another stands there by now.
+    async fn forget(&self, place: usize, ended: &Arc<Line>) {
+        let mut slot = self.slots[place].lock().await;
+        if matches!(&*slot, Slot::Open(line) if Arc::ptr_eq(line, ended)) {
+            *slot = Slot::Empty;
+        }
+    }
+
+    async fn open(&self, server: SocketAddr, deadline: Deadline) -> Result<Questions, Failure> {
+        let allowed = deadline.remaining();
+        let stream = match deadline.run(TcpStream::connect(server)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(Failure::of_socket(server, &error)),
+            Err(Late) => {
+                let words = format!("{server}: no answer to SYN within {}", blame::span(allowed));
+                return Err(Failure::new(Outcome::Timeout, words));
+            }
+        };
+        // Two small questions in a row: the second must not wait for the first to be acknowledged. Failing to set it makes
+        // a lookup slower, and nothing wrong.
+        let _ = stream.set_nodelay(true);
+        let prove = async |secure: &Secure, stream| secure.handshake(stream, server, deadline).await;
+        Ok(match &self.servers.way {
+            // A server that is asked with datagrams is asked over TCP where an answer was cut short.
+            Way::Udp | Way::Tcp => Questions::Stream(self.tasks.serve(stream, server)),
+            Way::Tls(secure) => Questions::Stream(self.tasks.serve(prove(secure, stream).await?, server)),
+            Way::Https { secure, path } => {
+                let stream = prove(secure, stream).await?;
+                Questions::Https(Client::new(stream, server, &secure.host(), path, &self.tasks).await?)
+            }
+        })
+    }
+}
+
+impl Line {
+    async fn ask(&self, question: &Message, deadline: Deadline) -> Result<Message, Failure> {
+        let answer = match &self.way {
+            Questions::Stream(line) => deadline.run(over_stream(line, question)).await,
+            Questions::Https(client) => deadline.run(client.ask(question)).await,
+        };
+        let answer = answer.unwrap_or_else(|late| Err(Failure::late(late)));
+        self.has_answered.fetch_or(answer.is_ok(), Ordering::Relaxed);
+        answer
+    }
+}
+
+/// Tasks that end with their owner.
+#[derive(Default)]
+pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    /// Serves a stream until nobody has a question for it any more.
+    fn serve<S>(&self, stream: S, server: SocketAddr) -> mpsc::Sender<Asked>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (questions, asked) = mpsc::channel(WAITING);
+        self.spawner().spawn(serve(stream, server, asked));
+        questions
+    }
+
+    /// Spawns without being one of those that the tasks end with: a task may hold it.
+    pub(super) fn spawner(&self) -> Spawner {
+        Spawner(Arc::downgrade(&self.0))
+    }
+
+    /// Waits until every task has ended by itself.
+    async fn ended(self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Starts tasks for as long as their owner is there.
+#[derive(Clone)]
+pub(super) struct Spawner(Weak<Mutex<JoinSet<()>>>);
+
+impl Spawner {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+        }
+    }
+}
+
+/// A question on its way, and where its answer goes.
+struct Asked {
+    question: Message,
+    bytes: Vec<u8>,
+    answer: oneshot::Sender<Result<Message, Failure>>,
+}
+
+async fn over_stream(line: &mpsc::Sender<Asked>, question: &Message) -> Result<Message, Failure> {
+    let (answer, answered) = oneshot::channel();
+    let bytes = framed(&encode(question)?);
+    let asked = Asked { question: question.clone(), bytes, answer };
+    let has_ended = |()| Failure::new(Outcome::Closed, "the connection had ended before the question");
+    line.send(asked).await.map_err(|_| has_ended(()))?;
+    answered.await.unwrap_or_else(|_| Err(has_ended(())))
+}
+
+/// Writes questions as they come and hands answers to whom they belong, until the questions end or the stream does.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, server: SocketAddr, mut asked: mpsc::Receiver<Asked>) {
+    let mut waiting: Vec<Asked> = Vec::new();
+    let mut received = Vec::with_capacity(PIECE);
+    let failure = loop {
+        received.reserve(PIECE);
+        let outcome = tokio::select! {
+            question = asked.recv() => {
+                let Some(question) = question else {
+                    // The answers are there or given up; what goes wrong now is of no account.
+                    let _ = stream.shutdown().await;
+                    return;
+                };
+                let written = write(&mut stream, &question.bytes).await;
+                waiting.push(question);
+                written.map_err(|error| Failure::of_stream(server, &error))
+            }
+            read = stream.read_buf(&mut received) => match read {
+                Ok(0) if received.is_empty() => Err(Failure::closed(server, "without an answer")),
+                Ok(0) => Err(Failure::closed(server, "in the middle of an answer")),
+                Ok(_) => hand_out(server, &mut received, &mut waiting),
+                Err(error) => Err(Failure::of_stream(server, &error)),
+            },
+        };
+        if let Err(failure) = outcome {
+            break failure;
+        }
+    };
+    asked.close();
+    while let Ok(question) = asked.try_recv() {
+        waiting.push(question);
+    }
+    for question in waiting {
+        // Whoever asked may have given up.
+        let _ = question.answer.send(Err(failure.clone()));
+    }
+}
+
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Takes whole answers out of what was received and gives them to those who asked.
+///
+/// # Errors
+/// Where an answer cannot be read, or belongs to no question.
+fn hand_out(server: SocketAddr, received: &mut Vec<u8>, waiting: &mut Vec<Asked>) -> Result<(), Failure> {
+    while let Some(length) = received.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))) {
+        let Some(answer) = received.get(2..2 + length) else { break };
+        let message = decode(server, answer)?;
+        received.drain(..2 + length);
+        let Some(place) = waiting.iter().position(|asked| answers(&message, &asked.question)) else {
+            let words = format!("{server}: the answer belongs to another question");
+            return Err(Failure::new(Outcome::Malformed, words));
+        };
+        let _ = waiting.swap_remove(place).answer.send(Ok(message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::op::{OpCode, Query};
+    use hickory_resolver::proto::rr::{Name, RecordType};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 53);
+
+    fn question(id: u16, name: &str) -> Message {
+        let mut question = Message::query();
+        question.metadata.id = id;
+        question.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
+        question
+    }
+
+    fn answer(question: &Message) -> Vec<u8> {
+        let mut answer = Message::response(question.metadata.id, OpCode::Query);
+        answer.add_query(question.queries[0].clone());
+        framed(&answer.to_vec().unwrap())
+    }
+
+    type Answered = oneshot::Receiver<Result<Message, Failure>>;
+
+    fn asked(question: &Message) -> (Asked, Answered) {
+        let (answer, answered) = oneshot::channel();
+        (Asked { question: question.clone(), bytes: Vec::new(), answer }, answered)
+    }
+
+    #[test]
+    fn answers_go_to_their_questions_in_whatever_order_and_pieces_they_come() {
+        // The same id for both, as chance will have it some day.
+        let (one, two) = (question(7, "one.test."), question(7, "two.test."));
+        let bytes = [answer(&two), answer(&one)].concat();
+        let ((first, mut of_one), (second, mut of_two)) = (asked(&one), asked(&two));
+        let (mut waiting, mut received) = (vec![first, second], Vec::new());
+        for byte in bytes {
+            received.push(byte);
+            hand_out(SERVER, &mut received, &mut waiting).unwrap();
+        }
+        assert_eq!(of_one.try_recv().unwrap().unwrap().queries, one.queries);
+        assert_eq!(of_two.try_recv().unwrap().unwrap().queries, two.queries);
+        assert!(waiting.is_empty() && received.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_question_that_nobody_waits_for_any_more_does_not_spoil_the_next() {
+        let (one, two) = (question(1, "one.test."), question(2, "two.test."));
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let tasks = Tasks::default();
+        let line = tasks.serve(ours, SERVER);
+        let (mut abandoned, given_up) = asked(&one);
+        abandoned.bytes = framed(&one.to_vec().unwrap());
+        drop(given_up);
+        line.send(abandoned).await.unwrap();
+        // The answer to the first comes when the second has been asked.
+        let late = async {
+            let mut both = [&one, &two].map(|question| framed(&question.to_vec().unwrap())).concat();
+            theirs.read_exact(&mut both).await.unwrap();
+            theirs.write_all(&[answer(&one), answer(&two)].concat()).await.unwrap();
+        };
+        let (answered, ()) = tokio::join!(over_stream(&line, &two), late);
+        assert_eq!(answered.unwrap().queries, two.queries);
+        drop(line);
+        tasks.ended().await;
+        assert_eq!(theirs.read(&mut [0; 1]).await.unwrap(), 0, "the stream ends with the questions");
+    }
+
+    proptest! {
+        /// Whatever a server sends, what is kept of it is bounded by one answer.
+        #[test]
+        fn any_stream_is_handed_out_or_refused(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20)) {
+            let (first, _answered) = asked(&question(7, "one.test."));
+            let (mut waiting, mut received) = (vec![first], Vec::new());
+            for piece in pieces {
+                received.extend(piece);
+                if hand_out(SERVER, &mut received, &mut waiting).is_err() {
+                    break;
+                }
+                prop_assert!(received.len() < 2 + usize::from(u16::MAX));
+            }
+        }
+    }
+}

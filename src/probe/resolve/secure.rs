@@ -1,0 +1,214 @@
+//! TLS to a name server: a session that proves the server's name, or none.
+//!
+//! Unlike the handshake with a cache, which is completed to be described, this one is broken off where the certificate does
+//! not verify. Nothing is resumed: a resumed session shows no certificate, and an expired one would go on to be trusted.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hickory_resolver::proto::op::{Message, Query as Question};
+use hickory_resolver::proto::rr::{Name, RecordType as WireType};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::exchange::{Failure, framed};
+use crate::model::{Fault, FaultKind, Outcome, Protocol, Stage, Tls};
+use crate::probe::deadline::{Deadline, Late};
+use crate::probe::guarded::Guarded;
+use crate::probe::tls::{Roots, Trust, verdict};
+use crate::probe::{blame, certificate, plaintext};
+
+/// A stream over which a name server has proved who it is.
+pub(super) type Proven = TlsStream<Guarded<TcpStream>>;
+
+/// How one name server proves who it is, ready for use.
+#[derive(Debug, Clone)]
+pub(super) struct Secure {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    protocol: Protocol,
+}
+
+impl Secure {
+    /// Reads the roots that are trusted. Without a name of its own the server must prove its address.
+    ///
+    /// # Errors
+    /// Where the roots cannot be read, or where no certificate can cover the name.
+    pub(super) fn new(settings: &Tls, address: SocketAddr, protocol: Protocol, trust: &Trust) -> Result<Self, Fault> {
+        let name = match &settings.server_name {
+            Some(name) => ServerName::try_from(name.clone()).map_err(|_| {
+                let words = format!("{name} is not a name that a certificate can cover");
+                Fault::new(Stage::Resolve, FaultKind::ResolverUntrusted, words)
+            })?,
+            None => ServerName::IpAddress(address.ip().into()),
+        };
+        let roots =
+            trust.roots(settings.ca_file.as_deref()).map_err(|fault| Fault { stage: Stage::Resolve, ..fault })?;
+        let mut config = roots.config.clone();
+        config.dangerous().set_certificate_verifier(Arc::new(Strict::new(&roots)));
+        // DNS over TLS has a word for it too ("dot"), which servers need not know.
+        if protocol == Protocol::Https {
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        Ok(Self { config: Arc::new(config), name, protocol })
+    }
+
+    /// The name that the server proves, as a URL has it.
+    pub(super) fn host(&self) -> String {
+        let name = self.name.to_str();
+        if name.contains(':') { format!("[{name}]") } else { name.into_owned() }
+    }
+
+    /// Speaks TLS over `stream`, a connection to `server`, until the server has proved its name.
+    pub(super) async fn handshake(
+        &self,
+        stream: TcpStream,
+        server: SocketAddr,
+        deadline: Deadline,
+    ) -> Result<Proven, Failure> {
+        let allowed = deadline.remaining();
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let connecting = connector.connect(self.name.clone(), Guarded::new(stream)).into_fallible();
+        let mut handshake = pin!(deadline.run(connecting));
+        // A name server takes a TLS greeting for the length of a question, and waits for the rest of it, for ever. So
+        // towards the end it is asked in plain text whether it is one.
+        let patience = plaintext::PATIENCE.min(allowed / 2);
+        let suspicion = async {
+            if self.protocol != Protocol::Tls {
+                return std::future::pending().await;
+            }
+            tokio::time::sleep(allowed.saturating_sub(patience)).await;
+            answers_plainly(server, deadline).await
+        };
+        let (result, is_plain) = tokio::select! {
+            biased;
+            result = &mut handshake => (result, false),
+            is_plain = suspicion => (handshake.await, is_plain),
+        };
+        match result {
+            Ok(Ok(mut stream)) => {
+                stream.get_mut().0.renew();
+                Ok(stream)
+            }
+            Ok(Err((error, mut stream))) => {
+                let end = stream.take_end();
+                let fault =
+                    distrusted(&error).unwrap_or_else(|| blame::handshake(&error, end.as_ref(), stream.first(), false));
+                Err(Failure::new(outcome(fault.kind), format!("{server}: {}", fault.detail)))
+            }
+            Err(Late) if is_plain => {
+                let words = format!("{server}: no answer to TLS; in plain text a name server answers there");
+                Err(Failure::new(Outcome::NotTls, words))
+            }
+            Err(Late) => {
+                let words = format!("{server}: the TLS handshake did not end within {}", blame::span(allowed));
+                Err(Failure::new(Outcome::Timeout, words))
+            }
+        }
+    }
+}
+
+/// What came of a question whose TLS handshake failed.
+fn outcome(kind: FaultKind) -> Outcome {
+    match kind {
+        FaultKind::NameMismatch
+        | FaultKind::CertificateExpired
+        | FaultKind::CertificateNotYetValid
+        | FaultKind::UntrustedIssuer
+        | FaultKind::CertificateInvalid => Outcome::Untrusted,
+        FaultKind::NotTls => Outcome::NotTls,
+        FaultKind::Closed => Outcome::Closed,
+        FaultKind::Timeout => Outcome::Timeout,
+        FaultKind::ReplyTooLarge => Outcome::TooLarge,
+        _ => Outcome::HandshakeFailed,
+    }
+}
+
+/// Whether a name server answers there without TLS. It is asked for the root, so that nothing is given away.
+async fn answers_plainly(server: SocketAddr, deadline: Deadline) -> bool {
+    let mut question = Message::query();
+    question.add_query(Question::query(Name::root(), WireType::NS));
+    let Ok(bytes) = question.to_vec() else { return false };
+    let exchange = async {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.write_all(&framed(&bytes)).await?;
+        // Two bytes of length, and then the id of the question.
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).await.map(|_| answer)
+    };
+    let answer = deadline.or_within(plaintext::PATIENCE).run(exchange).await;
+    matches!(answer, Ok(Ok(answer)) if answer[2..] == question.metadata.id.to_be_bytes())
+}
+
+/// The verifier's own verdict, where it is what broke the handshake off.
+fn distrusted(error: &std::io::Error) -> Option<Fault> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return None };
+    inner.downcast_ref::<Distrusted>().map(|Distrusted(fault)| fault.clone())
+}
+
+/// Why a certificate was not accepted, in words for a person. It travels inside the library's error.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.detail)]
+struct Distrusted(Fault);
+
+/// Accepts what the verifier of caches accepts, and nothing else.
+#[derive(Debug)]
+struct Strict {
+    inner: Arc<WebPkiServerVerifier>,
+    pinned: Arc<[CertificateDer<'static>]>,
+}
+
+impl Strict {
+    fn new(roots: &Roots) -> Self {
+        Self { inner: Arc::clone(&roots.verifier), pinned: Arc::clone(&roots.pinned) }
+    }
+}
+
+impl ServerCertVerifier for Strict {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        verdict(&self.inner, &self.pinned, end_entity, intermediates, server_name, ocsp_response, now)
+            .map(|()| ServerCertVerified::assertion())
+            .map_err(|error| {
+                let leaf = certificate::chain(std::slice::from_ref(end_entity));
+                let fault = blame::certificate(&error, leaf.first());
+                CertificateError::Other(OtherError(Arc::new(Distrusted(fault)))).into()
+            })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
