@@ -4,7 +4,7 @@
 //! their last value (see [`ledger`](super::ledger)). Counters, histograms and the few gauges that are true whatever was
 //! seen stay until the cache goes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use super::ledger::{Family, Ledger, Vector};
 use crate::azure;
 use crate::model::{
     AddressClass, Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, Finding, FindingId, Opening,
-    ProbeReport, Resolution, Resolver, ResolverName, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
+    ProbeReport, Resolver, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
 };
 
 /// What the node label says where the whole endpoint is meant and not one node behind it.
@@ -337,8 +337,6 @@ impl fmt::Debug for Metrics {
 /// One cache's series, and what must be remembered from round to round to count them.
 struct Account {
     ledger: Ledger,
-    /// The addresses of each resolver's last good answer, sorted.
-    answers: HashMap<ResolverName, Vec<IpAddr>>,
     /// Every finding that was ever open, with its severity then.
     findings: BTreeSet<(FindingId, Severity)>,
     /// The address whose server's rejected connections are followed.
@@ -347,7 +345,7 @@ struct Account {
 
 impl Account {
     fn new(cache: CacheName) -> Self {
-        Self { ledger: Ledger::new(cache), answers: HashMap::new(), findings: BTreeSet::new(), followed: None }
+        Self { ledger: Ledger::new(cache), findings: BTreeSet::new(), followed: None }
     }
 
     /// Makes the series that must exist before the first probe, and drops those of resolvers no longer asked.
@@ -385,7 +383,6 @@ impl Account {
         ledger.forget(&families.dns_lookup_failures_total, is_gone);
         ledger.forget(&families.dns_changes_total, is_gone);
         ledger.forget(&families.dns_last_change_timestamp_seconds, is_gone);
-        self.answers.retain(|resolver, _| resolvers.contains(resolver));
     }
 
     fn observe(&mut self, families: &Families, round: &Round) {
@@ -470,23 +467,19 @@ impl Account {
             if let Some(ttl) = resolution.smallest_ttl() {
                 ledger.hold(&families.dns_ttl_seconds, &[resolver]).set(f64::from(ttl));
             }
-            self.changes(families, resolution, round.report.at);
         }
+        self.changes(families, round);
     }
 
-    /// Compares a good answer with the one before it. An answer too long to be kept whole is not compared: its rest may
-    /// differ by nothing but the order it came in.
-    fn changes(&mut self, families: &Families, resolution: &Resolution, at: Timestamp) {
-        if resolution.addresses_dropped > 0 {
-            return;
+    /// Counts what the judge saw change; an event that names no resolver is about the one followed.
+    fn changes(&mut self, families: &Families, round: &Round) {
+        let followed = round.report.followed().map(|resolution| &resolution.resolver);
+        for event in round.events.iter().filter(|event| event.kind == EventKind::AddressesChanged) {
+            let Some(resolver) = event.resolver.as_ref().or(followed) else { continue };
+            let labels = [resolver.as_str()];
+            self.ledger.keep(&families.dns_changes_total, &labels).inc();
+            self.ledger.keep(&families.dns_last_change_timestamp_seconds, &labels).set(event.at.unix_seconds());
         }
-        let addresses = resolution.sorted_addresses();
-        let resolver = resolution.resolver.as_str();
-        if self.answers.get(&resolution.resolver).is_some_and(|before| *before != addresses) {
-            self.ledger.keep(&families.dns_changes_total, &[resolver]).inc();
-            self.ledger.keep(&families.dns_last_change_timestamp_seconds, &[resolver]).set(at.unix_seconds());
-        }
-        self.answers.insert(resolution.resolver.clone(), addresses);
     }
 
     fn addresses(&mut self, families: &Families, report: &ProbeReport) {
@@ -657,7 +650,7 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
-    use crate::model::{Event, Passage};
+    use crate::model::{Event, Passage, ResolverName};
 
     /// The samples of this program, without those of the process and without the buckets of histograms.
     fn samples(metrics: &Metrics) -> Vec<String> {
@@ -842,20 +835,57 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_addresses_is_counted_between_good_answers_only() {
-        let cache = fixture::cache("orders");
+    fn a_change_of_addresses_is_counted_for_the_resolver_whose_answer_changed() {
+        let mut cache = fixture::cache("orders");
+        cache.resolvers.push(Resolver::Listed(2));
         let metrics = watching(&cache);
-        let changes = |round: Round| {
-            metrics.observe(&round);
-            let of_changes = |line: &String| line.contains("dns_changes_total") || line.contains("dns_last_change");
-            let lines: Vec<_> = of_caches(&metrics).into_iter().filter(of_changes).collect();
-            lines.iter().map(|line| line.rsplit(' ').next().unwrap()).collect::<Vec<_>>().join(" ")
+        let change = |resolver: Option<&str>, seconds: i64| {
+            let event = Event::new(Timestamp::from_unix_seconds(seconds), None, EventKind::AddressesChanged);
+            Event { resolver: resolver.map(ResolverName::new), ..event }
         };
-        assert_eq!(changes(fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"])), "0");
-        assert_eq!(changes(fixture::leading_to(&cache, &["10.20.1.5", "10.20.1.4"])), "0", "the order is no change");
-        assert_eq!(changes(fixture::name_not_found(&cache)), "0", "a failed lookup says nothing of the addresses");
-        assert_eq!(changes(fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"])), "0");
-        assert_eq!(changes(fixture::leading_to(&cache, &["20.50.1.2"])), "1 1700000000");
+        let mut round = fixture::healthy(&cache);
+        round.events = vec![
+            change(None, 1_700_000_001),
+            change(Some("system-2"), 1_700_000_002),
+            change(Some("system-2"), 1_700_000_003),
+        ];
+        metrics.observe(&round);
+        metrics.observe(&fixture::healthy(&cache));
+        let expected = [r#",resolver="system"} 1"#, r#",resolver="system-2"} 2"#];
+        assert_eq!(values(&metrics, "dns_changes_total"), expected);
+        let expected = [r#",resolver="system"} 1700000001"#, r#",resolver="system-2"} 1700000003"#];
+        assert_eq!(values(&metrics, "dns_last_change_timestamp_seconds"), expected);
+    }
+
+    #[test]
+    fn every_resolver_is_measured_and_not_only_the_one_followed() {
+        let mut cache = fixture::cache("orders");
+        cache.resolvers = vec![Resolver::System, Resolver::Listed(2)];
+        let metrics = watching(&cache);
+        let with_resolver = || {
+            let lines = of_caches(&metrics).into_iter().filter(|line| line.contains("dns_"));
+            let of = |name: &str| lines.clone().filter(|line| line.contains(&format!("resolver=\"{name}\""))).count();
+            (of("system"), of("system-2"))
+        };
+        assert_eq!(with_resolver(), (3, 3), "the changes, and two of the duration");
+        let mut round = fixture::healthy(&cache);
+        let mut second = round.report.resolutions[0].clone();
+        second.resolver = ResolverName::new("system-2");
+        Arc::make_mut(&mut round.report).resolutions.push(second);
+        metrics.observe(&round);
+        assert_eq!(
+            with_resolver(),
+            (13, 13),
+            "six classes, the address, the alias, the expectation and the TTL as well"
+        );
+
+        let failed = &mut Arc::make_mut(&mut round.report).resolutions[1];
+        failed.fault = Some(Fault::new(Stage::Resolve, FaultKind::ResolverUntrusted, "expired"));
+        (failed.chain, failed.addresses) = (Vec::new(), Vec::new());
+        metrics.observe(&round);
+        assert_eq!(with_resolver(), (13, 4), "what it did not say is gone, and its failure is counted");
+        let failures = values(&metrics, "dns_lookup_failures_total");
+        assert_eq!(failures, [r#",reason="resolver_untrusted",resolver="system-2"} 1"#]);
     }
 
     /// The values of one metric, with the labels after the cache's.
@@ -997,17 +1027,6 @@ mod tests {
         assert_eq!(after(Some(Passage::Open)), plain(1));
         metrics.add_cache(&fixture::cache("orders"));
         assert_eq!(values(&metrics, "exposure_open"), [""; 0], "tested no longer");
-    }
-
-    #[test]
-    fn an_answer_cut_short_is_not_compared() {
-        let cache = fixture::cache("orders");
-        let metrics = watching(&cache);
-        metrics.observe(&fixture::leading_to(&cache, &["10.20.1.4"]));
-        let mut round = fixture::leading_to(&cache, &["10.20.1.5"]);
-        Arc::make_mut(&mut round.report).resolutions[0].addresses_dropped = 1;
-        metrics.observe(&round);
-        assert_eq!(values(&metrics, "dns_changes_total"), [r#",resolver="system"} 0"#]);
     }
 
     #[test]
