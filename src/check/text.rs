@@ -1,7 +1,7 @@
 //! One round, told to a person: a line a stage, then the verdict and what to do.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Checked;
@@ -28,7 +28,11 @@ pub fn print(out: &mut impl Write, checked: &Checked, style: Style) -> io::Resul
     let head = format!("{}  ", style.strong(&cache.endpoint()));
     style.write(out, &head, 2, &title(cache))?;
     for resolution in &report.resolutions {
-        print_resolution(out, cache, resolution, style)?;
+        let followed = report.resolutions.len() > 1 && report.followed() == Some(resolution);
+        print_resolution(out, cache, resolution, followed, style)?;
+    }
+    if report.resolutions.len() > 1 {
+        print_answers(out, &report.resolutions, style)?;
     }
     for leg in &report.legs {
         print_leg(out, cache, leg, report.at, style)?;
@@ -87,13 +91,23 @@ fn line(
     style.write(out, &format!("  {stage:<8} {mark} {took} "), WORDS, words)
 }
 
-fn print_resolution(out: &mut impl Write, cache: &Cache, resolution: &Resolution, style: Style) -> io::Result<()> {
+/// One resolver's answer. `followed` is said where there are several, and the connection follows this one.
+fn print_resolution(
+    out: &mut impl Write,
+    cache: &Cache,
+    resolution: &Resolution,
+    followed: bool,
+    style: Style,
+) -> io::Result<()> {
     let fault = resolution.fault.as_ref();
     line(out, style, Stage::Resolve, Some(resolution.took), fault, &judge::path(resolution))?;
     if fault.is_some() && !resolution.chain.is_empty() {
         below(out, style, &judge::path(resolution))?;
     }
     let mut remarks = vec![judge::who(resolution)];
+    if followed {
+        remarks.push("the connection follows this answer".to_owned());
+    }
     if resolution.searched {
         remarks.push(format!("the search list made {} of it", resolution.name));
     }
@@ -105,6 +119,44 @@ fn print_resolution(out: &mut impl Write, cache: &Cache, resolution: &Resolution
         remarks.push(if as_expected { style.good("as expected") } else { style.bad("NOT as expected") });
     }
     below(out, style, &remarks.join("; "))
+}
+
+/// Who says what, where several were asked: each set of addresses with those who gave it, and how long they may keep it.
+fn print_answers(out: &mut impl Write, resolutions: &[Resolution], style: Style) -> io::Result<()> {
+    let mut answers: Vec<(Vec<IpAddr>, String, Vec<String>)> = Vec::new();
+    let mut silent = Vec::new();
+    for resolution in resolutions {
+        let name = &resolution.resolver;
+        if let Some(fault) = &resolution.fault {
+            silent.push(format!("{name} ({})", fault.kind));
+            continue;
+        }
+        let who = match resolution.smallest_ttl() {
+            Some(ttl) => format!("{name} (TTL {ttl}s)"),
+            None => format!("{name} ({})", resolution.source),
+        };
+        let addresses = resolution.sorted_addresses();
+        if let Some((.., says)) = answers.iter_mut().find(|(known, ..)| *known == addresses) {
+            says.push(who);
+        } else {
+            let shown = resolution.addresses.iter().map(|answer| format!("{} ({})", answer.address, answer.class));
+            answers.push((addresses, shown.collect::<Vec<_>>().join(", "), vec![who]));
+        }
+    }
+    let mark = match (answers.len(), silent.is_empty()) {
+        (1, true) => style.good("agree "),
+        (0 | 1, _) => style.doubtful("partly"),
+        _ => style.bad("differ"),
+    };
+    let mut lines: Vec<_> = answers.iter().map(|(_, shown, says)| format!("{shown}: {}", says.join(", "))).collect();
+    if !silent.is_empty() {
+        lines.push(format!("no address: {}", silent.join(", ")));
+    }
+    let head = format!("  {:<8} {mark} {:9} ", "answers", "");
+    for (index, words) in lines.iter().enumerate() {
+        if index == 0 { style.write(out, &head, WORDS, words)? } else { below(out, style, words)? }
+    }
+    Ok(())
 }
 
 /// A line of words under those of its stage.

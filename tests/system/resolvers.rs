@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     cache::{AMPLE, SLACK, SOON, named, walk, walk_as},
+    cachewatch::cachewatch,
     dns::{Answer, DnsServer},
     name_server::NameServer,
     net::Namespace,
@@ -556,4 +557,50 @@ fn a_name_server_that_is_not_listed_is_told_from_one_that_does_not_answer() {
         missing(" names 1 name server, and there is no third"),
     ];
     assert_eq!(faults(&machine), expected);
+}
+
+#[test]
+fn check_says_who_says_what() {
+    let machine = Machine::new(3);
+    machine.servers[0].set(HOST, Answer::new().alias("orders.privatelink.test", 300).address([20, 50, 1, 2], 9));
+    machine.servers[1].set(HOST, Answer::new().servfail());
+    let resolvers = ["system-3", "system", "system-2"].map(|name| ["--resolver", name]).concat();
+    let run = |resolvers: &[&str]| {
+        let arguments = [&["check", HOST, "--no-tls", "--expect", "private"], resolvers].concat();
+        let call = cachewatch(&arguments)
+            .env("CACHEWATCH__PROBE__RESOLV_CONF", &machine.file("resolv.conf").to_string_lossy());
+        let call = call.env("CACHEWATCH__PROBE__HOSTS_FILE", &machine.file("hosts").to_string_lossy());
+        let run = machine.network.run(|| call.run());
+        run.stdout.lines().map(masked).collect::<Vec<_>>()
+    };
+    let lines = run(&resolvers);
+    assert_eq!(
+        lines[1..10],
+        [
+            "resolve ok _ ms orders.test → 10.20.1.4 (private, TTL 5s)",
+            "resolver system-3: 10.20.0.3:53 over udp; the connection follows this answer; as expected",
+            "resolve ok _ ms orders.test → orders.privatelink.test (TTL 300s) → 20.50.1.2 (public, TTL 9s)",
+            "resolver system: 10.20.0.1:53 over udp; a private endpoint exists (privatelink alias); NOT as expected",
+            "resolve FAILED _ ms SERVFAIL for orders.test",
+            "resolver system-2: 10.20.0.2:53 over udp",
+            "answers differ 10.20.1.4 (private): system-3 (TTL 5s)",
+            "20.50.1.2 (public): system (TTL 9s)",
+            "no address: system-2 (server_failure)",
+        ],
+    );
+    let resolvers = ["system-3", "tcp://10.20.0.3"].map(|name| ["--resolver", name]).concat();
+    let answers = "answers agree 10.20.1.4 (private): system-3 (TTL 5s), tcp-10.20.0.3 (TTL 5s)";
+    assert_eq!(run(&resolvers)[5], answers);
+    assert!(!run(&["--resolver", "system-3"]).iter().any(|line| line.starts_with("answers")), "there is one answer");
+}
+
+/// A line with blanks as one, and its time as `_`.
+fn masked(line: &str) -> String {
+    let mut words: Vec<_> = line.split_whitespace().collect();
+    for at in 1..words.len() {
+        if words[at] == "ms" {
+            words[at - 1] = "_";
+        }
+    }
+    words.join(" ")
 }
