@@ -50,8 +50,8 @@ enum Slot {
 /// One connection.
 struct Line {
     way: Questions,
-    /// Whether anything was answered over it.
-    has_answered: AtomicBool,
+    /// Whether anything was answered over it; known before anybody hears that it ended.
+    has_answered: Arc<AtomicBool>,
 }
 
 /// Where questions go.
@@ -68,15 +68,17 @@ impl Lines {
 
     /// Asks one server, over the connection there is or over a new one.
     pub(super) async fn ask(&self, place: usize, question: &Message, deadline: Deadline) -> Result<Message, Failure> {
-        let line = self.line(place, deadline).await?;
-        let answer = line.ask(question, deadline).await;
-        // A server may end a connection after as many answers as it likes; the question goes to a new one then.
-        let has_ended = matches!(&answer, Err(failure) if failure.outcome == Outcome::Closed);
-        if !has_ended || !line.has_answered.load(Ordering::Relaxed) {
-            return answer;
+        loop {
+            let line = self.line(place, deadline).await?;
+            let answer = line.ask(question, deadline).await;
+            // A server may end a connection after as many answers as it likes, and the question then goes to a new one.
+            // This ends: every connection that is given up has answered another question of the lookup.
+            let has_ended = matches!(&answer, Err(failure) if failure.outcome == Outcome::Closed);
+            if !has_ended || !line.has_answered.load(Ordering::Relaxed) {
+                return answer;
+            }
+            self.forget(place, &line).await;
         }
-        self.forget(place, &line).await;
-        self.line(place, deadline).await?.ask(question, deadline).await
     }
 
     /// Ends the connections, in order where the servers listen.
@@ -93,8 +95,8 @@ impl Lines {
             Slot::Open(line) => Ok(Arc::clone(line)),
             Slot::Failed(failure) => Err(failure.clone()),
             Slot::Empty => match self.open(self.servers.addresses[place], deadline).await {
-                Ok(way) => {
-                    let line = Arc::new(Line { way, has_answered: AtomicBool::new(false) });
+                Ok(line) => {
+                    let line = Arc::new(line);
                     *slot = Slot::Open(Arc::clone(&line));
                     Ok(line)
                 }
@@ -114,7 +116,7 @@ impl Lines {
         }
     }
 
-    async fn open(&self, server: SocketAddr, deadline: Deadline) -> Result<Questions, Failure> {
+    async fn open(&self, server: SocketAddr, deadline: Deadline) -> Result<Line, Failure> {
         let allowed = deadline.remaining();
         let stream = match deadline.run(TcpStream::connect(server)).await {
             Ok(Ok(stream)) => stream,
@@ -128,15 +130,18 @@ impl Lines {
         // a lookup slower, and nothing wrong.
         let _ = stream.set_nodelay(true);
         let prove = async |secure: &Secure, stream| secure.handshake(stream, server, deadline).await;
-        Ok(match &self.servers.way {
+        let has_answered = Arc::<AtomicBool>::default();
+        let heard = Arc::clone(&has_answered);
+        let way = match &self.servers.way {
             // A server that is asked with datagrams is asked over TCP where an answer was cut short.
-            Way::Udp | Way::Tcp => Questions::Stream(self.tasks.serve(stream, server)),
-            Way::Tls(secure) => Questions::Stream(self.tasks.serve(prove(secure, stream).await?, server)),
+            Way::Udp | Way::Tcp => Questions::Stream(self.tasks.serve(stream, server, heard)),
+            Way::Tls(secure) => Questions::Stream(self.tasks.serve(prove(secure, stream).await?, server, heard)),
             Way::Https { secure, path } => {
                 let stream = prove(secure, stream).await?;
                 Questions::Https(Client::new(stream, server, &secure.host(), path, &self.tasks).await?)
             }
-        })
+        };
+        Ok(Line { way, has_answered })
     }
 }
 
@@ -158,12 +163,12 @@ pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 impl Tasks {
     /// Serves a stream until nobody has a question for it any more.
-    fn serve<S>(&self, stream: S, server: SocketAddr) -> mpsc::Sender<Asked>
+    fn serve<S>(&self, stream: S, server: SocketAddr, has_answered: Arc<AtomicBool>) -> mpsc::Sender<Asked>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (questions, asked) = mpsc::channel(WAITING);
-        self.spawner().spawn(serve(stream, server, asked));
+        self.spawner().spawn(serve(stream, server, asked, has_answered));
         questions
     }
 
@@ -208,7 +213,12 @@ async fn over_stream(line: &mpsc::Sender<Asked>, question: &Message) -> Result<M
 }
 
 /// Writes questions as they come and hands answers to whom they belong, until the questions end or the stream does.
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, server: SocketAddr, mut asked: mpsc::Receiver<Asked>) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    server: SocketAddr,
+    mut asked: mpsc::Receiver<Asked>,
+    has_answered: Arc<AtomicBool>,
+) {
     let mut waiting: Vec<Asked> = Vec::new();
     let mut received = Vec::with_capacity(PIECE);
     let failure = loop {
@@ -227,7 +237,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, server: SocketA
             read = stream.read_buf(&mut received) => match read {
                 Ok(0) if received.is_empty() => Err(Failure::closed(server, "without an answer")),
                 Ok(0) => Err(Failure::closed(server, "in the middle of an answer")),
-                Ok(_) => hand_out(server, &mut received, &mut waiting),
+                Ok(_) => hand_out(server, &mut received, &mut waiting)
+                    .map(|answers| { has_answered.fetch_or(answers > 0, Ordering::Relaxed); }),
                 Err(error) => Err(Failure::of_stream(server, &error)),
             },
         };
@@ -250,11 +261,12 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> std::io::
     stream.flush().await
 }
 
-/// Takes whole answers out of what was received and gives them to those who asked.
+/// Takes whole answers out of what was received and gives them to those who asked. Returns how many there were.
 ///
 /// # Errors
 /// Where an answer cannot be read, or belongs to no question.
-fn hand_out(server: SocketAddr, received: &mut Vec<u8>, waiting: &mut Vec<Asked>) -> Result<(), Failure> {
+fn hand_out(server: SocketAddr, received: &mut Vec<u8>, waiting: &mut Vec<Asked>) -> Result<usize, Failure> {
+    let mut answers_given = 0;
     while let Some(length) = received.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))) {
         let Some(answer) = received.get(2..2 + length) else { break };
         let message = decode(server, answer)?;
@@ -264,8 +276,9 @@ fn hand_out(server: SocketAddr, received: &mut Vec<u8>, waiting: &mut Vec<Asked>
             return Err(Failure::new(Outcome::Malformed, words));
         };
         let _ = waiting.swap_remove(place).answer.send(Ok(message));
+        answers_given += 1;
     }
-    Ok(())
+    Ok(answers_given)
 }
 
 #[cfg(test)]
@@ -319,7 +332,7 @@ mod tests {
         let (one, two) = (question(1, "one.test."), question(2, "two.test."));
         let (ours, mut theirs) = tokio::io::duplex(4096);
         let tasks = Tasks::default();
-        let line = tasks.serve(ours, SERVER);
+        let line = tasks.serve(ours, SERVER, Arc::default());
         let (mut abandoned, given_up) = asked(&one);
         abandoned.bytes = framed(&one.to_vec().unwrap());
         drop(given_up);
