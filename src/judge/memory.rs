@@ -109,7 +109,10 @@ impl Memory {
         self.kept.resolvers.retain(|name, _| is_asked(name) || answers().any(|answer| answer.resolver == *name));
         let mut events = Vec::new();
         for resolution in answers().filter(|resolution| is_answer(resolution)) {
-            self.learn_addresses(cache, report, resolution, &mut events);
+            // Of more addresses than are kept, others may be kept each time.
+            if resolution.addresses_dropped == 0 {
+                self.learn_addresses(cache, report, resolution, &mut events);
+            }
             if !resolution.addresses.is_empty() {
                 self.learn_chain(report, resolution, &mut events);
             }

@@ -935,6 +935,7 @@ mod tests {
         let mut round = fixture::looked_up(&cache, &["20.50.1.2"]);
         let opened = fixture::name_not_found(&cache);
         (round.open, round.events) = (opened.open, opened.events);
+        round.events.push(Event::new(round.report.at, Some(cache.name.clone()), EventKind::AddressesChanged));
         metrics.observe(&round);
         let looked_up = told();
         let changed = |one: &BTreeSet<String>, other: &BTreeSet<String>| {

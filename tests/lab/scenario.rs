@@ -255,7 +255,7 @@ fn read(path: &Path, worlds: &BTreeMap<String, Table>) -> Scenario {
 }
 
 /// The table with what `change` says in its place. A table that names its `kind` comes whole.
-fn overlaid(table: &Table, change: &Table) -> Table {
+pub(crate) fn overlaid(table: &Table, change: &Table) -> Table {
     let mut overlaid = table.clone();
     for (key, value) in change {
         let value = match (overlaid.get(key), value) {
@@ -320,17 +320,17 @@ fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab")
 }
 
-fn files(folder: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     let folder = home().join(folder);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-fn stem(path: &Path) -> String {
+pub(crate) fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn table(path: &Path) -> Table {
+pub(crate) fn table(path: &Path) -> Table {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

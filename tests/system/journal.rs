@@ -368,7 +368,6 @@ fn a_daemon_that_is_killed_keeps_what_its_stream_has_shown() {
 
 /// The drift happened while nobody looked: it is found all the same, and the gap is stated.
 #[test]
-#[ignore = "waits for Watch::restore to take up again what was known of the addresses"]
 fn a_move_while_the_daemon_was_down_is_found() {
     let place = Place::new();
     let daemon = place.start(&place.lab.configuration(&["orders"]));

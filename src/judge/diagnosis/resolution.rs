@@ -447,6 +447,12 @@ fn drift(case: &Case<'_>, resolution: &Resolution, memory: &Memory, diagnosis: &
         );
         diagnosis.urgent.push(FindingId::DnsDrift);
     }
+    // A name that this machine bends to another place inside has not moved.
+    let bends = [FindingId::DnsHostsOverride, FindingId::DnsSearchSuffixAnswer];
+    let moved = format!("before: {}", resolvers::held(baseline));
+    if !private_to_public && diagnosis.follows_from(&bends, severity, vec![moved]) {
+        return;
+    }
     let finding = case.finding(FindingId::DnsDrift, severity, Stage::Resolve, summary);
     diagnosis.findings.push(
         finding
