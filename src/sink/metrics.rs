@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,10 +47,10 @@ macro_rules! families {
         }
 
         impl Families {
-            fn register(registry: &Registry) -> Self {
+            fn register(registries: &mut Registries) -> Self {
                 Self {
                     $( $name: register(
-                        registry,
+                        registries,
                         concat!("cachewatch_", stringify!($name)),
                         |name| $kind(name, $help.trim(), &[$($label),*]),
                     ), )+
@@ -177,21 +178,28 @@ families! {
 
 /// The metrics of the daemon and of every cache it watches.
 pub struct Metrics {
-    registry: Registry,
+    registries: Registries,
     families: Families,
     caches: Mutex<BTreeMap<CacheName, Account>>,
+    /// How long the last scrape was, in bytes.
+    length: AtomicUsize,
 }
+
+/// One for every family, by its name. To gather is to copy: family by family, a scrape holds a copy of one, not of all.
+type Registries = BTreeMap<&'static str, Registry>;
 
 impl Metrics {
     /// The metrics of a daemon that watches nothing yet.
     ///
     /// # Panics
-    /// Where the list of families names a metric twice, which a test would show first.
+    /// Where a family's labels are none, which a test would show first.
     #[must_use]
     pub fn new(version: &str, revision: &str) -> Self {
-        let registry = Registry::new();
-        registry.register(Box::new(ProcessCollector::for_self())).expect("the registry is empty");
-        let families = Families::register(&registry);
+        let mut registries = Registries::new();
+        let process = Registry::new();
+        process.register(Box::new(ProcessCollector::for_self())).expect("the registry is empty");
+        registries.insert("process", process);
+        let families = Families::register(&mut registries);
         families.build_info.of(&[version, revision]).set(1.0);
         families.config_last_reload_successful.of(&[]).set(0.0);
         families.config_caches.of(&[]).set(0.0);
@@ -206,7 +214,7 @@ impl Metrics {
         families.sink_failures_total.of(&["journal"]).inc_by(0);
         // Made, and thereby shown as zero.
         let _ = families.probe_lateness_seconds.of(&[]);
-        Self { registry, families, caches: Mutex::default() }
+        Self { registries, families, caches: Mutex::default(), length: AtomicUsize::default() }
     }
 
     /// Watches a cache from now on. A cache known already is taken as configured anew: its counters go on.
@@ -319,7 +327,14 @@ impl Metrics {
     /// # Errors
     /// Where a metric cannot be written, which would be a defect of this room.
     pub fn encode(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        // Grown step by step, a long text is there twice at the last step.
+        let before = self.length.load(Ordering::Relaxed);
+        let mut text = String::with_capacity(before + before / 8);
+        for registry in self.registries.values() {
+            TextEncoder::new().encode_utf8(&registry.gather(), &mut text)?;
+        }
+        self.length.store(text.len(), Ordering::Relaxed);
+        Ok(text)
     }
 
     fn caches(&self) -> MutexGuard<'_, BTreeMap<CacheName, Account>> {
@@ -635,12 +650,15 @@ fn histogram(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Hist
 }
 
 fn register<V: Vector + Collector>(
-    registry: &Registry,
+    registries: &mut Registries,
     name: &'static str,
     make: impl FnOnce(&str) -> prometheus::Result<V>,
 ) -> Family<V> {
     let vector = make(name).expect("names and labels are literals, which a test builds");
-    registry.register(Box::new(vector.clone())).expect("each name stands once in the list of families");
+    let registry = Registry::new();
+    registry.register(Box::new(vector.clone())).expect("the registry is empty");
+    let other = registries.insert(name, registry);
+    debug_assert!(other.is_none(), "{name} stands twice in the list of families");
     Family::new(name, vector)
 }
 
@@ -1150,7 +1168,7 @@ mod tests {
             assert!(!is_a_unit_too_small, "{name}");
         }
         let metrics = watching(&fixture::cache("orders"));
-        for family in metrics.registry.gather() {
+        for family in metrics.registries.values().flat_map(Registry::gather) {
             assert!(family.help().len() > 10, "{}", family.name());
         }
     }
