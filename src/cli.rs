@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,9 @@ use crate::model::{
     Cache, CacheName, Event, EventKind, FindingId, Password, Resolver, Secret, Standing, Timestamp, WireText,
 };
 use crate::style::Style;
+
+/// The environment variable that says where a running daemon is.
+const SERVER: &str = "CACHEWATCH_SERVER";
 
 /// The environment variable that holds the password for a running daemon.
 const SERVER_PASSWORD: &str = "CACHEWATCH_SERVER_PASSWORD";
@@ -101,7 +104,7 @@ enum Command {
         #[command(flatten)]
         options: Box<TargetOptions>,
     },
-    /// Tell what changed, and for how long it was so, from the journal
+    /// Tell what changed, and for how long it was so, from the journal or a running daemon
     #[command(after_help = EVENTS_EXAMPLES)]
     Events {
         /// From when on: how long ago, such as 24h or 90d, or a time, such as 2026-11-21T12:00:00Z
@@ -119,11 +122,13 @@ enum Command {
         /// How to print
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
-        /// The journal; default: the one of the configuration
+        /// The journal, in place of a daemon; default: the one of the configuration, and where it has none, the daemon
         #[arg(long, value_name = "FILE")]
         journal: Option<PathBuf>,
         #[command(flatten)]
         files: Files,
+        #[command(flatten)]
+        daemon: Box<DaemonOptions>,
     },
     /// Tell what a finding means, how it is told apart, what to run; without an id, list them all
     #[command(
@@ -165,7 +170,7 @@ enum BaselineCommand {
 #[command(next_help_heading = "How the running daemon is reached")]
 struct DaemonOptions {
     /// Where it is; default: server.listen of the configuration, on this machine
-    #[arg(long, value_name = "URL", env = "CACHEWATCH_SERVER")]
+    #[arg(long, value_name = "URL", env = SERVER)]
     server: Option<String>,
     /// The user, where it asks for one
     #[arg(long, value_name = "NAME", env = "CACHEWATCH_SERVER_USER")]
@@ -224,8 +229,10 @@ const EVENTS_EXAMPLES: &str = "Examples:
   cachewatch events --config /etc/cachewatch/cachewatch.toml
   cachewatch events --since 90d --cache orders --kind addresses_changed
   cachewatch events --journal /var/lib/cachewatch/journal.db --since 2026-11-21T12:00:00Z --format json
+  cachewatch events --server https://cachewatch.example:9847 --user ops --password-file ops.txt
 
-The daemon may run or not. All times are UTC. Exit codes: 0 told · 3 the journal cannot be read";
+Where there is a file the daemon may run or not; where there is none, or with --server, the daemon is asked.
+All times are UTC. Exit codes: 0 told · 3 the journal cannot be read, or the daemon does not answer";
 
 #[derive(Debug, Args)]
 struct Files {
@@ -319,9 +326,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run { targets, files, web_config_file, options } => {
             run_command(&targets, files, web_config_file, &options)
         }
-        Command::Events { since, until, cache, kind, format, journal, files } => {
+        Command::Events { since, until, cache, kind, format, journal, files, daemon } => {
             let asked = Asked { since, until, cache: cache.as_deref().map(CacheName::new), kind };
-            events_command(asked, format, journal, files)
+            events_command(asked, format, journal.as_deref(), files, &daemon)
         }
         Command::Explain { id, format } => explain_command(id.as_deref(), format),
         Command::Baseline(BaselineCommand::Accept { name, files, daemon }) => baseline_accept(&name, files, &daemon),
@@ -501,8 +508,14 @@ fn run_command(
     Ok(Exit::Well)
 }
 
-fn events_command(asked: Asked, format: Format, journal: Option<PathBuf>, files: Files) -> Result<Exit, String> {
-    let history = history(asked, journal, files)?;
+fn events_command(
+    asked: Asked,
+    format: Format,
+    journal: Option<&Path>,
+    files: Files,
+    daemon: &DaemonOptions,
+) -> Result<Exit, String> {
+    let history = history(asked, journal, files, daemon)?;
     write_out(|out| match format {
         Format::Text => events::print(out, &history, style()),
         Format::Json => events::print_json(out, &history),
@@ -511,26 +524,37 @@ fn events_command(asked: Asked, format: Format, journal: Option<PathBuf>, files:
 }
 
 /// What happened, from wherever it is kept.
-fn history(asked: Asked, journal: Option<PathBuf>, files: Files) -> Result<History, String> {
-    let read = |path: PathBuf, asked| events::read(&path, asked, clock::now()).map_err(|error| error.to_string());
-    if let Some(journal) = journal {
-        return read(journal, asked);
+fn history(asked: Asked, journal: Option<&Path>, files: Files, daemon: &DaemonOptions) -> Result<History, String> {
+    let read = |path: &Path, asked| events::read(path, asked, clock::now()).map_err(|error| error.to_string());
+    match journal {
+        // A variable may stand there for other commands; what is written here wins.
+        Some(_) if daemon.server.is_some() && daemon.server != std::env::var(SERVER).ok() => {
+            return Err("--journal reads a file and --server asks a daemon: give one of them".to_owned());
+        }
+        Some(journal) => return read(journal, asked),
+        None if daemon.server.is_some() => return ask_the_daemon(asked, &daemon.client(files)?),
+        None => {}
     }
     let config = load_files(files)?;
-    let Some(journal) = config.journal.file() else { return ask_the_daemon(&config) };
-    read(journal, asked)
+    if let Some(journal) = config.journal.file() {
+        return read(&journal, asked);
+    }
+    let client = address_of(&config.server).and_then(|server| daemon.client_at(server));
+    client.and_then(|client| ask_the_daemon(asked, &client)).map_err(|words| {
+        format!(
+            "{words}; no journal is configured, so the daemon was asked: a file is named with --journal FILE, or by \
+             journal.path in the configuration (--config FILE)"
+        )
+    })
 }
 
-/// What happened, where no file keeps it.
-fn ask_the_daemon(config: &Config) -> Result<History, String> {
-    let mut address = config.server.listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+/// What happened, where no file here keeps it.
+fn ask_the_daemon(asked: Asked, client: &Client) -> Result<History, String> {
+    if let Some(cache) = &asked.cache {
+        refuse_what_is_no_name(cache.as_str())?;
     }
-    Err(format!(
-        "no journal is configured, so the daemon keeps its events in memory; ask it: curl 'http://{address}/api/v1/events', \
-         or name a file: --journal FILE, or journal.path in the configuration (--config FILE)"
-    ))
+    let runtime = runtime()?;
+    events::ask(client.server(), asked, clock::now(), |path| runtime.block_on(client.get(path)))
 }
 
 fn explain_command(id: Option<&str>, format: ExplainFormat) -> Result<Exit, String> {
@@ -558,10 +582,14 @@ fn explain_command(id: Option<&str>, format: ExplainFormat) -> Result<Exit, Stri
 impl DaemonOptions {
     /// A client of the daemon, which is where the configuration says unless an option says otherwise.
     fn client(&self, files: Files) -> Result<Client, String> {
-        let server = match &self.server {
+        self.client_at(match &self.server {
             Some(server) => server.clone(),
             None => address_of(&load_files(files)?.server)?,
-        };
+        })
+    }
+
+    /// A client of the daemon there.
+    fn client_at(&self, server: String) -> Result<Client, String> {
         let login = match (&self.user, self.password()?) {
             (Some(user), Some(password)) => Some((user.clone(), password)),
             (Some(_), None) => {
@@ -610,10 +638,7 @@ fn baseline_accept(name: &str, files: Files, daemon: &DaemonOptions) -> Result<E
     struct Accepted {
         accepted: Vec<Event>,
     }
-    let is_name = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
-    if name.is_empty() || !name.chars().all(is_name) {
-        return Err(format!("{name:?} is not the name of a cache: letters, digits, `.`, `_` and `-`"));
-    }
+    refuse_what_is_no_name(name)?;
     let client = daemon.client(files)?;
     let path = format!("/api/v1/caches/{name}/baseline");
     let answer = runtime()?.block_on(client.post(&path)).map_err(|error| error.to_string())?;
@@ -625,6 +650,15 @@ fn baseline_accept(name: &str, files: Files, daemon: &DaemonOptions) -> Result<E
         accepted.iter().try_for_each(|event| write_accepted(out, name, event))
     })?;
     Ok(Exit::Well)
+}
+
+/// A name becomes part of the address that is asked for.
+fn refuse_what_is_no_name(name: &str) -> Result<(), String> {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
+    if name.is_empty() || !name.chars().all(is_name) {
+        return Err(format!("{name:?} is not the name of a cache: letters, digits, `.`, `_` and `-`"));
+    }
+    Ok(())
 }
 
 /// One line on what came of accepting: an accepted answer from → to, or a finding that is open no longer.

@@ -79,14 +79,21 @@ impl Answer {
     /// # Errors
     /// In words for a person: the status, and what the daemon said of it.
     pub fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        serde_json::from_slice(self.good(path)?)
+            .map_err(|error| format!("{path}: the daemon's answer makes no sense: {error}; is it of another version?"))
+    }
+
+    /// The body of an answer that is good; of one that is not, what it says is wrong.
+    ///
+    /// # Errors
+    /// In words for a person: the status, and what the daemon said of it.
+    pub fn good(&self, path: &str) -> Result<&[u8], String> {
         #[derive(Deserialize)]
         struct Problem {
             error: String,
         }
         if (200..300).contains(&self.status) {
-            return serde_json::from_slice(&self.body).map_err(|error| {
-                format!("{path}: the daemon's answer makes no sense: {error}; is it of another version?")
-            });
+            return Ok(&self.body);
         }
         let problem = serde_json::from_slice(&self.body).map(|Problem { error }| error);
         let words = problem.unwrap_or_else(|_| String::from_utf8_lossy(&self.body).into_owned());
@@ -167,6 +174,12 @@ impl Client {
         let authorization = settings.login.as_ref().map(|(user, password)| basic(user, password));
         let port = authority.port_u16().unwrap_or(if speaks_tls { 443 } else { 80 });
         Ok(Self { server, host, port, tls, authorization })
+    }
+
+    /// Where the daemon is: what stands before each path.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// Whether what is sent, a password too, can be read on the way.

@@ -1,19 +1,21 @@
-//! `cachewatch events`: what changed, read from the journal beside the daemon that writes it.
+//! `cachewatch events`: what changed, read from the journal beside the daemon that writes it, or asked of the daemon.
 
+mod ask;
 mod lasting;
 mod text;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use self::ask::ask;
 use self::lasting::Lasting;
 pub use self::text::print;
 use crate::model::{CacheName, Event, EventKind, SCHEMA_VERSION, Timestamp};
 use crate::sink::journal::{Order, Query, ReadError, Reader, Recorded};
 
-/// Events that are read at a time.
+/// Events that are read at a time; the daemon gives no more.
 const PAGE: usize = 1_000;
 
 /// What is asked for.
@@ -32,17 +34,41 @@ pub struct Asked {
 /// What changed, the oldest first.
 #[derive(Debug)]
 pub struct History {
-    journal: PathBuf,
+    /// What was read: a file, or the address of a daemon.
+    journal: String,
+    /// Whether it goes when the daemon does.
+    is_in_memory: bool,
     asked: Asked,
     /// When the journal was read.
     now: Timestamp,
-    /// When the daemon last wrote: what is said to last was so then.
+    /// When the daemon last wrote, or answered: what is said to last was so then.
     last_alive: Option<Timestamp>,
     /// The latest event of the journal that is asked for, where none of the time is.
     latest: Option<Event>,
-    entries: Vec<(Recorded, Lasting)>,
+    entries: Vec<(Told, Lasting)>,
     /// Events that this version cannot read.
     left_out: usize,
+}
+
+/// An event as it is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Told {
+    /// None where the event waits for a file that cannot be written.
+    id: Option<u64>,
+    /// Whether it is there after the daemon has ended, however it ends.
+    durable: bool,
+    #[serde(flatten)]
+    event: Event,
+}
+
+/// Events that were asked for, as many as come at once.
+#[derive(Debug, Default)]
+struct Page {
+    events: Vec<Told>,
+    /// The id of the last one, where there may be more behind it.
+    next: Option<u64>,
+    left_out: usize,
+    is_in_memory: bool,
 }
 
 /// Reads a journal.
@@ -52,36 +78,53 @@ pub struct History {
 pub fn read(journal: &Path, asked: Asked, now: Timestamp) -> Result<History, ReadError> {
     let reader = Reader::open(journal)?;
     let last_alive = reader.run()?.map(|run| run.last_alive);
+    let told = |Recorded { id, event }| Told { id: Some(id), durable: true, event };
+    let history = gather(journal.display().to_string(), asked, now, |query| {
+        let rows = reader.events(query)?;
+        let events = rows.events.into_iter().map(told).collect();
+        Ok(Page { events, next: rows.next, left_out: rows.unreadable, is_in_memory: false })
+    })?;
+    Ok(History { last_alive, ..history })
+}
+
+/// What is asked for, put together from the pages of a journal, wherever they come from.
+fn gather<E>(
+    journal: String,
+    asked: Asked,
+    now: Timestamp,
+    mut page: impl FnMut(&Query) -> Result<Page, E>,
+) -> Result<History, E> {
     // All of the time up to now, whatever is asked for: how long something lasted is told by what ended it.
     let mut query =
         Query { since: Some(asked.since), cache: asked.cache.clone(), order: Order::Ascending, ..Query::latest(PAGE) };
-    let (mut all, mut left_out) = (Vec::new(), 0);
+    let mut all = Page::default();
     loop {
-        let rows = reader.events(&query)?;
-        left_out += rows.unreadable;
-        all.extend(rows.events);
-        match rows.next {
+        let more = page(&query)?;
+        all.left_out += more.left_out;
+        all.is_in_memory = more.is_in_memory;
+        all.events.extend(more.events);
+        match more.next {
             Some(id) => query.after = Some(id),
             None => break,
         }
     }
-    let lasting = lasting::of(&all.iter().map(|recorded| &recorded.event).collect::<Vec<_>>());
+    let lasting = lasting::of(&all.events.iter().map(|told| &told.event).collect::<Vec<_>>());
     // What an event does not say of the time before it, the event before it may.
-    for (recorded, lasting) in all.iter_mut().zip(&lasting) {
-        recorded.event.lasted = recorded.event.lasted.or(lasting.held);
+    for (told, lasting) in all.events.iter_mut().zip(&lasting) {
+        told.event.lasted = told.event.lasted.or(lasting.held);
     }
-    let is_asked = |(recorded, _): &(Recorded, Lasting)| {
-        asked.until.is_none_or(|until| recorded.event.at < until)
-            && asked.kind.is_none_or(|kind| recorded.event.kind == kind)
+    let is_asked = |(told, _): &(Told, Lasting)| {
+        asked.until.is_none_or(|until| told.event.at < until) && asked.kind.is_none_or(|kind| told.event.kind == kind)
     };
-    let entries: Vec<_> = all.into_iter().zip(lasting).filter(is_asked).collect();
+    let entries: Vec<_> = all.events.into_iter().zip(lasting).filter(is_asked).collect();
     let latest = if entries.is_empty() {
         let query = Query { cache: asked.cache.clone(), kind: asked.kind, ..Query::latest(1) };
-        reader.events(&query)?.events.pop().map(|recorded| recorded.event)
+        page(&query)?.events.pop().map(|told| told.event)
     } else {
         None
     };
-    Ok(History { journal: journal.to_owned(), asked, now, last_alive, latest, entries, left_out })
+    let Page { left_out, is_in_memory, .. } = all;
+    Ok(History { journal, is_in_memory, asked, now, last_alive: None, latest, entries, left_out })
 }
 
 /// Writes one JSON document.
@@ -92,7 +135,8 @@ pub fn print_json(out: &mut impl Write, history: &History) -> io::Result<()> {
     #[derive(Serialize)]
     struct Document<'a> {
         schema_version: u32,
-        journal: &'a Path,
+        journal: &'a str,
+        kept_in: &'static str,
         since: Timestamp,
         until: Option<Timestamp>,
         last_alive: Option<Timestamp>,
@@ -102,18 +146,19 @@ pub fn print_json(out: &mut impl Write, history: &History) -> io::Result<()> {
     #[derive(Serialize)]
     struct Entry<'a> {
         #[serde(flatten)]
-        recorded: &'a Recorded,
+        told: &'a Told,
         #[serde(flatten)]
         lasting: &'a Lasting,
     }
     let document = Document {
         schema_version: SCHEMA_VERSION,
         journal: &history.journal,
+        kept_in: if history.is_in_memory { "memory" } else { "file" },
         since: history.asked.since,
         until: history.asked.until,
         last_alive: history.last_alive,
         left_out: history.left_out,
-        events: history.entries.iter().map(|(recorded, lasting)| Entry { recorded, lasting }).collect(),
+        events: history.entries.iter().map(|(told, lasting)| Entry { told, lasting }).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &document)?;
     writeln!(out)

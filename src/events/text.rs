@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::History;
 use super::lasting::Lasting;
+use super::{History, Told};
 use crate::model::{Event, EventKind, FindingId, Severity, Timestamp, WireText};
 use crate::style::Style;
 
@@ -23,10 +23,10 @@ const WIDEST: usize = 24;
 /// Where it cannot be written.
 pub fn print(out: &mut impl Write, history: &History, style: Style) -> io::Result<()> {
     let name = |event: &Event| event.cache.as_ref().map_or(0, |cache| cache.as_str().chars().count());
-    let widest = history.entries.iter().map(|(recorded, _)| name(&recorded.event)).max().unwrap_or(0).min(WIDEST);
+    let widest = history.entries.iter().map(|(told, _)| name(&told.event)).max().unwrap_or(0).min(WIDEST);
     let mut day = String::new();
-    for (recorded, lasting) in &history.entries {
-        let event = &recorded.event;
+    for (told, lasting) in &history.entries {
+        let event = &told.event;
         if day != event.at.date() {
             if !day.is_empty() {
                 writeln!(out)?;
@@ -34,13 +34,16 @@ pub fn print(out: &mut impl Write, history: &History, style: Style) -> io::Resul
             day = event.at.date();
             writeln!(out, "{} UTC", style.strong(&day))?;
         }
-        print_event(out, event, lasting, widest, style)?;
+        print_event(out, told, lasting, widest, style)?;
     }
     if history.entries.is_empty() {
         print_nothing(out, history)?;
     }
     if history.left_out > 0 {
         writeln!(out, "\n{} events are left out: a later version of cachewatch wrote them", history.left_out)?;
+    }
+    if history.is_in_memory {
+        writeln!(out, "\nthe daemon keeps its events in memory: they began with its last start")?;
     }
     if let Some(alive) = history.last_alive.filter(|alive| history.now.since(*alive) > GONE) {
         let ago = short(history.now.since(alive));
@@ -58,11 +61,12 @@ fn print_nothing(out: &mut impl Write, history: &History) -> io::Result<()> {
     write!(out, "{kind}{of} since {} UTC", minute(history.asked.since))?;
     match &history.latest {
         Some(event) => writeln!(out, "; the last such event is of {} UTC", minute(event.at)),
-        None => writeln!(out, ", nor before in {}", history.journal.display()),
+        None => writeln!(out, ", nor before in {}", history.journal),
     }
 }
 
-fn print_event(out: &mut impl Write, event: &Event, lasting: &Lasting, widest: usize, style: Style) -> io::Result<()> {
+fn print_event(out: &mut impl Write, told: &Told, lasting: &Lasting, widest: usize, style: Style) -> io::Result<()> {
+    let event = &told.event;
     let time: String = event.at.to_string().chars().skip(11).take(8).collect();
     let name = event.cache.as_ref().map_or("", |cache| cache.as_str());
     let what = format!("{:11}", word(event.kind));
@@ -81,6 +85,8 @@ fn print_event(out: &mut impl Write, event: &Event, lasting: &Lasting, widest: u
     let mut words = vec![subject(event, style)];
     words.extend(event.resolver.as_ref().map(|resolver| format!("resolver {resolver}")));
     words.extend(times(event.kind, lasting).into_iter().map(|time| style.faint(&time)));
+    // An event without an id waits for a file that cannot be written.
+    words.extend(told.id.is_none().then(|| style.doubtful("not yet kept")));
     words.retain(|part| !part.is_empty());
     if words.is_empty() {
         return writeln!(out, "{}", head.trim_end());

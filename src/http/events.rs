@@ -126,6 +126,15 @@ impl Document {
 
 /// The path of the events behind `id`.
 fn link(query: &Query, id: u64) -> String {
+    path(&match query.order {
+        Order::Descending => Query { before: Some(id), ..query.clone() },
+        Order::Ascending => Query { after: Some(id), ..query.clone() },
+    })
+}
+
+/// The path of the events that a query asks for.
+#[must_use]
+pub fn path(query: &Query) -> String {
     let mut parts = Vec::new();
     let mut part = |name: &str, value: Option<String>| parts.extend(value.map(|value| format!("{name}={value}")));
     part("since", query.since.map(|at| at.to_string()));
@@ -134,13 +143,9 @@ fn link(query: &Query, id: u64) -> String {
     part("cache", query.cache.as_ref().map(ToString::to_string));
     part("kind", query.kind.map(|kind| kind.to_string()));
     part("finding", query.finding.map(|finding| finding.to_string()));
-    let (after, before, order) = match query.order {
-        Order::Descending => (query.after, Some(id), None),
-        Order::Ascending => (Some(id), query.before, Some("asc".to_owned())),
-    };
-    part("after", after.map(|id| id.to_string()));
-    part("before", before.map(|id| id.to_string()));
-    part("order", order);
+    part("after", query.after.map(|id| id.to_string()));
+    part("before", query.before.map(|id| id.to_string()));
+    part("order", (query.order == Order::Ascending).then(|| "asc".to_owned()));
     part("limit", Some(query.limit.to_string()));
     format!("/api/v1/events?{}", parts.join("&"))
 }

@@ -28,7 +28,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use self::admit::Gate;
-pub use self::events::Streams;
+pub use self::events::{Streams, path as events_path};
 pub use self::guard::{Guard, GuardError};
 pub use self::serve::serve;
 use crate::model::Event;

@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use crate::support::{
     PATIENCE,
     cache::runtime,
-    cachewatch::{Daemon, cachewatch, field},
+    cachewatch::{Call, Daemon, cachewatch, field},
     dns::Answer,
     http,
     lab::{Lab, PRIVATE, PUBLIC, host},
@@ -452,6 +452,12 @@ fn a_disk_that_cannot_be_written_keeps_nobody_from_watching() {
     let document = daemon.get("/api/v1/events").json();
     assert_eq!(document["journal"], json!({"kept_in": "file", "up": false, "lost": 0, "left_out": 0}));
     assert!(document["events"].as_array().unwrap().iter().any(|event| short(event) == "cache_added orders"));
+    // What waits is told too, and that it does.
+    let server = format!("http://{}", daemon.address());
+    let call = cachewatch(&["events", "--server", &server, "--format", "json"]);
+    assert_eq!(told_as_the_api_says(&daemon, call)["kept_in"], "file");
+    let run = cachewatch(&["events", "--server", &server, "--kind", "cache_added"]).run();
+    assert!(run.stdout.ends_with(":6380\u{a0}· not yet kept\n"), "{run:?}");
     let why = daemon.wait_for_record(|record| {
         field(record, "message").filter(|words| words.starts_with("the journal cannot be written")).map(str::to_owned)
     });
@@ -530,7 +536,7 @@ fn a_stream_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn without_a_file_events_lie_in_memory_and_the_command_says_where_to_ask() {
+fn without_a_file_events_lie_in_memory_and_the_command_asks_for_them() {
     let lab = Lab::new();
     let daemon = Daemon::start(&lab.configuration(&["orders"]));
     let events = daemon.wait_until("events", |daemon| {
@@ -542,12 +548,84 @@ fn without_a_file_events_lie_in_memory_and_the_command_says_where_to_ask() {
     daemon
         .wait_for_record(|record| field(record, "message").filter(|words| words.contains("kept in memory")).map(drop));
 
-    let run = cachewatch(&["events"]).env("CACHEWATCH__SERVER__LISTEN", "0.0.0.0:9999").run();
+    let port = daemon.address().port();
+    let (server, listen) = (format!("http://127.0.0.1:{port}"), format!("0.0.0.0:{port}"));
+    let configured = ["events", "--format", "json"];
+    let named = ["events", "--format", "json", "--server", &server];
+    for (arguments, (name, value)) in [
+        (&configured[..], ("CACHEWATCH__SERVER__LISTEN", listen.as_str())),
+        (&named, ("CACHEWATCH__JOURNAL__PATH", "/nonexistent/journal.db")),
+    ] {
+        let told = told_as_the_api_says(&daemon, cachewatch(arguments).env(name, value));
+        assert_eq!(
+            (&told["journal"], &told["kept_in"], &told["left_out"]),
+            (&json!(server), &json!("memory"), &json!(0))
+        );
+    }
+    let run = cachewatch(&["events", "--server", &server, "--cache", "orders", "--kind", "cache_added"]).run();
+    assert_eq!((run.code, run.stdout.matches("added").count()), (Some(0), 1), "{run:?}");
+    assert!(
+        run.stdout.ends_with("\nthe daemon keeps its events in memory: they began with its last start\n"),
+        "{run:?}"
+    );
+    let run = cachewatch(&["events", "--server", &server, "--cache", "a&b"]).run();
+    assert!(run.code == Some(3) && run.stderr.contains("\"a&b\" is not the name of a cache"), "{run:?}");
+    let run = cachewatch(&["events", "--server", &server, "--cache", "carts"]).run();
+    assert!(run.stdout.contains(&format!(", nor before in {server}\n")), "{run:?}");
+
+    drop(daemon);
+    let run = cachewatch(&["events", "--since", "2026-11-21"]).env("CACHEWATCH__SERVER__LISTEN", &listen).run();
     assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
-    assert!(run.stderr.contains("curl 'http://127.0.0.1:9999/api/v1/events'"), "{run:?}");
-    let run = cachewatch(&["events", "--journal", "/nonexistent/journal.db"]).run();
+    let words = format!("cannot reach {server}/api/v1/events?since=2026-11-21T00:00:00.000Z&order=asc&limit=1000: ");
+    assert!(run.stderr.starts_with(&words) && run.stderr.contains("is the daemon running"), "{run:?}");
+    assert!(run.stderr.contains("named with --journal FILE"), "{run:?}");
+    let run = cachewatch(&["events", "--journal", "/nonexistent/journal.db", "--server", &server]).run();
+    assert!(run.code == Some(3) && run.stderr.contains("give one of them"), "{run:?}");
+    let run = cachewatch(&["events", "--journal", "/nonexistent/journal.db"]).env("CACHEWATCH_SERVER", &server).run();
     assert_eq!(run.code, Some(3));
     assert!(run.stderr.contains("cannot read the journal /nonexistent/journal.db: there is no such file"), "{run:?}");
+}
+
+/// What `cachewatch events` is told by the daemon is what its API says, in the moment between two looks at that.
+#[track_caller]
+fn told_as_the_api_says(daemon: &Daemon, call: Call) -> Value {
+    let before = kept(daemon, "");
+    let run = call.run();
+    let after = kept(daemon, "");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+    let document = run.json();
+    let mut events = document["events"].as_array().unwrap().clone();
+    for event in &mut events {
+        // What it says beyond the API: for how long it was so.
+        for more in ["lasted_seconds", "still"] {
+            event.as_object_mut().unwrap().remove(more).unwrap();
+        }
+    }
+    assert!(before.len() >= 2 && events.starts_with(&before) && after.starts_with(&events), "{events:#?}\n{after:#?}");
+    document
+}
+
+#[test]
+fn a_guarded_daemon_tells_its_events_to_who_shows_who_he_is() {
+    let lab = Lab::new();
+    let directory = TempDir::new().unwrap();
+    let users = directory.path().join("users");
+    // The cheapest hash that is taken.
+    fs::write(&users, format!("alice:{}\n", bcrypt::hash("open-sesame", 4).unwrap())).unwrap();
+    let guard = format!("[server]\nbasic_auth_file = \"{}\"\n", users.display());
+    let daemon = Daemon::start(&(guard + &lab.configuration(&["orders"])));
+    let server = format!("http://{}", daemon.address());
+    let call = |options: &[&str]| {
+        let arguments = [&["events", "--server", &server], options].concat();
+        cachewatch(&arguments).env("CACHEWATCH_SERVER_PASSWORD", "open-sesame").run()
+    };
+    let run = call(&["--user", "alice"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+    assert!(run.stdout.contains("started"), "{run:?}");
+    let run = call(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""), "{run:?}");
+    assert!(run.stderr.starts_with(&format!("{server}/api/v1/events?")), "{run:?}");
+    assert!(run.stderr.contains(": 401: ") && run.stderr.contains("give --user NAME"), "{run:?}");
 }
 
 #[test]
