@@ -23,7 +23,7 @@ use crate::file;
 use crate::http::Guard;
 use crate::judge;
 use crate::model::{
-    Cache, CacheName, Event, EventKind, FindingId, Password, Resolver, Secret, Standing, Timestamp, WireText,
+    Cache, CacheName, Event, EventKind, FindingId, Password, Resolver, Secret, Severity, Standing, Timestamp, WireText,
 };
 use crate::style::Style;
 
@@ -125,6 +125,23 @@ enum Command {
         /// The journal, in place of a daemon; default: the one of the configuration, and where it has none, the daemon
         #[arg(long, value_name = "FILE")]
         journal: Option<PathBuf>,
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        daemon: Box<DaemonOptions>,
+    },
+    /// Ask a running daemon whether it is alive, or how the caches are
+    #[command(after_help = HEALTH_EXAMPLES)]
+    Health {
+        /// How this cache is, in place of whether the daemon is alive
+        #[arg(value_name = "CACHE")]
+        cache: Option<String>,
+        /// How all of them are
+        #[arg(long, conflicts_with = "cache")]
+        caches: bool,
+        /// How long the answer may take
+        #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+        timeout: Duration,
         #[command(flatten)]
         files: Files,
         #[command(flatten)]
@@ -234,6 +251,17 @@ const EVENTS_EXAMPLES: &str = "Examples:
 Where there is a file the daemon may run or not; where there is none, or with --server, the daemon is asked.
 All times are UTC. Exit codes: 0 told · 3 the journal cannot be read, or the daemon does not answer";
 
+const HEALTH_EXAMPLES: &str = "Examples:
+  cachewatch health --server http://127.0.0.1:9847
+  cachewatch health orders --config /etc/cachewatch/cachewatch.toml
+  cachewatch health --caches --server https://cachewatch.example:9847 --user ops --password-file ops.txt
+
+In an image without a shell: HEALTHCHECK CMD [\"cachewatch\", \"health\", \"--server\", \"http://127.0.0.1:9847\"]
+With --server no configuration is read.
+
+Exit codes: 0 alive; the caches are well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 not alive, or could \
+not tell: no daemon, no such cache, not allowed, or a cache is unknown: not probed yet, or not for too long";
+
 #[derive(Debug, Args)]
 struct Files {
     /// A configuration file; may be repeated, later ones win; conf.d/*.toml beside it is read as well
@@ -329,6 +357,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Events { since, until, cache, kind, format, journal, files, daemon } => {
             let asked = Asked { since, until, cache: cache.as_deref().map(CacheName::new), kind };
             events_command(asked, format, journal.as_deref(), files, &daemon)
+        }
+        Command::Health { cache, caches, timeout, files, daemon } => {
+            let client = daemon.client(files).map(|client| client.within(timeout));
+            client.and_then(|client| health_command(&client, cache.as_deref(), caches))
         }
         Command::Explain { id, format } => explain_command(id.as_deref(), format),
         Command::Baseline(BaselineCommand::Accept { name, files, daemon }) => baseline_accept(&name, files, &daemon),
@@ -457,12 +489,11 @@ async fn print_checks(config: &Config, caches: Vec<Arc<Cache>>, format: Format) 
         Format::Text => checked.iter().try_for_each(|checked| check::print(out, checked, style)),
         Format::Json => check::print_json(out, &checked),
     })?;
-    Ok(exit_of(&checked))
+    Ok(exit_of(&checked.iter().map(Checked::standing).collect::<Vec<_>>()))
 }
 
 /// The worst that is known; what could not be told comes before what is only a risk.
-fn exit_of(checked: &[Checked]) -> Exit {
-    let standings: Vec<_> = checked.iter().map(Checked::standing).collect();
+fn exit_of(standings: &[Standing]) -> Exit {
     if standings.contains(&Standing::Ill) {
         Exit::Ill
     } else if standings.contains(&Standing::Unknown) {
@@ -555,6 +586,80 @@ fn ask_the_daemon(asked: Asked, client: &Client) -> Result<History, String> {
     }
     let runtime = runtime()?;
     events::ask(client.server(), asked, clock::now(), |path| runtime.block_on(client.get(path)))
+}
+
+/// Whether the daemon is alive, or how the caches are.
+fn health_command(client: &Client, cache: Option<&str>, caches: bool) -> Result<Exit, String> {
+    #[derive(Deserialize)]
+    struct Health {
+        caches: Vec<CacheHealth>,
+    }
+    let path = match cache {
+        Some(cache) => {
+            refuse_what_is_no_name(cache)?;
+            format!("/healthz/{cache}")
+        }
+        None if caches => "/healthz".to_owned(),
+        None => "/livez".to_owned(),
+    };
+    let url = format!("{}{path}", client.server());
+    let runtime = runtime()?;
+    let answer = runtime.block_on(client.get(&path));
+    // A name server that is still asked for the daemon's address must not hold up the exit.
+    runtime.shutdown_background();
+    let answer = answer.map_err(|error| error.to_string())?;
+    if cache.is_none() && !caches {
+        if answer.good(&url)? != b"alive\n" {
+            return Err(format!("{url}: what answers there is no cachewatch"));
+        }
+        write_out(|out| writeln!(out, "alive"))?;
+        return Ok(Exit::Well);
+    }
+    let Health { caches } = match (answer.status, serde_json::from_slice(&answer.body)) {
+        // The same answer, of caches that are not well.
+        (503, Ok(health)) => health,
+        _ => answer.json(&url)?,
+    };
+    if caches.is_empty() {
+        return Err(format!("{url}: the daemon watches no cache"));
+    }
+    write_out(|out| caches.iter().try_for_each(|cache| cache.write(out)))?;
+    Ok(exit_of(&caches.iter().map(|cache| cache.standing).collect::<Vec<_>>()))
+}
+
+/// How a cache is, as the daemon says.
+#[derive(Deserialize)]
+struct CacheHealth {
+    cache: WireText,
+    standing: Standing,
+    probed_at: Option<Timestamp>,
+    findings: Vec<Complaint>,
+}
+
+/// An open finding, maybe of a later version than this one.
+#[derive(Deserialize)]
+struct Complaint {
+    finding: WireText,
+    severity: Severity,
+    stage: WireText,
+    summary: WireText,
+    since: Timestamp,
+}
+
+impl CacheHealth {
+    /// A line a finding; one for the cache where there is none, or what is known of it is too old.
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { cache, standing, .. } = self;
+        match (standing, self.probed_at) {
+            (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {standing}, last probed at {at}")?,
+            (Standing::Unknown, None) => writeln!(out, "{cache}: {standing}, not probed yet")?,
+            _ if self.findings.is_empty() => writeln!(out, "{cache}: {standing}")?,
+            _ => {}
+        }
+        self.findings.iter().try_for_each(|Complaint { finding, severity, stage, summary, since }| {
+            writeln!(out, "{cache}: {finding} ({}), {stage}, since {since}: {summary}", severity.meaning())
+        })
+    }
 }
 
 fn explain_command(id: Option<&str>, format: ExplainFormat) -> Result<Exit, String> {

@@ -31,7 +31,7 @@ use tokio_rustls::TlsConnector;
 use crate::file;
 use crate::model::{Secret, WireText};
 
-/// How long an answer may take, from the first packet to its last byte.
+/// How long an answer may take, from the first packet to its last byte, where nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How long the connection, TLS included, may take of it.
@@ -62,6 +62,7 @@ pub struct Client {
     port: u16,
     tls: Option<Arc<ClientConfig>>,
     authorization: Option<HeaderValue>,
+    patience: Duration,
 }
 
 /// What a daemon answered.
@@ -173,7 +174,13 @@ impl Client {
         let tls = if speaks_tls { Some(Arc::new(client_config(settings)?)) } else { None };
         let authorization = settings.login.as_ref().map(|(user, password)| basic(user, password));
         let port = authority.port_u16().unwrap_or(if speaks_tls { 443 } else { 80 });
-        Ok(Self { server, host, port, tls, authorization })
+        Ok(Self { server, host, port, tls, authorization, patience: PATIENCE })
+    }
+
+    /// This client, with less patience or more.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Where the daemon is: what stands before each path.
@@ -219,9 +226,9 @@ impl Client {
                 Stream::Tls(stream) => self.exchange(*stream, method, path, &url).await,
             }
         };
-        match timeout(PATIENCE, asked).await {
+        match timeout(self.patience, asked).await {
             Ok(answer) => answer,
-            Err(_) => late(&format!("no whole answer within {PATIENCE:?}")),
+            Err(_) => late(&format!("no whole answer within {:?}", self.patience)),
         }
     }
 

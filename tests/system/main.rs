@@ -11,6 +11,7 @@ mod connect;
 mod daemon;
 mod exposure;
 mod guard;
+mod health;
 mod hostile;
 mod journal;
 mod lookups;

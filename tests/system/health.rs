@@ -1,0 +1,90 @@
+//! `cachewatch health`: for a container's check, and for scripts that gate on a cache.
+
+use std::time::Duration;
+
+use cachewatch::clock::Stopwatch;
+use rustix::process::Signal;
+
+use crate::support::{
+    cachewatch::{Daemon, Run, cachewatch},
+    dns::Answer,
+    lab::{Lab, PRIVATE, PUBLIC, host},
+    peer::{Peer, Step},
+};
+
+fn health(server: &str, options: &[&str]) -> Run {
+    cachewatch(&[&["health", "--server", server], options].concat()).run()
+}
+
+#[test]
+fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
+    let lab = Lab::new();
+    for name in ["sound", "risky"] {
+        lab.lead(name, PRIVATE);
+    }
+    lab.lead("broken", PUBLIC);
+    lab.names.set(&host("unseen"), Answer::new().silent());
+    let probe = "interval = \"1m\"\ntimeout = \"50s\"\nresolve_timeout = \"50s\"\nopen_after = 1\n";
+    let private = "isolation = \"private_endpoint\"\n";
+    let caches =
+        [("sound", private), ("risky", &format!("{private}tier = \"P1\"\n")), ("broken", private), ("unseen", private)];
+    let caches: String = caches.iter().map(|(name, more)| lab.cache(name, more)).collect();
+    let daemon = Daemon::start(&(lab.settings(probe) + &caches));
+    let server = format!("http://{}", daemon.address());
+
+    let run = health(&server, &[]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "alive\n", ""), "{run:?}");
+    for (cache, code, words) in [
+        ("sound", 0, "sound: well\n"),
+        ("risky", 1, "risky: clients-limit-mismatch (advice), "),
+        ("broken", 2, "broken: dns-zone-not-linked (degraded), resolve, since "),
+        ("unseen", 3, "unseen: unknown, not probed yet\n"),
+    ] {
+        let told = daemon.wait_until(cache, |_| {
+            let run = health(&server, &[cache]);
+            (run.code == Some(code)).then_some(run)
+        });
+        assert!(told.stdout.starts_with(words) && told.stderr.is_empty(), "{told:?}");
+    }
+    let run = health(&server, &["--caches"]);
+    assert_eq!(run.code, Some(2), "the worst of them: {run:?}");
+    for line in ["sound: well", "broken: dns-zone-not-linked (degraded)", "unseen: unknown"] {
+        assert!(run.stdout.lines().any(|told| told.starts_with(line)), "{line}: {run:?}");
+    }
+    for (options, words) in [
+        (&["nobody"][..], "/healthz/nobody: 404: no cache of that name"),
+        (&["a/b"], "\"a/b\" is not the name of a cache"),
+        (&["sound", "--caches"], "cannot be used with"),
+    ] {
+        let run = health(&server, options);
+        assert!(run.code == Some(3) && run.stdout.is_empty() && run.stderr.contains(words), "{run:?}");
+    }
+
+    // Stopped, it takes connections and answers none.
+    daemon.signal(Signal::STOP);
+    let watch = Stopwatch::start();
+    let run = health(&server, &["--timeout", "300ms"]);
+    assert!(
+        run.code == Some(3) && run.stderr.contains("/livez did not answer: no whole answer within 300ms"),
+        "{run:?}"
+    );
+    assert!(watch.elapsed() < Duration::from_secs(4), "{:?}", watch.elapsed());
+    daemon.signal(Signal::CONT);
+}
+
+#[test]
+fn nobody_or_somebody_else_is_not_alive() {
+    let run = cachewatch(&["health"]).env("CACHEWATCH__SERVER__LISTEN", "0.0.0.0:1").run();
+    assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""), "{run:?}");
+    let words = "cannot reach http://127.0.0.1:1/livez: Connection refused";
+    assert!(run.stderr.starts_with(words) && run.stderr.contains("is the daemon running"), "{run:?}");
+
+    let reply = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi\n";
+    let other = Peer::plain([Step::Hear, Step::say(reply)]);
+    let run = health(&format!("http://{}", other.address()), &[]);
+    assert!(run.code == Some(3) && run.stderr.contains("/livez: what answers there is no cachewatch"), "{run:?}");
+    let reply = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 34\r\n\r\na loop of the daemon stands still\n";
+    let still = Peer::plain([Step::Hear, Step::say(reply)]);
+    let run = health(&format!("http://{}", still.address()), &[]);
+    assert!(run.code == Some(3) && run.stderr.contains("/livez: 503: a loop of the daemon stands still"), "{run:?}");
+}
