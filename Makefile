@@ -12,7 +12,7 @@ demo: ## a story told by the real daemon: drift, full cache, wrong certificate, 
 	$(CARGO) build --locked --bin cachewatch --example demo
 	$(CARGO) run --locked --quiet --example demo
 
-test: ## install what tests need, then run them all
+test: $(TOOLS)/deploy/ready ## install what tests need, then run them all
 	.ci/install-test-needs
 	$(CARGO) test --locked
 
@@ -33,6 +33,10 @@ advisories: $(TOOLS)/bin/cargo-deny ## security advisories, where their database
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.20.2 cargo-deny
+
+$(TOOLS)/deploy/ready: tests/deploy/install-tools tests/deploy/requirements.txt
+	.ci/install-test-needs
+	tests/deploy/install-tools $(TOOLS)/deploy
 
 bench: ## what a probe and each further resolver cost, against bare loops on the same sockets
 	.ci/install-test-needs
