@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TOOLS := target/tools
 
-.PHONY: help demo test lab lint bench soak deny advisories clean
+.PHONY: help demo test tools lab lint bench soak deny advisories clean
 
 help: ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,8 @@ advisories: $(TOOLS)/bin/cargo-deny ## security advisories, where their database
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.20.2 cargo-deny
+
+tools: $(TOOLS)/deploy/ready ## what the tests read deploy/ with; `make test` installs it too
 
 $(TOOLS)/deploy/ready: tests/deploy/install-tools tests/deploy/requirements.txt
 	.ci/install-test-needs

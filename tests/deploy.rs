@@ -1,6 +1,6 @@
 //! What stands in `deploy/`: it renders, fits the schemas, follows good practice, and speaks of the program as it is.
 //!
-//! The tools are pinned in `tests/deploy/requirements.txt`; `make test` installs them, and so does `make target/tools/deploy/ready`.
+//! The tools are pinned in `tests/deploy/requirements.txt`; `make test` installs them, and so does `make tools`.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use cachewatch::VERSION;
 use cachewatch::config::{Config, Inputs, load};
-use cachewatch::model::{Auth, Password};
+use cachewatch::model::{Auth, EventKind, FindingId, Password};
 use serde_json::{Value, json};
 
 const PORT: u64 = 9847;
@@ -33,7 +33,7 @@ fn read(path: &str) -> String {
 /// A tool of `tests/deploy/requirements.txt`.
 fn tool(name: &str) -> Command {
     let path = root().join("target/tools/deploy/bin").join(name);
-    assert!(path.exists(), "{name} is missing; run `make target/tools/deploy/ready`");
+    assert!(path.exists(), "{name} is missing; run `make tools`");
     let mut command = Command::new(path);
     command.current_dir(root());
     command
@@ -121,7 +121,7 @@ fn everything() -> &'static [Deployable] {
     &EVERYTHING
 }
 
-/// The pod of a Deployment or DaemonSet.
+/// The one pod of a workload.
 fn pod(manifests: &[Value]) -> &Value {
     let pods: Vec<_> = manifests.iter().filter_map(|manifest| manifest.pointer("/spec/template")).collect();
     assert_eq!(pods.len(), 1, "one workload in each");
@@ -384,6 +384,35 @@ fn compose_is_open_to_this_machine_only_and_pins_what_it_runs() {
     assert_eq!(targets, json!([format!("cachewatch:{PORT}")]));
 }
 
+/// The guides speak of findings, events and folders that there are.
+#[test]
+fn the_guides_speak_of_what_there_is() {
+    let mut findings = BTreeSet::new();
+    let mut events = BTreeSet::new();
+    for guide in ["docs/aks.md", "docs/migrate-to-private-endpoint.md", "deploy/kubernetes/README.md"] {
+        let text = read(guide);
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_plain = |extra: char| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == extra);
+            let first = word.split('-').next().unwrap();
+            if word.contains('-')
+                && is_plain('-')
+                && ["dns", "tcp", "tls", "redis", "clients", "public", "credential"].contains(&first)
+            {
+                assert!(FindingId::parse(word).is_some(), "{guide}: {word}");
+                findings.insert(word.to_owned());
+            } else if is_plain('_') && word.ends_with("_changed") {
+                assert!(EventKind::parse(word).is_some(), "{guide}: {word}");
+                events.insert(word.to_owned());
+            } else if let Some(folder) = word.strip_prefix("components/").or_else(|| word.strip_prefix("overlays/")) {
+                let place =
+                    ["components", "overlays"].map(|kind| root().join("deploy/kubernetes").join(kind).join(folder));
+                assert!(folder.is_empty() || place.iter().any(|place| place.is_dir()), "{guide}: {word}");
+            }
+        }
+    }
+    assert!(findings.len() > 8 && events.len() > 1, "{findings:?} {events:?}");
+}
+
 /// The image's files and nothing else: no shell, no user, no name server, not writable. The program starts and answers.
 ///
 /// A test's binary needs its shared libraries, which the real, static one does not: they are the one addition.
@@ -411,6 +440,7 @@ fn the_program_runs_in_what_the_image_holds() {
         .arg(rootfs);
     daemon.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CACHEWATCH__LOG__FORMAT", "json");
     daemon.env("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:0");
+    daemon.env("CACHEWATCH__JOURNAL__PATH", format!("{STATE}/journal.db"));
     let mut child = daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
 
     let mut log = BufReader::new(child.stderr.take().unwrap());
@@ -440,5 +470,6 @@ fn the_program_runs_in_what_the_image_holds() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     log.read_to_string(&mut said).unwrap();
     let status = child.wait().unwrap();
+    assert!(said.contains("Read-only file system"), "nothing could be written, and that was said:\n{said}");
     assert_eq!(status.code(), Some(0), "it drains and says that all is well:\n{said}");
 }
