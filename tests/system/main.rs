@@ -9,6 +9,7 @@ mod support;
 mod check;
 mod connect;
 mod daemon;
+mod dashboards;
 mod exposure;
 mod guard;
 mod health;
