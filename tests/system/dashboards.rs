@@ -685,15 +685,16 @@ impl Prometheus {
         let mut command = Command::new("prometheus");
         command.arg("--config.file").arg(file).arg("--storage.tsdb.path").arg(files.path().join("data"));
         let process = Process::spawn(command.arg("--web.listen-address=127.0.0.1:0"), "prometheus");
-        let mut address = None;
-        let ready = process.transcript().wait_for(PATIENCE, |line| {
+        // On a busy machine either may be said first.
+        let (mut address, mut is_ready) = (None, false);
+        let listening = process.transcript().wait_for(PATIENCE, |line| {
             if let Some((_, text)) = line.split_once("msg=\"Listening on\" address=") {
                 address = text.trim().parse().ok();
             }
-            line.contains("Server is ready to receive web requests").then_some(())
+            is_ready |= line.contains("Server is ready to receive web requests");
+            address.filter(|_| is_ready)
         });
-        ready.unwrap_or_else(|unsaid| panic!("Prometheus does not start: {unsaid:?}"));
-        let address = address.expect("it says where it listens before it is ready");
+        let address = listening.unwrap_or_else(|unsaid| panic!("Prometheus does not start: {unsaid:?}"));
         Self { _process: process, address, _files: files }
     }
 
