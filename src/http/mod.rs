@@ -1,7 +1,7 @@
 //! What the daemon answers over HTTP. Everything is read from the sinks; no request starts a probe.
 //!
-//! Invariants: nothing here waits for a cache; every response forbids scripts and foreign content; every JSON document
-//! carries `schema_version`; once credentials are set, all but four paths that tell nothing of any cache asks for them.
+//! Invariants: nothing here waits for a cache; every response forbids foreign content, and all but the page scripts; every JSON
+//! document carries `schema_version`; once credentials are set, all but four paths that tell nothing of any cache asks for them.
 
 mod guard;
 mod paced;
@@ -82,8 +82,11 @@ pub struct State {
 pub fn router(state: State, guard: Arc<Guard>) -> Router {
     let gate = Gate::new(Arc::clone(&guard), Arc::clone(&state.metrics));
     Router::new()
-        .route("/", get(page::status))
+        .route("/", get(page::overview))
+        .route("/caches/{name}", get(page::cache))
         .route("/assets/page.css", get(page::style))
+        .route("/assets/page.js", get(page::script))
+        .route("/assets/icon.svg", get(page::icon))
         .route("/metrics", get(admin::metrics))
         .route("/livez", get(health::live))
         .route("/-/healthy", get(health::live))

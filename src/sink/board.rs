@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Cache, CacheName, Errand, Event, Finding, ProbeReport, Round, Standing, Timestamp, WireText};
+use crate::model::{Cache, CacheName, Errand, Event, Finding, ProbeReport, Round, Stage, Standing, Timestamp, WireText};
 
 /// The last state of every cache, written by the dispatch loop and read by HTTP.
 ///
@@ -48,6 +48,40 @@ pub struct Watched {
     pub events: VecDeque<Event>,
     /// Whether a round has shown the cache without a suspicion: until then nothing speaks for it.
     pub proven: bool,
+    /// What the last probes came to, the latest last, at most [`Watched::MOST_GLIMPSES`].
+    pub recent: VecDeque<Glimpse>,
+}
+
+/// What one probe came to, in 32 bytes: enough for a curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Glimpse {
+    /// When the probe began.
+    pub at: Timestamp,
+    /// Whether every address answered PING.
+    pub succeeded: bool,
+    /// How long the slowest PING took, in microseconds; `None` where none was answered.
+    pub ping_micros: Option<u32>,
+    /// The share of the client limit in use, 0 to 1; `None` where it is not known.
+    pub used: Option<f32>,
+}
+
+impl Glimpse {
+    fn of(cache: &Cache, report: &ProbeReport) -> Self {
+        let answered = report.used_legs().filter(|leg| leg.fault.is_none());
+        let slowest = answered.filter_map(|leg| leg.timings.of(Stage::Ping)).max();
+        let clients = cache.busiest(report).and_then(|(_, _, clients)| clients);
+        Self {
+            at: report.at,
+            succeeded: report.succeeded(),
+            ping_micros: slowest.map(|took| u32::try_from(took.as_micros()).unwrap_or(u32::MAX)),
+            used: clients.and_then(|clients| clients.headroom()).map(share_used),
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a share of 0 to 1, drawn some pixels high")]
+fn share_used(free: f64) -> f32 {
+    (1.0 - free) as f32
 }
 
 impl Board {
@@ -164,11 +198,23 @@ impl Watched {
     /// The most events kept for each cache; the journal keeps the rest.
     pub const MOST_EVENTS: usize = 20;
 
+    /// The most probes kept as a curve: an hour at the default interval, for 3.75 KiB a cache.
+    pub const MOST_GLIMPSES: usize = 120;
+
     /// After how many intervals without a report the last one proves nothing any more.
     const STALE_AFTER: u32 = 3;
 
     fn new(cache: Arc<Cache>) -> Self {
-        Self { cache, report: None, lookup: None, open: Vec::new(), events: VecDeque::new(), proven: false }
+        Self {
+            cache,
+            report: None,
+            lookup: None,
+            open: Vec::new(),
+            events: VecDeque::new(),
+            proven: false,
+            // All of it at once: what is taken later would look like a leak.
+            recent: VecDeque::with_capacity(Self::MOST_GLIMPSES),
+        }
     }
 
     fn observe(&mut self, round: &Round) {
@@ -177,6 +223,10 @@ impl Watched {
             Errand::Probe => {
                 (self.report, self.lookup) = (report, None);
                 self.proven |= !round.suspicious;
+                if self.recent.len() >= Self::MOST_GLIMPSES {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(Glimpse::of(&round.cache, &round.report));
             }
             // It proves nothing of the cache.
             Errand::Lookup => self.lookup = report,
@@ -301,6 +351,30 @@ mod tests {
         }
         let seconds: Vec<_> = board.snapshot().caches["orders"].events.iter().map(|e| e.at.unix_seconds()).collect();
         assert_eq!(seconds, (10..30).rev().map(f64::from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_last_probes_are_kept_as_a_curve_and_lookups_are_not() {
+        let cache = fixture::cache("orders");
+        let board = board(&cache);
+        let mut round = fixture::healthy(&cache);
+        for second in 0..200 {
+            Arc::make_mut(&mut round.report).at = Timestamp::from_unix_seconds(second);
+            board.observe(&round);
+        }
+        board.observe(&fixture::looked_up(&cache, &["10.20.1.5"]));
+        board.observe(&fixture::name_not_found(&cache));
+        let recent = board.snapshot().caches["orders"].recent.clone();
+        assert_eq!((recent.len(), size_of::<Glimpse>()), (Watched::MOST_GLIMPSES, 32));
+        let at = Timestamp::from_unix_seconds(199);
+        let well = Glimpse { at, succeeded: true, ping_micros: Some(16_000), used: Some(0.1) };
+        let ill = Glimpse {
+            at: fixture::name_not_found(&cache).report.at,
+            succeeded: false,
+            ping_micros: None,
+            used: None,
+        };
+        assert_eq!(recent.iter().skip(118).copied().collect::<Vec<_>>(), [well, ill]);
     }
 
     #[test]

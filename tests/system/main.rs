@@ -16,6 +16,7 @@ mod health;
 mod hostile;
 mod journal;
 mod lookups;
+mod page;
 mod redis;
 mod resolve;
 mod resolvers;

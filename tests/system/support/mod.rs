@@ -6,6 +6,7 @@
 //! - [`cache`]: the probe under test, called as a library
 //! - [`lab`]: a cache to watch, on loopback · [`crowd`]: very many of them
 //! - [`cachewatch`]: the program under test · [`http`] and [`scrape`]: what it says
+//! - [`browser`]: who looks at its page
 //! - [`resp`], [`process`] and [`background`]: how fixtures run, and how they end
 //!
 //! Invariant: a fixture binds its sockets and starts its processes in the constructor, on the calling thread, so inside
@@ -17,6 +18,7 @@
 use std::time::Duration;
 
 pub(crate) mod background;
+pub(crate) mod browser;
 pub(crate) mod cache;
 pub(crate) mod cachewatch;
 pub(crate) mod crowd;

@@ -1,0 +1,399 @@
+//! `/caches/{name}`: all that is known of one cache, what is wrong first.
+
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use super::parts::{self, Step, Went};
+use super::{document, overview, refused, trend};
+use crate::azure;
+use crate::model::{
+    Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, ProbeReport, Resolution, ServerFacts, Timestamp,
+    TlsSession,
+};
+use crate::sink::{Snapshot, Watched};
+
+/// The page of one cache as it is at `now`.
+pub(super) fn render(snapshot: &Snapshot, watched: &Watched, now: Timestamp) -> Markup {
+    let (cache, standing) = (&*watched.cache, watched.standing(now));
+    let report = watched.report.as_deref();
+    let open = parts::worst_first(&watched.open);
+    let said = match open.first() {
+        Some(worst) => worst.summary.clone(),
+        None if report.is_none() => "Not probed yet.".to_owned(),
+        None => match parts::word(standing) {
+            "well" => "Nothing is wrong.".to_owned(),
+            _ => "No finding is open, and nothing lately proves that all is well.".to_owned(),
+        },
+    };
+    let top = html! {
+        div {
+            nav aria-label="Back" { a href="/" { "← all caches" } }
+            h1 { (cache.name) }
+            p #standing data-keyed { (parts::versioned_standing(standing)) }
+            p.headline #headline data-live role="status" { (said) }
+        }
+    };
+    let main = html! {
+        (refused(snapshot, now))
+        (redirected(cache))
+        (findings(cache, &open, now))
+        (walks(cache, report))
+        (names(cache, watched.latest()))
+        (trends(watched))
+        (server(cache, report, now))
+        (events(watched, now))
+        (configured(cache))
+    };
+    let title = format!("{}: {}", cache.name, parts::word(standing));
+    document(&title, now, &top, &main, &format!("/api/v1/caches/{}", cache.name))
+}
+
+/// The page of a cache that is not watched. Its name is not repeated: it came from the request.
+pub(super) fn render_missing(snapshot: &Snapshot, now: Timestamp) -> Markup {
+    let top = html! {
+        div {
+            nav aria-label="Back" { a href="/" { "← all caches" } }
+            h1 { "No such cache" }
+            p.headline #headline data-live role="status" { "No cache of that name is watched." }
+        }
+    };
+    let main = refused(snapshot, now);
+    document("No such cache", now, &top, &main, "/api/v1/caches")
+}
+
+fn redirected(cache: &Cache) -> Markup {
+    if cache.connect_to.is_empty() {
+        return Markup::default();
+    }
+    let body = html! {
+        h2 { (parts::mark("advice")) " Redirected by connect_to" }
+        p {
+            "These results speak of the addresses on the right, not of the path an application takes: "
+            @for redirect in &cache.connect_to { code { (redirect) } " " }
+        }
+    };
+    parts::versioned("section", "redirected", "notice mild", &body)
+}
+
+fn findings(cache: &Cache, open: &[&Finding], now: Timestamp) -> Markup {
+    if open.is_empty() {
+        return Markup::default();
+    }
+    // Where the names changed on purpose, this says so; a finding may have it among its own commands.
+    let accept = format!("cachewatch baseline accept {}", cache.name);
+    let drifted = open.iter().any(|finding| finding.id == FindingId::DnsDrift);
+    let is_said = open.iter().any(|finding| finding.remedy.iter().any(|line| line.contains("baseline accept")));
+    let body = html! {
+        h2 { "What is wrong" }
+        @for finding in open { (finding_card(finding, now)) }
+        @if drifted && !is_said {
+            p { "If the move was meant, declare the new addresses to be right:" }
+            (commands(&[accept]))
+        }
+    };
+    parts::versioned("section", "findings", "findings", &body)
+}
+
+/// A finding with what it rests on and what to run.
+pub(super) fn finding_card(finding: &Finding, now: Timestamp) -> Markup {
+    let is_of_machine = finding.cache.as_str() == CacheName::MACHINE;
+    html! {
+        article.finding id=[(!is_of_machine).then_some(finding.id)] data-severity=(finding.severity.as_str()) {
+            h3 { (parts::severity(finding.severity)) " " (finding.summary) }
+            p.quiet {
+                code { (finding.id) } " at stage " (finding.stage) ", since " (parts::moment(finding.since)) ", "
+                (parts::ago(finding.since, now))
+            }
+            @if !finding.evidence.is_empty() {
+                h4 { "Seen" }
+                ul.evidence { @for line in &finding.evidence { li { (line) } } }
+            }
+            @if !finding.remedy.is_empty() {
+                h4 { "To run" }
+                (commands(&finding.remedy))
+            }
+        }
+    }
+}
+
+/// Commands that can be selected, and copied where there is a script.
+fn commands(lines: &[String]) -> Markup {
+    html! {
+        div.commands {
+            pre tabindex="0" role="group" aria-label="Commands" {
+                code {
+                    @for line in lines {
+                        @if line.starts_with('#') { span.remark { (line) } } @else { (line) }
+                        "\n"
+                    }
+                }
+            }
+            button.copy type="button" hidden { "Copy" }
+        }
+    }
+}
+
+/// Each address, stage by stage, on one scale.
+fn walks(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
+    let body = html! {
+        h2 { "The path, walked" }
+        @match report {
+            None => p.quiet { "Not probed yet." },
+            Some(report) => {
+                p.quiet { "Probe of " (parts::moment(report.at)) ", " (parts::took(report.took)) " in all." }
+                @if let Some(fault) = &report.fault { p { strong.fault { (fault.kind) } " " (fault.detail) } }
+                @let lookup = parts::lookup(report);
+                @let scale = scale(cache, report, lookup.took.unwrap_or_default());
+                @if report.legs.is_empty() {
+                    div.leg { (waterfall(&[lookup.clone()], scale)) }
+                }
+                @for leg in &report.legs { (walk(cache, &lookup, leg, scale)) }
+            }
+        }
+    };
+    parts::versioned("section", "path", "walks", &body)
+}
+
+/// The longest walk: the width of every waterfall.
+fn scale(cache: &Cache, report: &ProbeReport, lookup: Duration) -> Duration {
+    let of = |leg| parts::walk(cache, leg).iter().filter_map(|step| step.took).sum::<Duration>();
+    lookup + report.legs.iter().map(of).max().unwrap_or_default()
+}
+
+fn walk(cache: &Cache, lookup: &Step<'_>, leg: &Leg, scale: Duration) -> Markup {
+    let mut steps = vec![lookup.clone()];
+    steps.extend(parts::walk(cache, leg));
+    html! {
+        div.leg {
+            h3 {
+                (parts::mark(if leg.fault.is_none() { "passed" } else { "failed" })) " "
+                code { (leg.address) } " "
+                span.quiet {
+                    (leg.class)
+                    @if cache.expectation.is_asserted() {
+                        @if cache.expectation.admits(leg.address) { ", as expected" } @else { ", " strong.fault { "not expected" } }
+                    }
+                    @if leg.is_redirected(cache.port) { ", " span.fault { "dialled " (leg.dialled) " instead" } }
+                }
+            }
+            (waterfall(&steps, scale))
+            @for note in &leg.notes { p.quiet { (note.stage) ": " (note.kind) " " (note.detail) } }
+        }
+    }
+}
+
+/// The stages below each other, each bar beginning where the one before it ended.
+fn waterfall(steps: &[Step<'_>], scale: Duration) -> Markup {
+    let share = |span: Duration| span.as_secs_f64() / scale.as_secs_f64().max(f64::MIN_POSITIVE) * 100.0;
+    let mut begun = Duration::ZERO;
+    let bars: Vec<_> = steps
+        .iter()
+        .map(|step| {
+            let from = begun;
+            begun += step.took.unwrap_or_default();
+            (step, share(from), step.took.map(share))
+        })
+        .collect();
+    html! {
+        ol.waterfall {
+            @for (step, from, width) in bars {
+                li class=(step.went.as_str()) {
+                    span.stage { (parts::mark(step.went.as_str())) " " (step.stage) }
+                    svg.lane viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
+                        rect.track width="100" height="10" {}
+                        @if let Some(width) = width {
+                            rect.fill x=(format!("{:.2}", from.min(99.2))) width=(format!("{:.2}", width.max(0.8))) height="10" {}
+                        }
+                    }
+                    span.time {
+                        @if let Some(took) = step.took.filter(|_| step.went != Went::Unused) { (parts::took(took)) }
+                        @match step.went {
+                            Went::Well => span.hidden { " passed" },
+                            Went::Unreached => "not reached",
+                            Went::Unused => "not used",
+                            Went::Wrong(_) => {},
+                        }
+                    }
+                    @if let Went::Wrong(fault) = step.went { p.why { strong.fault { (fault.kind) } " " (fault.detail) } }
+                }
+            }
+        }
+    }
+}
+
+/// The names as each resolver knows them.
+fn names(cache: &Cache, latest: Option<&ProbeReport>) -> Markup {
+    let body = html! {
+        h2 { "Where the name leads" }
+        @match latest {
+            None => p.quiet { "Not asked yet." },
+            Some(latest) => div.resolvers {
+                @for (index, resolution) in latest.resolutions.iter().enumerate() {
+                    (resolved(cache, resolution, index == 0))
+                }
+            }
+        }
+    };
+    parts::versioned("section", "names", "names", &body)
+}
+
+fn resolved(cache: &Cache, resolution: &Resolution, is_followed: bool) -> Markup {
+    html! {
+        div.resolver {
+            h3 {
+                (resolution.resolver) " "
+                span.quiet {
+                    (parts::took(resolution.took)) ", from " (resolution.source.as_str().replace('_', " "))
+                    @if is_followed { ", followed" }
+                }
+            }
+            ol.chain {
+                li { span.kind { "name" } code { (resolution.name) } @if resolution.searched { " " span.fault { "made by the search list" } } }
+                @for alias in &resolution.chain {
+                    li { span.kind { "alias" } code { (alias.target) } " " span.ttl { "TTL " (alias.ttl) " s" } }
+                }
+                @for answer in &resolution.addresses {
+                    li.address {
+                        span.kind { "address" } code { (answer.address) } " " (answer.class)
+                        @if cache.expectation.is_asserted() && !cache.expectation.admits(answer.address) { " " strong.fault { "not expected" } }
+                        @if let Some(ttl) = answer.ttl { " " span.ttl { "TTL " (ttl) " s" } }
+                    }
+                }
+                @if resolution.addresses_dropped > 0 { li { span.kind { "and" } (resolution.addresses_dropped) " more" } }
+                @if let Some(fault) = &resolution.fault {
+                    li.end { span.kind { (parts::mark("failed")) " end" } strong.fault { (fault.kind) } " " (fault.detail) }
+                }
+            }
+            @if let Some(overridden) = &resolution.overridden {
+                p.quiet { "The name servers say otherwise, and nobody here hears it:" }
+                (resolved(cache, overridden, false))
+            }
+        }
+    }
+}
+
+fn trends(watched: &Watched) -> Markup {
+    let body = html! {
+        h2 { "Lately" }
+        @if watched.recent.is_empty() { p.quiet { "Not probed yet." } } @else {
+            (trend::render(&watched.recent, watched.cache.thresholds.headroom_warning))
+        }
+    };
+    parts::versioned("section", "lately", "trends", &body)
+}
+
+fn server(cache: &Cache, report: Option<&ProbeReport>, now: Timestamp) -> Markup {
+    let session = report.and_then(|report| report.used_legs().find_map(|leg| leg.tls.as_ref()));
+    let facts = report.and_then(|report| cache.busiest(report)).map(|(_, facts, _)| facts);
+    let body = html! {
+        h2 { "Server and certificate" }
+        div.facts-pair {
+            div { h3 { "Clients" } div.clients { (overview::clients(cache, report)) } }
+            dl {
+                @match facts { Some(facts) => (said(facts)), None => div { dt { "server" } dd.quiet { "said nothing of itself" } } }
+                @if let Some(session) = session { (certificate(session, now)) }
+            }
+        }
+    };
+    parts::versioned("section", "server", "server", &body)
+}
+
+fn said(facts: &ServerFacts) -> Markup {
+    html! {
+        @if let Some(version) = &facts.version { div { dt { "version" } dd { (version) } } }
+        @if let Some(role) = facts.role { div { dt { "role" } dd { (role) } } }
+        @if let Some(mode) = facts.mode { div { dt { "mode" } dd { (mode) } } }
+        @if let Some(uptime) = facts.uptime_seconds { div { dt { "up for" } dd { (span(Duration::from_secs(uptime))) } } }
+        @if let Some(rejected) = facts.rejected_connections { div { dt { "rejected connections" } dd { (parts::count(rejected)) } } }
+        @if let Some(replicas) = facts.connected_replicas { div { dt { "replicas" } dd { (replicas) } } }
+    }
+}
+
+fn certificate(session: &TlsSession, now: Timestamp) -> Markup {
+    html! {
+        @if !session.version.is_empty() { div { dt { "TLS" } dd { (session.version) " " (session.cipher) } } }
+        div { dt { "verified for" } dd { (session.server_name) ": " @if session.verified { "yes" } @else { strong.fault { "no" } } } }
+        @for certificate in &session.chain {
+            div {
+                dt { "certificate" }
+                dd {
+                    (certificate.subject) " " span.quiet { "by " (certificate.issuer) }
+                    br; "until " (certificate.not_after.date())
+                    @if certificate.not_after < now { " " strong.fault { "expired" } }
+                }
+            }
+        }
+    }
+}
+
+/// What happened last, as the journal tells it.
+fn events(watched: &Watched, now: Timestamp) -> Markup {
+    let body = html! {
+        h2 { "What happened" }
+        @if watched.events.is_empty() { p.quiet { "Nothing since this cache is watched." } } @else {
+            ol.events { @for event in &watched.events { (told(event, now)) } }
+        }
+        p.quiet { a href={ "/api/v1/events?cache=" (watched.cache.name) } { "all that the journal has" } }
+    };
+    parts::versioned("section", "events", "history", &body)
+}
+
+fn told(event: &Event, now: Timestamp) -> Markup {
+    let mark = match event.kind {
+        EventKind::FindingOpened => "failed",
+        EventKind::FindingCleared => "well",
+        _ => "unreached",
+    };
+    html! {
+        li {
+            span.when { (parts::moment(event.at)) " " span.quiet { (parts::ago(event.at, now)) } }
+            span.what {
+                (parts::mark(mark)) " "
+                (event.kind.as_str().replace('_', " "))
+                @if let Some(finding) = event.finding { " " code { (finding) } }
+                @if let Some(severity) = event.severity { " " span.quiet { "severity " (severity.as_str()) } }
+                @if let Some(resolver) = &event.resolver { " " span.quiet { "by resolver " (resolver) } }
+                @match (&event.before, &event.after) {
+                    (Some(before), Some(after)) => { ": " code { (before) } " → " code { (after) } },
+                    (None, Some(after)) => { ": " code { (after) } },
+                    (Some(before), None) => { ": was " code { (before) } },
+                    (None, None) => {},
+                }
+                @if let Some(lasted) = event.lasted { " " span.quiet { "after " (span(lasted)) } }
+            }
+        }
+    }
+}
+
+/// How it is configured: what the judgement is held to.
+fn configured(cache: &Cache) -> Markup {
+    let networks: Vec<_> = cache.expectation.addresses.iter().map(ToString::to_string).collect();
+    let resolvers: Vec<_> = cache.resolvers.iter().map(|resolver| resolver.name().to_string()).collect();
+    let body = html! {
+        h2 { "As configured" }
+        dl {
+            div { dt { "endpoint" } dd { code { (cache.endpoint()) } } }
+            div { dt { "product" } dd { (azure::identify(&cache.host).product.title()) @if let Some((tier, _)) = &cache.tier { ", tier " (tier) } } }
+            div {
+                dt { "expected" }
+                dd {
+                    @match cache.expectation.isolation { Some(isolation) => (isolation.as_str().replace('_', " ")), None => "nothing said of isolation" }
+                    @if !networks.is_empty() { ", in " code { (networks.join(", ")) } }
+                }
+            }
+            div { dt { "resolvers" } dd { (resolvers.join(", ")) } }
+            div { dt { "probed" } dd { "every " (span(cache.interval)) } }
+        }
+    };
+    parts::versioned("section", "configured", "configured", &body)
+}
+
+/// A span in its two largest units.
+fn span(span: Duration) -> String {
+    if span < Duration::from_secs(1) {
+        return parts::took(span);
+    }
+    let text = humantime::format_duration(Duration::from_secs(span.as_secs())).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}

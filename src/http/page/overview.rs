@@ -1,0 +1,328 @@
+//! `/`: every cache a row, the worst first.
+
+use maud::{Markup, html};
+
+use super::parts::{self, Went};
+use super::{document, refused};
+use crate::azure;
+use crate::model::{Cache, Clients, Event, Finding, ProbeReport, Severity, Standing, Timestamp, WireText};
+use crate::sink::{Snapshot, Watched};
+
+/// The findings that a row has room for; the page of the cache has them all.
+const MOST_FINDINGS: usize = 3;
+
+/// The longest text that is searched for.
+const LONGEST: usize = 100;
+
+/// What somebody wants to see.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Selection {
+    text: String,
+    standing: Option<Standing>,
+}
+
+impl Selection {
+    /// Reads `q` and `state`. What is not understood selects nothing, so that an old link still shows the caches.
+    pub(super) fn read(parameters: &[(String, String)]) -> Self {
+        let of = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.trim());
+        let text = of("q").unwrap_or_default().chars().take(LONGEST).collect();
+        Self { text, standing: of("state").and_then(Standing::parse) }
+    }
+
+    fn admits(&self, row: &Row<'_>) -> bool {
+        self.standing.is_none_or(|standing| standing == row.standing)
+            && self.text.to_lowercase().split_whitespace().all(|word| row.search.contains(word))
+    }
+}
+
+/// One cache, as far as it must be known to sort and to search.
+struct Row<'a> {
+    watched: &'a Watched,
+    standing: Standing,
+    open: Vec<&'a Finding>,
+    search: String,
+}
+
+impl<'a> Row<'a> {
+    fn new(watched: &'a Watched, now: Timestamp) -> Self {
+        let (standing, open) = (watched.standing(now), parts::worst_first(&watched.open));
+        let cache = &watched.cache;
+        let mut search = format!("{} {} {}", cache.name, cache.host, parts::word(standing));
+        let answers = watched.latest().and_then(ProbeReport::followed).map(|followed| &followed.addresses);
+        let addresses = answers.into_iter().flatten().map(|answer| answer.address.to_string());
+        let words = addresses.chain(open.iter().map(|finding| format!("{} {}", finding.id, finding.summary)));
+        for word in words {
+            search.push(' ');
+            search.push_str(&word);
+        }
+        Self { watched, standing, open, search: search.to_lowercase() }
+    }
+
+    /// The worst first. What is not known may be bad, so it comes before what is at risk.
+    fn rank(&self) -> (u8, Option<Severity>, std::cmp::Reverse<usize>) {
+        let standing = match self.standing {
+            Standing::Ill => 0,
+            Standing::Unknown => 1,
+            Standing::AtRisk => 2,
+            Standing::Well => 3,
+        };
+        (standing, self.open.first().map(|finding| finding.severity), std::cmp::Reverse(self.open.len()))
+    }
+}
+
+/// The overview as it is at `now`.
+pub(super) fn render(snapshot: &Snapshot, selection: &Selection, now: Timestamp) -> Markup {
+    let mut rows: Vec<_> = snapshot.caches.values().map(|watched| Row::new(watched, now)).collect();
+    rows.sort_by_key(Row::rank);
+    let headline = headline(&rows);
+    let top = html! {
+        div {
+            h1 { "cachewatch" }
+            p.headline #headline data-live role="status" { (headline) }
+        }
+    };
+    let shown: Vec<_> = rows.iter().filter(|row| selection.admits(row)).collect();
+    let main = html! {
+        (refused(snapshot, now))
+        (overrides(snapshot))
+        section #caches aria-labelledby="caches-title" {
+            h2.hidden #caches-title { "Caches" }
+            (filter(&rows, selection))
+            p #none .quiet hidden[!shown.is_empty()] { @if rows.is_empty() { "No cache is configured." } @else { "No cache is like that." } }
+            div.columns aria-hidden="true" {
+                span { "cache" } span { "path, slowest or failing address" } span { "address" }
+                span { "clients" } span { "certificate" } span { "last change" }
+            }
+            ol #rows .rows data-keyed { @for row in shown { (show(row, now)) } }
+        }
+        (machine(snapshot, now))
+    };
+    document(&headline, now, &top, &main, "/api/v1/caches")
+}
+
+/// The one sentence to read.
+fn headline(rows: &[Row<'_>]) -> String {
+    let among = |standing| rows.iter().filter(|row| row.standing == standing).count();
+    let all = rows.len();
+    let (well, ill, unknown) = (among(Standing::Well), among(Standing::Ill), among(Standing::Unknown));
+    match (all, ill, unknown) {
+        (0, ..) => "No cache is configured".to_owned(),
+        (_, 0, 0) if well == all => format!("All well: {all} of {all}"),
+        (_, 0, 0) => format!("Reachable: {all} of {all}, {} at risk", all - well),
+        (_, 0, _) => format!("Not known yet: {unknown} of {all}"),
+        (_, _, 0) => format!("Ill: {ill} of {all}"),
+        _ => format!("Ill: {ill} of {all}, not known: {unknown}"),
+    }
+}
+
+/// A form that works by itself; the script applies it while somebody types.
+fn filter(rows: &[Row<'_>], selection: &Selection) -> Markup {
+    let choice = |standing: Option<Standing>| {
+        let name = standing.map_or("all", Standing::as_str);
+        let among = rows.iter().filter(|row| standing.is_none_or(|standing| row.standing == standing)).count();
+        html! {
+            label.choice {
+                input type="radio" name="state" value=(standing.map_or("", Standing::as_str))
+                    checked[selection.standing == standing];
+                span {
+                    @if let Some(standing) = standing { (parts::mark(standing.as_str())) " " (parts::word(standing)) } @else { "all" }
+                    " " b id={ "n-" (name) } data-live { (among) }
+                }
+            }
+        }
+    };
+    html! {
+        form.filter #filter role="search" action="/" method="get" aria-label="Which caches" {
+            label.hidden for="q" { "Name, host, address or finding" }
+            input #q type="search" name="q" value=(selection.text) maxlength=(LONGEST) autocomplete="off"
+                placeholder="Name, host, address or finding";
+            fieldset {
+                legend.hidden { "State" }
+                (choice(None))
+                @for standing in [Standing::Ill, Standing::Unknown, Standing::AtRisk, Standing::Well] { (choice(Some(standing))) }
+            }
+            button type="submit" { "Filter" }
+            p.hidden #count role="status" {}
+        }
+    }
+}
+
+/// Addresses dialled in place of resolved ones: nobody may take a redirected result for the real path.
+fn overrides(snapshot: &Snapshot) -> Markup {
+    let redirected: Vec<_> = snapshot.caches.values().filter(|watched| !watched.cache.connect_to.is_empty()).collect();
+    if redirected.is_empty() {
+        return Markup::default();
+    }
+    let body = html! {
+        details {
+            summary { h2 { (parts::mark("advice")) " Redirected by connect_to: " (redirected.len()) } }
+            p { "These results speak of the addresses on the right, not of the path an application takes." }
+            ul {
+                @for watched in redirected {
+                    @for redirect in &watched.cache.connect_to {
+                        li { (watched.cache.name) ": " code { (redirect) } }
+                    }
+                }
+            }
+        }
+    };
+    parts::versioned("section", "redirected", "notice mild", &body)
+}
+
+/// What is to be said of this machine, apart from any cache.
+fn machine(snapshot: &Snapshot, now: Timestamp) -> Markup {
+    if snapshot.machine.is_empty() {
+        return Markup::default();
+    }
+    let body = html! {
+        h2 { "This machine" }
+        @for finding in parts::worst_first(&snapshot.machine) { (super::cache::finding_card(finding, now)) }
+    };
+    parts::versioned("section", "machine", "findings", &body)
+}
+
+fn show(row: &Row<'_>, now: Timestamp) -> Markup {
+    let (watched, cache) = (row.watched, &*row.watched.cache);
+    let report = watched.report.as_deref();
+    let page = format!("/caches/{}", cache.name);
+    let body = html! {
+        div.who {
+            h3 { a href=(page) { (cache.name) } }
+            " " (parts::standing(row.standing))
+            p.quiet title=(cache.endpoint()) { (azure::identify(&cache.host).product.title()) }
+        }
+        div.cell.path-cell {
+            h4.hidden { "Path" }
+            @match report { Some(report) => (path(cache, report)), None => p.quiet { "not probed yet" }, }
+        }
+        div.cell {
+            h4.label { "Address" }
+            (addresses(cache, watched.latest()))
+        }
+        div.cell {
+            h4.label { "Clients" }
+            (clients(cache, report))
+        }
+        div.cell {
+            h4.label { "Certificate" }
+            (certificate(cache, report, now))
+        }
+        div.cell {
+            h4.label { "Last change" }
+            @match watched.events.front() {
+                Some(event) => { p { (parts::ago(event.at, now)) } p.quiet { (event_words(event)) } }
+                None => p.quiet { "none seen" },
+            }
+        }
+        @if !row.open.is_empty() {
+            ul.open-findings aria-label={ "Open findings of " (cache.name) } {
+                @for finding in row.open.iter().take(MOST_FINDINGS) {
+                    li {
+                        (parts::severity(finding.severity)) " "
+                        a href={ (page) "#" (finding.id) } { (finding.id) } " "
+                        span.summary { (finding.summary) } " "
+                        span.quiet { (parts::ago(finding.since, now)) }
+                    }
+                }
+                @if row.open.len() > MOST_FINDINGS {
+                    li { a href=(page) { (row.open.len() - MOST_FINDINGS) " more" } }
+                }
+            }
+        }
+    };
+    let class = format!("row {}", row.standing);
+    parts::versioned_with("li", &format!("c-{}", cache.name), &class, &row.search, &body)
+}
+
+/// The path as a line of stages.
+fn path(cache: &Cache, report: &ProbeReport) -> Markup {
+    html! {
+        ol.path aria-label="Path" {
+            @for step in parts::path(cache, report) {
+                li class=(step.went.as_str()) {
+                    span.stage { (parts::mark(step.went.as_str())) " " (step.stage) }
+                    span.time {
+                        @match step.went {
+                            Went::Wrong(fault) => strong { (fault.kind) },
+                            Went::Well => (step.took.map(parts::took).unwrap_or_default()),
+                            Went::Unreached => "not reached",
+                            Went::Unused => "not used",
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where the name leads: the classes of its addresses, and whether they are the expected ones.
+fn addresses(cache: &Cache, latest: Option<&ProbeReport>) -> Markup {
+    let Some(followed) = latest.and_then(ProbeReport::followed) else {
+        return html! { p.quiet { "not known" } };
+    };
+    let Some(first) = followed.addresses.first() else {
+        return html! { p.fault { "none" } };
+    };
+    let mut classes: Vec<_> = followed.addresses.iter().map(|answer| answer.class.as_str()).collect();
+    classes.dedup();
+    let is_expected = followed.addresses.iter().all(|answer| cache.expectation.admits(answer.address));
+    html! {
+        p {
+            @if is_expected { (classes.join(", ")) } @else { strong.fault { (classes.join(", ")) " " span.quiet { "not expected" } } }
+        }
+        p.quiet {
+            code { (first.address) }
+            @if followed.addresses.len() > 1 { " and " (followed.addresses.len() - 1) " more" }
+        }
+    }
+}
+
+/// Clients against the limit.
+pub(super) fn clients(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
+    let clients = report.and_then(|report| cache.busiest(report)).and_then(|(_, _, clients)| clients);
+    html! {
+        @match clients {
+            None => p.quiet { "not known" },
+            Some(Clients { connected, limit: None }) => { p { (parts::count(connected)) } p.quiet { "no limit known" } }
+            Some(clients @ Clients { connected, limit: Some((limit, source)) }) => {
+                @let free = clients.headroom().unwrap_or(1.0);
+                (parts::bar(1.0 - free, cache.thresholds.headroom_warning))
+                p { (format!("{:.0} % free", free * 100.0)) }
+                p.quiet title={ "limit: " (source) } { (parts::count(connected)) " of " (parts::count(limit)) }
+            }
+        }
+    }
+}
+
+fn certificate(cache: &Cache, report: Option<&ProbeReport>, now: Timestamp) -> Markup {
+    if cache.tls.is_none() {
+        return html! { p.quiet { "no TLS" } };
+    }
+    let warning = i64::try_from(cache.thresholds.certificate_warning.as_secs() / 86_400).unwrap_or(i64::MAX);
+    html! {
+        @match report.and_then(|report| parts::certificate_days(report, now)) {
+            None => p.quiet { "not known" },
+            Some(days) if days < 0 => p { strong.fault { "expired" } },
+            Some(days) if days < warning => p { strong.fault { (days) " d left" } },
+            Some(days) => p { (days) " d left" },
+        }
+    }
+}
+
+/// An event in a few words.
+pub(super) fn event_words(event: &Event) -> String {
+    let kind = event.kind.as_str().replace('_', " ");
+    match (&event.finding, &event.after) {
+        (Some(finding), _) => format!("{finding} {}", kind.trim_start_matches("finding ")),
+        (None, Some(after)) if !after.as_str().is_empty() => format!("{kind}: {}", short(after)),
+        _ => kind,
+    }
+}
+
+fn short(text: &WireText) -> String {
+    let text = text.as_str();
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,247 @@
+//! Words and shapes that every page uses. No colour speaks alone: beside it stands a shape and a word.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::time::Duration;
+
+use maud::{Markup, PreEscaped, html};
+
+use crate::model::{Cache, Fault, Finding, Leg, ProbeReport, Severity, Stage, Standing, Timestamp};
+
+const DAY: u64 = 86_400;
+
+/// Behind this stand words that time alone changes; the script keeps them right by itself.
+const AGEING: &str = "data-ago>";
+
+/// An element that the script replaces when, and only when, something in it has changed.
+pub(super) fn versioned(tag: &str, id: &str, class: &str, body: &Markup) -> Markup {
+    versioned_with(tag, id, class, "", body)
+}
+
+/// The same with words to search for, which are not shown.
+pub(super) fn versioned_with(tag: &str, id: &str, class: &str, search: &str, body: &Markup) -> Markup {
+    let version = version(class, search, &body.0);
+    let text = (!search.is_empty()).then_some(search);
+    match tag {
+        "span" => html! { span id=(id) class=(class) data-version=(version) { (body) } },
+        "li" => html! { li id=(id) class=(class) data-version=(version) data-text=[text] { (body) } },
+        _ => html! { section id=(id) class=(class) data-version=(version) data-text=[text] { (body) } },
+    }
+}
+
+/// Two bodies have the same version where they differ in nothing but how long ago something was.
+fn version(class: &str, search: &str, body: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(class.as_bytes());
+    hasher.write(search.as_bytes());
+    for (index, part) in body.split(AGEING).enumerate() {
+        let kept = if index == 0 { part } else { part.split_once('<').map_or("", |(_, rest)| rest) };
+        hasher.write(kept.as_bytes());
+    }
+    format!("{:x}", hasher.finish())
+}
+
+/// The shapes, drawn once and used by name.
+pub(super) fn symbols() -> Markup {
+    const SYMBOLS: &str = include_str!("symbols.svg");
+    PreEscaped(SYMBOLS.to_owned())
+}
+
+/// A shape; the word stands beside it.
+pub(super) fn mark(name: &str) -> Markup {
+    html! { svg class={ "mark " (name) } aria-hidden="true" { use href={ "#s-" (name) } {} } }
+}
+
+/// How a cache fares.
+pub(super) fn standing(standing: Standing) -> Markup {
+    html! { span class={ "sign " (standing) } { (mark(standing.as_str())) " " (word(standing)) } }
+}
+
+/// The same where it may change under its reader.
+pub(super) fn versioned_standing(of: Standing) -> Markup {
+    versioned("span", "standing-now", "", &standing(of))
+}
+
+pub(super) fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Well => "well",
+        Standing::AtRisk => "at risk",
+        Standing::Ill => "ill",
+        Standing::Unknown => "unknown",
+    }
+}
+
+/// How bad a finding is.
+pub(super) fn severity(severity: Severity) -> Markup {
+    let standing = if severity.is_serious() { Standing::Ill } else { Standing::AtRisk };
+    let name = if severity == Severity::Advice { "advice" } else { standing.as_str() };
+    html! { span class={ "sign " (name) } { (mark(name)) " " (severity.as_str()) " " (severity.meaning()) } }
+}
+
+/// The findings, the worst first; of two that are equally bad the deeper cause.
+pub(super) fn worst_first(open: &[Finding]) -> Vec<&Finding> {
+    let mut open: Vec<_> = open.iter().collect();
+    open.sort_by_key(|finding| finding.severity);
+    open
+}
+
+/// One stage of the path as it went.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Step<'a> {
+    pub(super) stage: Stage,
+    pub(super) took: Option<Duration>,
+    pub(super) went: Went<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Went<'a> {
+    Well,
+    Wrong(&'a Fault),
+    /// The walk ended before.
+    Unreached,
+    /// This cache is configured without it.
+    Unused,
+}
+
+impl Went<'_> {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Well => "passed",
+            Self::Wrong(_) => "failed",
+            Self::Unreached => "unreached",
+            Self::Unused => "unused",
+        }
+    }
+}
+
+/// The path of a cache in short: the name, then the address that fares worst.
+pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> {
+    let mut steps = vec![lookup(report)];
+    let worst = report.used_legs().min_by_key(|leg| {
+        let slowness = leg.timings.of(Stage::Ping).unwrap_or_default();
+        (leg.fault.as_ref().map_or(Stage::Inspect, |fault| fault.stage), std::cmp::Reverse(slowness))
+    });
+    match worst {
+        Some(leg) => steps.extend(walk(cache, leg)),
+        None => steps.extend(
+            [Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping]
+                .map(|stage| Step { stage, took: None, went: Went::Unreached }),
+        ),
+    }
+    steps
+}
+
+/// How the name was resolved by the one that is followed.
+pub(super) fn lookup(report: &ProbeReport) -> Step<'_> {
+    let fault = report.fault.as_ref().or_else(|| report.followed()?.fault.as_ref());
+    let took = report.followed().map(|resolution| resolution.took);
+    Step { stage: Stage::Resolve, took, went: fault.map_or(Went::Well, Went::Wrong) }
+}
+
+/// The walk to one address, behind the name.
+pub(super) fn walk<'a>(cache: &Cache, leg: &'a Leg) -> [Step<'a>; 4] {
+    [Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping].map(|stage| {
+        let took = leg.timings.of(stage);
+        let went = match &leg.fault {
+            Some(fault) if fault.stage == stage => Went::Wrong(fault),
+            Some(fault) if fault.stage < stage => Went::Unreached,
+            _ if took.is_none() || (stage == Stage::Tls && cache.tls.is_none()) => Went::Unused,
+            _ => Went::Well,
+        };
+        Step { stage, took, went }
+    })
+}
+
+/// Such as `2026-11-21 12:03:11`.
+pub(super) fn moment(at: Timestamp) -> Markup {
+    html! { time datetime=(at) { (at.date()) " " (clock_time(at)) } }
+}
+
+/// Such as `12:03:11`.
+pub(super) fn clock_time(at: Timestamp) -> String {
+    at.to_string().chars().skip(11).take(8).collect()
+}
+
+/// Such as `5 min ago`, which the script keeps true.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
+    html! { time datetime=(at) data-ago { (age(now.since(at))) } }
+}
+
+fn age(age: Duration) -> String {
+    match age.as_secs() {
+        0..60 => "just now".to_owned(),
+        seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
+        seconds @ 3_600..172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} d ago", seconds / DAY),
+    }
+}
+
+/// A time that a stage took, with as many digits as a person reads.
+pub(super) fn took(took: Duration) -> String {
+    let milliseconds = took.as_secs_f64() * 1000.0;
+    if milliseconds < 9.95 {
+        format!("{milliseconds:.1} ms")
+    } else if milliseconds < 999.5 {
+        format!("{milliseconds:.0} ms")
+    } else {
+        format!("{:.1} s", milliseconds / 1000.0)
+    }
+}
+
+/// Such as `7,500`.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Whole days until the first certificate of any address runs out, negative where that was; `None` without TLS.
+pub(super) fn certificate_days(report: &ProbeReport, now: Timestamp) -> Option<i64> {
+    let expiry = report.used_legs().filter_map(|leg| leg.tls.as_ref()?.earliest_expiry()).min()?;
+    let days = |span: Duration| i64::try_from(span.as_secs() / DAY).unwrap_or(i64::MAX);
+    Some(if expiry >= now { days(expiry.since(now)) } else { -1 - days(now.since(expiry)) })
+}
+
+/// A bar of what is in use, with a line where it becomes worth a word. The numbers stand beside it.
+pub(super) fn bar(used: f64, warning: f64) -> Markup {
+    let width = |share: f64| format!("{:.1}", share.clamp(0.0, 1.0) * 100.0);
+    let class = if used >= warning { "fill high" } else { "fill" };
+    html! {
+        svg.bar viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
+            rect.track width="100" height="8" {}
+            rect class=(class) width=(width(used)) height="8" {}
+            rect.limit x=(width(warning)) width="0.8" height="8" {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_changes_with_the_words_and_not_with_the_time() {
+        let at = Timestamp::from_unix_seconds(1_000);
+        let body = |word: &str, now: i64| {
+            let body = html! { p { (word) " " (ago(at, Timestamp::from_unix_seconds(now))) } p { "end" } };
+            version("row", "", &body.0)
+        };
+        assert_eq!(body("one", 1_000), body("one", 9_000));
+        assert_ne!(body("one", 1_000), body("two", 1_000));
+        assert_ne!(version("row", "", "x"), version("row ill", "", "x"));
+    }
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        let shown = [400, 9_949, 9_960, 999_400, 999_600, 61_000_000].map(|micros| took(Duration::from_micros(micros)));
+        assert_eq!(shown, ["0.4 ms", "9.9 ms", "10 ms", "999 ms", "1.0 s", "61.0 s"]);
+        let ages = [0, 59, 60, 3_599, 3_600, 172_799, 172_800].map(|seconds| age(Duration::from_secs(seconds)));
+        assert_eq!(ages, ["just now", "just now", "1 min ago", "59 min ago", "1 h ago", "47 h ago", "2 d ago"]);
+    }
+}

@@ -1,0 +1,312 @@
+//! A real Chromium, driven over its own protocol through two pipes: no driver, no port, no further program.
+
+use std::{
+    collections::HashMap,
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use cachewatch::clock::Stopwatch;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// What Chromium is told: to draw nothing on a screen, and to ask nobody on its own account.
+const FLAGS: [&str; 12] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--disable-crash-reporter",
+    "--remote-debugging-pipe",
+    "about:blank",
+];
+
+/// The browser. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Browser {
+    child: Child,
+    line: Arc<Line>,
+    _profile: TempDir,
+}
+
+/// Both directions of what is said to a browser and by it.
+#[derive(Debug)]
+struct Line {
+    to: Mutex<ChildStdin>,
+    next: AtomicU64,
+    heard: Mutex<Heard>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    answers: HashMap<u64, Value>,
+    events: Vec<Value>,
+    has_ended: bool,
+}
+
+impl Browser {
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let profile = TempDir::new().expect("a temporary directory");
+        // The protocol is spoken over descriptors 3 and 4, which a shell can arrange.
+        let mut child = Command::new("sh")
+            .args(["-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "chromium"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .args(FLAGS)
+            .env("HOME", profile.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let to = Mutex::new(child.stdin.take().expect("stdin is piped"));
+        let from = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let line = Arc::new(Line { to, next: AtomicU64::new(1), heard: Mutex::default(), more: Condvar::new() });
+        let listener = Arc::clone(&line);
+        thread::spawn(move || {
+            for message in from.split(0).map_while(Result::ok) {
+                listener.hear(&message);
+            }
+            listener.heard.lock().unwrap_or_else(PoisonError::into_inner).has_ended = true;
+            listener.more.notify_all();
+        });
+        let browser = Self { child, line, _profile: profile };
+        browser.line.call(None, "Browser.getVersion", &json!({}));
+        browser
+    }
+
+    /// An empty page with nothing remembered from any other.
+    #[track_caller]
+    pub(crate) fn page(&self, look: Look) -> Page {
+        let line = Arc::clone(&self.line);
+        let text = |value: &Value, field: &str| value[field].as_str().expect("the protocol says it").to_owned();
+        let context = text(&line.call(None, "Target.createBrowserContext", &json!({})), "browserContextId");
+        let permissions = json!({"permissions": ["clipboardReadWrite"], "browserContextId": context});
+        line.call(None, "Browser.grantPermissions", &permissions);
+        let target = json!({"url": "about:blank", "browserContextId": context});
+        let target = text(&line.call(None, "Target.createTarget", &target), "targetId");
+        let session = json!({"targetId": target, "flatten": true});
+        let session = text(&line.call(None, "Target.attachToTarget", &session), "sessionId");
+        let page = Page { line, session };
+        for domain in ["Page", "Runtime", "Log", "Network", "Audits"] {
+            page.call(&format!("{domain}.enable"), &json!({}));
+        }
+        page.call("Emulation.setFocusEmulationEnabled", &json!({"enabled": true}));
+        page.look(look);
+        page
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Line {
+    fn hear(&self, message: &[u8]) {
+        let Ok(message) = serde_json::from_slice::<Value>(message) else { return };
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match message["id"].as_u64() {
+            Some(id) => drop(heard.answers.insert(id, message)),
+            None => heard.events.push(message),
+        }
+        self.more.notify_all();
+    }
+
+    #[track_caller]
+    fn call(&self, session: Option<&str>, method: &str, parameters: &Value) -> Value {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut message = json!({"id": id, "method": method, "params": parameters});
+        if let Some(session) = session {
+            message["sessionId"] = json!(session);
+        }
+        let mut bytes = message.to_string().into_bytes();
+        bytes.push(0);
+        let sent = self.to.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes);
+        sent.unwrap_or_else(|error| panic!("chromium does not listen ({error}); is Debian's `chromium` installed?"));
+        let mut answer = self.wait(method, |heard| heard.answers.remove(&id));
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].take()
+    }
+
+    #[track_caller]
+    fn wait<T>(&self, what: &str, mut pick: impl FnMut(&mut Heard) -> Option<T>) -> T {
+        let watch = Stopwatch::start();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(picked) = pick(&mut heard) {
+                return picked;
+            }
+            let left = PATIENCE.checked_sub(watch.elapsed());
+            let left = left.unwrap_or_else(|| panic!("chromium did not answer in time: {what}"));
+            assert!(!heard.has_ended, "chromium has ended before {what}; is Debian's `chromium` installed?");
+            heard = self.more.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// How a page is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) width: u32,
+    pub(crate) dark: bool,
+    pub(crate) scripts: bool,
+}
+
+impl Look {
+    pub(crate) const WIDE: Self = Self { width: 1440, dark: false, scripts: true };
+}
+
+/// A tab.
+#[derive(Debug)]
+pub(crate) struct Page {
+    line: Arc<Line>,
+    session: String,
+}
+
+impl Page {
+    #[track_caller]
+    pub(crate) fn call(&self, method: &str, parameters: &Value) -> Value {
+        self.line.call(Some(&self.session), method, parameters)
+    }
+
+    #[track_caller]
+    pub(crate) fn look(&self, look: Look) {
+        let metrics = json!({"width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", &metrics);
+        let scheme = if look.dark { "dark" } else { "light" };
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.call("Emulation.setEmulatedMedia", &features);
+        self.call("Emulation.setScriptExecutionDisabled", &json!({"value": !look.scripts}));
+    }
+
+    /// Goes there and waits until all of it is loaded.
+    #[track_caller]
+    pub(crate) fn open(&self, address: &str) {
+        let loads = |heard: &Heard| self.events_of(heard, "Page.loadEventFired").count();
+        let before = loads(&self.line.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        let answer = self.call("Page.navigate", &json!({"url": address}));
+        assert!(answer.get("errorText").is_none(), "{address}: {answer}");
+        self.line.wait(address, |heard| (loads(heard) > before).then_some(()));
+    }
+
+    /// What an expression comes to in the page, once its promise is kept.
+    #[track_caller]
+    pub(crate) fn eval(&self, expression: &str) -> Value {
+        let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
+        let mut answer = self.call("Runtime.evaluate", &parameters);
+        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        answer["result"]["value"].take()
+    }
+
+    #[track_caller]
+    pub(crate) fn text(&self, selector: &str) -> String {
+        let text = self.eval(&format!("document.querySelector({selector:?})?.innerText ?? ''"));
+        text.as_str().expect("text is text").to_owned()
+    }
+
+    /// Waits until an expression is true.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, expression: &str) {
+        let watch = Stopwatch::start();
+        while self.eval(&format!("Boolean({expression})")) != json!(true) {
+            let body = || self.eval("document.body.innerText");
+            assert!(watch.elapsed() < PATIENCE, "not in time: {expression}\n{}", body().as_str().unwrap_or_default());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Presses and releases a key: `Tab`, `Enter`, ` `, an arrow.
+    #[track_caller]
+    pub(crate) fn key(&self, key: &str) {
+        let (code, text) = match key {
+            "Tab" => (9, ""),
+            "Enter" => (13, "\r"),
+            " " => (32, " "),
+            "ArrowRight" => (39, ""),
+            _ => panic!("this key is not known here: {key}"),
+        };
+        let mut down = json!({"type": "keyDown", "key": key, "code": key, "windowsVirtualKeyCode": code});
+        if !text.is_empty() {
+            down["text"] = json!(text);
+        }
+        self.call("Input.dispatchKeyEvent", &down);
+        let up = json!({"type": "keyUp", "key": key, "code": key, "windowsVirtualKeyCode": code});
+        self.call("Input.dispatchKeyEvent", &up);
+    }
+
+    /// Types into what has the focus.
+    #[track_caller]
+    pub(crate) fn write(&self, text: &str) {
+        self.call("Input.insertText", &json!({"text": text}));
+    }
+
+    /// Clicks in the middle of an element, as a hand would.
+    #[track_caller]
+    pub(crate) fn click(&self, selector: &str) {
+        let place = format!(
+            "(() => {{ const element = document.querySelector({selector:?}); element.scrollIntoView({{block: 'center'}}); \
+             const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
+        );
+        let place = self.eval(&place);
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1});
+            self.call("Input.dispatchMouseEvent", &event);
+        }
+    }
+
+    /// Everything the browser asked for, over the network or not.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = self.events_of(&heard, "Network.requestWillBeSent");
+        addresses.filter_map(|event| Some(event["request"]["url"].as_str()?.to_owned())).collect()
+    }
+
+    /// Everything a developer would see in red or yellow: exceptions, the console, what the browser refused to do.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let exceptions = self.events_of(&heard, "Runtime.exceptionThrown").map(ToString::to_string);
+        let console = self.events_of(&heard, "Runtime.consoleAPICalled").map(ToString::to_string);
+        let entries = self.events_of(&heard, "Log.entryAdded").map(|event| event["entry"].to_string());
+        let issues = self.events_of(&heard, "Audits.issueAdded").map(ToString::to_string);
+        exceptions.chain(console).chain(entries).chain(issues).collect()
+    }
+
+    /// A picture of the whole page.
+    #[track_caller]
+    pub(crate) fn picture(&self, file: &Path) {
+        let answer = self.call("Page.captureScreenshot", &json!({"captureBeyondViewport": true, "format": "png"}));
+        let bytes = STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64");
+        std::fs::write(file, bytes).expect("a picture can be written");
+    }
+
+    fn events_of<'a>(&'a self, heard: &'a Heard, method: &'a str) -> impl Iterator<Item = &'a Value> {
+        let is_mine = move |event: &&Value| event["method"] == method && event["sessionId"] == self.session.as_str();
+        heard.events.iter().filter(is_mine).map(|event| &event["params"])
+    }
+}
+
+/// The checks of axe-core, which `.ci/install-test-needs` fetches.
+#[track_caller]
+pub(crate) fn axe() -> String {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/browser/node_modules/axe-core/axe.min.js");
+    std::fs::read_to_string(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}; run .ci/install-test-needs", file.display()))
+}
