@@ -244,9 +244,18 @@ async fn what_is_not_there_is_said_so() {
 }
 
 #[tokio::test]
-async fn every_answer_forbids_scripts() {
+async fn every_answer_forbids_scripts_but_the_one_of_the_page() {
     let daemon = Daemon::new();
-    for path in ["/", "/assets/page.css", "/metrics", "/livez", "/api/v1/caches", "/nowhere"] {
+    for path in ["/", "/caches/orders", "/caches/nobody"] {
+        let response = daemon.ask(Method::GET, path, &[], "127.0.0.1:1").await;
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        let page = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';";
+        assert!(policy.starts_with(page) && !policy.contains("unsafe"), "{path}");
+        let status = if path.ends_with("nobody") { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        let (said, page) = text(response).await;
+        assert!(said == status && page.contains("<main") && !page.contains("nobody"), "{path}: {page}");
+    }
+    for path in ["/assets/page.css", "/assets/page.js", "/metrics", "/livez", "/api/v1/caches", "/nowhere"] {
         let response = daemon.ask(Method::GET, path, &[], "127.0.0.1:1").await;
         let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; style-src 'self';") && !policy.contains("unsafe"), "{path}");

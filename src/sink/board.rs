@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Cache, CacheName, Errand, Event, Finding, ProbeReport, Round, Stage, Standing, Timestamp, WireText};
+use crate::model::{
+    Cache, CacheName, Errand, Event, Finding, ProbeReport, Round, Stage, Standing, Timestamp, WireText,
+};
 
 /// The last state of every cache, written by the dispatch loop and read by HTTP.
 ///
@@ -368,12 +370,8 @@ mod tests {
         assert_eq!((recent.len(), size_of::<Glimpse>()), (Watched::MOST_GLIMPSES, 32));
         let at = Timestamp::from_unix_seconds(199);
         let well = Glimpse { at, succeeded: true, ping_micros: Some(16_000), used: Some(0.1) };
-        let ill = Glimpse {
-            at: fixture::name_not_found(&cache).report.at,
-            succeeded: false,
-            ping_micros: None,
-            used: None,
-        };
+        let ill =
+            Glimpse { at: fixture::name_not_found(&cache).report.at, succeeded: false, ping_micros: None, used: None };
         assert_eq!(recent.iter().skip(118).copied().collect::<Vec<_>>(), [well, ill]);
     }
 

@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-use std::{env, net::IpAddr, path::Path};
+use std::{env, fs, net::IpAddr, path::Path};
 
 use serde_json::json;
 
 use crate::support::{
-    browser::{Browser, Look, axe},
+    PATIENCE,
+    browser::{Browser, Look, Page, axe},
     cachewatch::Daemon,
     dns::Answer,
     lab::{Lab, PRIVATE, PUBLIC, alias, host},
@@ -27,17 +28,24 @@ fn troubled() -> (Lab, Daemon) {
     lab.lead("limits", PRIVATE);
     text += &lab.cache("limits", "isolation = \"private_endpoint\"\nmax_clients = 1\n");
     lab.lead("billing", PRIVATE);
-    text += &lab.cache("billing", "isolation = \"private_endpoint\"").replace(&format!("{}", lab.server.address()), "127.0.0.1:1");
+    text += &lab
+        .cache("billing", "isolation = \"private_endpoint\"")
+        .replace(&format!("{}", lab.server.address()), "127.0.0.1:1");
     // Failed once, and not asked again for an hour: nobody knows.
     lab.names.set(&host("reports"), Answer::new().servfail());
     text += &lab.cache("reports", "interval = \"1h\"");
-    let addresses: Vec<IpAddr> =
-        (1..=14).map(|last| IpAddr::from([10, 20, 2, last])).chain(["fd00:1234:5678:9abc:def0:1234:5678:9abc".parse().unwrap(), "fd00::2".parse().unwrap()]).collect();
-    let answer = addresses.iter().fold(Answer::new().alias(&alias(LONG), 300), |answer, address| answer.address(*address, 10));
+    let addresses: Vec<IpAddr> = (1..=14)
+        .map(|last| IpAddr::from([10, 20, 2, last]))
+        .chain(["fd00:1234:5678:9abc:def0:1234:5678:9abc".parse().unwrap(), "fd00::2".parse().unwrap()])
+        .collect();
+    let answer =
+        addresses.iter().fold(Answer::new().alias(&alias(LONG), 300), |answer, address| answer.address(*address, 10));
     lab.names.set(&host("wide"), answer.clone());
     lab.names.set(&alias(LONG), answer);
     let overrides: Vec<_> = addresses.iter().map(|address| format!("\"{address}={}\"", lab.server.address())).collect();
-    let wide = lab.cache(LONG, "isolation = \"private_endpoint\"").replace(&host(LONG), &host("wide"));
+    let wide = lab
+        .cache(LONG, "isolation = \"private_endpoint\"\ninterval = \"10s\"\ntimeout = \"9s\"")
+        .replace(&host(LONG), &host("wide"));
     text += &wide.lines().map(|line| if line.starts_with("connect_to") { format!("connect_to = [{}]", overrides.join(", ")) } else { line.to_owned() } + "\n").collect::<String>();
     let daemon = Daemon::start(&text);
     for cache in ["orders", "carts", "billing", "limits"] {
@@ -66,7 +74,9 @@ fn both_pages_are_within_reach_of_everybody() {
                 let page = browser.page(Look { width, dark, scripts: true });
                 page.open(&format!("http://{}{path}", daemon.address()));
                 if let Some(folder) = &pictures {
-                    page.picture(&Path::new(folder).join(format!("{name}-{width}-{}.png", if dark { "dark" } else { "light" })));
+                    page.picture(
+                        &Path::new(folder).join(format!("{name}-{width}-{}.png", if dark { "dark" } else { "light" })),
+                    );
                 }
                 let overflow = page.eval("document.documentElement.scrollWidth - innerWidth");
                 page.eval(&axe);
@@ -76,4 +86,235 @@ fn both_pages_are_within_reach_of_everybody() {
             }
         }
     }
+}
+
+fn origin(daemon: &Daemon) -> String {
+    format!("http://{}", daemon.address())
+}
+
+/// Nothing in red, and nobody was asked but the daemon.
+#[track_caller]
+fn all_is_quiet(page: &Page<'_>, daemon: &Daemon) {
+    assert_eq!(page.complaints(), [""; 0]);
+    let elsewhere: Vec<_> =
+        page.requests().into_iter().filter(|address| !address.starts_with(&origin(daemon))).collect();
+    assert_eq!(elsewhere, [""; 0], "a page asks the daemon that sent it, and nobody else");
+}
+
+#[test]
+fn the_sick_cache_is_found_understood_and_seen_to_recover() {
+    let lab = Lab::new();
+    let text = lab.configuration(&["orders", "profiles", "sessions"]);
+    let daemon = Daemon::start(&text);
+    let browser = Browser::start();
+    let page = browser.page(Look::WIDE);
+    page.open(&origin(&daemon));
+    page.wait_for("document.querySelectorAll('.row.well').length === 3");
+    page.eval("window.loadedOnce = true");
+    assert_eq!((page.text("#live"), page.text("#headline")), ("live".to_owned(), "All well: 3 of 3".to_owned()));
+
+    lab.lead("profiles", PUBLIC);
+    page.wait_for("document.querySelector('#rows > li:first-child').id === 'c-profiles'");
+    assert_eq!(page.text("#headline"), "Ill: 1 of 3");
+    assert_eq!(page.eval("document.title"), "Ill: 1 of 3 · cachewatch");
+    let row = page.text("#c-profiles");
+    for words in ["ill", "2 degraded", "public", "not expected", "leads to 20.50.1.10", "a private endpoint exists"] {
+        assert!(row.contains(words), "{words}: {row}");
+    }
+    assert_eq!(page.eval("window.loadedOnce"), true, "the page was never loaded again");
+
+    page.click("#c-profiles .open-findings a");
+    page.wait_for("location.pathname === '/caches/profiles' && document.readyState === 'complete'");
+    let finding = page.text(".finding");
+    assert!(finding.contains("a private endpoint exists") && finding.contains("az network private-dns"), "{finding}");
+    page.click("button.copy");
+    page.wait_for("document.querySelector('button.copy').textContent === 'Copied'");
+    let copied = page.eval("navigator.clipboard.readText()");
+    assert_eq!(copied, page.eval("document.querySelector('.commands pre').textContent.trim()"));
+    assert!(copied.as_str().unwrap().lines().count() > 1, "{copied}");
+
+    page.eval("window.loadedOnce = true");
+    lab.lead("profiles", PRIVATE);
+    page.wait_for("document.querySelector('#standing').innerText.includes('well')");
+    page.wait_for("document.querySelector('#findings') === null");
+    assert!(page.text("#headline") == "Nothing is wrong." && page.text("#events").contains("finding cleared"));
+    assert_eq!(page.eval("window.loadedOnce"), true);
+    all_is_quiet(&page, &daemon);
+}
+
+/// Presses Tab until the focus is on something that the selector takes.
+#[track_caller]
+fn tab_to(page: &Page<'_>, selector: &str) {
+    for _ in 0..60 {
+        page.key("Tab");
+        if page.eval(&format!("document.activeElement.matches({selector:?})")) == json!(true) {
+            let outline = "getComputedStyle(document.activeElement.matches('.choice input') ? document.activeElement.nextElementSibling : document.activeElement).outlineStyle";
+            assert_eq!(page.eval(outline), "solid", "the focus is seen on {selector}");
+            return;
+        }
+    }
+    panic!("the keyboard does not lead to {selector}");
+}
+
+#[test]
+fn everything_is_done_by_keyboard() {
+    let (_lab, daemon) = troubled();
+    let browser = Browser::start();
+    let page = browser.page(Look::WIDE);
+    page.open(&origin(&daemon));
+    page.key("Tab");
+    assert_eq!(page.eval("document.activeElement.className"), "skip");
+    page.key("Enter");
+    page.wait_for("document.activeElement.id === 'main'");
+    tab_to(&page, "#q");
+    page.write("orders");
+    let shown =
+        "[...document.querySelectorAll('#rows > li')].filter((row) => row.checkVisibility()).map((row) => row.id)";
+    page.wait_for(&format!("({shown}).join() === 'c-orders'"));
+    assert_eq!(
+        (page.text("#count"), page.eval("location.search")),
+        ("1 of 8 caches shown".to_owned(), json!("?q=orders"))
+    );
+    tab_to(&page, ".choice input");
+    page.key("ArrowRight");
+    assert_eq!(page.eval("location.search"), "?q=orders&state=ill");
+    // What is chosen stays chosen through updates, and the focus where it is.
+    tab_to(&page, "#c-orders h3 a");
+    page.eval("window.versions = new Set(); new MutationObserver(() => versions.add(document.getElementById('c-orders').dataset.version)).observe(document.getElementById('rows'), {childList: true})");
+    page.eval("document.dispatchEvent(new Event('visibilitychange'))");
+    page.wait_for("versions.size > 0");
+    assert_eq!(page.eval(&format!("({shown}).join()")), "c-orders");
+    assert_eq!(page.eval("document.activeElement.matches('#c-orders h3 a')"), true);
+    page.key("Enter");
+    page.wait_for("location.pathname === '/caches/orders' && document.readyState === 'complete'");
+    tab_to(&page, "button.copy");
+    page.key(" ");
+    page.wait_for("document.activeElement.textContent === 'Copied'");
+    all_is_quiet(&page, &daemon);
+}
+
+#[test]
+fn a_restart_is_told_and_survived() {
+    let lab = Lab::new();
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("config.toml");
+    fs::write(&file, lab.configuration(&["orders"])).unwrap();
+    let arguments = ["--config", file.to_str().unwrap()];
+    let first = Daemon::start_with(&arguments, &[]);
+    let address = first.address().to_string();
+    let browser = Browser::start();
+    let page = browser.page(Look::WIDE);
+    page.open(&format!("{}/caches/orders", origin(&first)));
+    page.wait_for("document.querySelector('#standing').innerText.includes('well')");
+    drop(first);
+    page.wait_for("document.querySelector('#live').innerText.startsWith('reconnecting since ')");
+    assert!(page.text("#lately").contains("PING"), "what was known stays on the page");
+
+    let second = Daemon::start_with(&arguments, &[("CACHEWATCH__SERVER__LISTEN", &address)]);
+    page.wait_for("document.querySelector('#live').innerText === 'live'");
+    page.wait_for("document.querySelector('#standing').innerText.includes('well')");
+    // The browser itself notes a connection that was refused; nothing else may stand beside it.
+    let others = page.complaints().into_iter().filter(|words| !words.contains("net::ERR_"));
+    assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
+    drop(second);
+}
+
+#[test]
+fn without_scripts_the_pages_are_whole() {
+    let (_lab, daemon) = troubled();
+    let browser = Browser::start();
+    let page = browser.page(Look { scripts: false, ..Look::WIDE });
+    page.open(&origin(&daemon));
+    assert_eq!(page.eval("document.querySelectorAll('#rows > li').length"), 8);
+    assert_eq!(page.eval("document.querySelector('meta[http-equiv=refresh]').content"), "30");
+    tab_to(&page, "#q");
+    page.write("billing");
+    page.key("Enter");
+    page.wait_for("location.search === '?q=billing&state='");
+    assert_eq!(page.eval("[...document.querySelectorAll('#rows > li')].map((row) => row.id)"), json!(["c-billing"]));
+    page.click("#c-billing h3 a");
+    page.wait_for("location.pathname === '/caches/billing' && document.readyState === 'complete'");
+    let text = page.text("body");
+    for words in
+        ["tcp-refused", "refuses connections on port 6380", "Where the name leads", "The path, walked", "not reached"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("Copy"), "a button that does nothing is not shown");
+    all_is_quiet(&page, &daemon);
+}
+
+/// What a zone and a file say reaches the page as words, in a browser that would run them if it could.
+#[test]
+fn hostile_words_do_nothing_in_a_browser() {
+    let lab = Lab::new();
+    let good = lab.configuration(&["orders"]);
+    let daemon = Daemon::start(&good);
+    daemon.configure(&format!("{good}\n\"<img src=x onerror=document.title=1>\" = 1\n"));
+    let refused = daemon.post("/-/reload");
+    assert!(refused.status == 400 && refused.body.contains("<img"), "{refused:?}");
+    let browser = Browser::start();
+    let page = browser.page(Look::WIDE);
+    page.open(&format!("{}/?q=%22%3E%3Cscript%3Edocument.title=2%3C/script%3E", origin(&daemon)));
+    page.wait_for("document.querySelector('#refused').innerText.includes('<img src=x')");
+    assert_eq!(page.eval("document.images.length + document.scripts.length"), 1);
+    assert!(page.eval("document.title").as_str().unwrap().ends_with("· cachewatch"));
+    all_is_quiet(&page, &daemon);
+}
+
+#[test]
+fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alone() {
+    const CACHES: usize = 500;
+    let lab = Lab::new();
+    let mut text = lab.settings("interval = \"1h\"\n");
+    let port = lab.server.plain_address();
+    for number in 0..CACHES {
+        let name = format!("cache-{number:03}");
+        lab.lead(&name, PRIVATE);
+        let pace = if number == 250 { "interval = \"500ms\"\ntimeout = \"450ms\"\n" } else { "" };
+        text += &lab.cache(
+            &name,
+            &format!("isolation = \"private_endpoint\"\n{pace}port = {}\ntls.enabled = false", port.port()),
+        );
+    }
+    let text = text.replace(&lab.server.address().to_string(), &port.to_string());
+    let daemon = Daemon::start(&text);
+    daemon.wait_within(3 * PATIENCE, "the first round of all", |daemon| {
+        (daemon.get("/readyz").status == 200).then_some(())
+    });
+    let browser = Browser::start();
+    let page = browser.page(Look::WIDE);
+    let paint = |()| {
+        page.open(&origin(&daemon));
+        page.wait_for("performance.getEntriesByName('first-contentful-paint').length");
+        page.eval("performance.getEntriesByName('first-contentful-paint')[0].startTime").as_f64().unwrap()
+    };
+    let paint = [(); 3].map(paint);
+    assert!(paint.into_iter().fold(f64::INFINITY, f64::min) < 1_000.0, "the first paint took {paint:?} ms");
+    page.wait_for("document.querySelectorAll('.row.well').length >= 499");
+    assert_eq!(page.eval("document.querySelectorAll('#rows > li').length"), CACHES);
+
+    // Words such as `5 min ago` go on by themselves; everything else that moves in a row is a change.
+    page.eval(
+        "window.changed = new Set(); new MutationObserver((records) => { for (const record of records) { \
+           const inside = record.target.closest?.('li[id]') ?? record.target.parentElement?.closest('li[id]'); \
+           if (record.target.closest?.('time[data-ago]')) continue; \
+           if (inside) changed.add(inside.id); \
+           for (const node of [...record.addedNodes, ...record.removedNodes]) if (node.id) changed.add(node.id); \
+         } }).observe(document.getElementById('rows'), {subtree: true, childList: true, attributes: true, characterData: true})",
+    );
+    lab.lead("cache-250", PUBLIC);
+    page.wait_for("document.querySelector('#rows > li:first-child').id === 'c-cache-250'");
+    assert_eq!(page.text("#headline"), "Ill: 1 of 500");
+    assert_eq!(page.eval("[...changed]"), json!(["c-cache-250"]));
+
+    // The machine may have other things to do; it has not all the time.
+    let took = page.eval(
+        "(() => { const q = document.getElementById('q'); return Math.min(...['cache-0', 'cache-1', '', 'cache-3', 'cache-1'].map((text) => { \
+           const start = performance.now(); q.value = text; q.dispatchEvent(new Event('input', {bubbles: true})); \
+           document.body.offsetHeight; return performance.now() - start; })); })()",
+    );
+    assert_eq!(page.text("#count"), "100 of 500 caches shown");
+    assert!(took.as_f64() < Some(100.0), "choosing rows took {took} ms");
+    all_is_quiet(&page, &daemon);
 }

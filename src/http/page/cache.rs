@@ -8,8 +8,8 @@ use super::parts::{self, Step, Went};
 use super::{document, overview, refused, trend};
 use crate::azure;
 use crate::model::{
-    Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, ProbeReport, Resolution, ServerFacts, Timestamp,
-    TlsSession,
+    Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, ProbeReport, Resolution, ServerFacts, Standing,
+    Timestamp, TlsSession,
 };
 use crate::sink::{Snapshot, Watched};
 
@@ -18,19 +18,20 @@ pub(super) fn render(snapshot: &Snapshot, watched: &Watched, now: Timestamp) -> 
     let (cache, standing) = (&*watched.cache, watched.standing(now));
     let report = watched.report.as_deref();
     let open = parts::worst_first(&watched.open);
-    let said = match open.first() {
-        Some(worst) => worst.summary.clone(),
-        None if report.is_none() => "Not probed yet.".to_owned(),
-        None => match parts::word(standing) {
-            "well" => "Nothing is wrong.".to_owned(),
-            _ => "No finding is open, and nothing lately proves that all is well.".to_owned(),
-        },
+    let said = match (open.first(), open.len()) {
+        (Some(worst), 1) => format!("1 finding is open, since {}.", since(worst)),
+        (Some(worst), count) => format!("{count} findings are open, the worst since {}.", since(worst)),
+        (None, _) if report.is_none() => "Not probed yet.".to_owned(),
+        (None, _) if standing == Standing::Well => "Nothing is wrong.".to_owned(),
+        (None, _) => "No finding is open, and nothing lately proves that all is well.".to_owned(),
     };
     let top = html! {
         div {
             nav aria-label="Back" { a href="/" { "← all caches" } }
-            h1 { (cache.name) }
-            p #standing data-keyed { (parts::versioned_standing(standing)) }
+            div.named {
+                h1 { (cache.name) }
+                p #standing data-keyed { (parts::versioned_standing(standing)) }
+            }
             p.headline #headline data-live role="status" { (said) }
         }
     };
@@ -38,15 +39,19 @@ pub(super) fn render(snapshot: &Snapshot, watched: &Watched, now: Timestamp) -> 
         (refused(snapshot, now))
         (redirected(cache))
         (findings(cache, &open, now))
-        (walks(cache, report))
         (names(cache, watched.latest()))
+        (walks(cache, report))
         (trends(watched))
         (server(cache, report, now))
         (events(watched, now))
         (configured(cache))
     };
     let title = format!("{}: {}", cache.name, parts::word(standing));
-    document(&title, now, &top, &main, &format!("/api/v1/caches/{}", cache.name))
+    document(&title, now, "one", &top, &main, &format!("/api/v1/caches/{}", cache.name))
+}
+
+fn since(finding: &Finding) -> String {
+    format!("{} {}", finding.since.date(), parts::clock_time(finding.since))
 }
 
 /// The page of a cache that is not watched. Its name is not repeated: it came from the request.
@@ -59,7 +64,7 @@ pub(super) fn render_missing(snapshot: &Snapshot, now: Timestamp) -> Markup {
         }
     };
     let main = refused(snapshot, now);
-    document("No such cache", now, &top, &main, "/api/v1/caches")
+    document("No such cache", now, "one", &top, &main, "/api/v1/caches")
 }
 
 fn redirected(cache: &Cache) -> Markup {
@@ -67,10 +72,10 @@ fn redirected(cache: &Cache) -> Markup {
         return Markup::default();
     }
     let body = html! {
-        h2 { (parts::mark("advice")) " Redirected by connect_to" }
-        p {
-            "These results speak of the addresses on the right, not of the path an application takes: "
-            @for redirect in &cache.connect_to { code { (redirect) } " " }
+        details {
+            summary { h2 { (parts::mark("advice")) " Redirected by connect_to" } }
+            p { "These results speak of the addresses on the right, not of the path an application takes." }
+            ul { @for redirect in &cache.connect_to { li { code { (redirect) } } } }
         }
     };
     parts::versioned("section", "redirected", "notice mild", &body)
@@ -146,13 +151,14 @@ fn walks(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
                 @let lookup = parts::lookup(report);
                 @let scale = scale(cache, report, lookup.took.unwrap_or_default());
                 @if report.legs.is_empty() {
-                    div.leg { (waterfall(&[lookup.clone()], scale)) }
+                    div.leg { (waterfall(std::slice::from_ref(&lookup), scale)) }
                 }
-                @for leg in &report.legs { (walk(cache, &lookup, leg, scale)) }
+                div.legs { @for leg in &report.legs { (walk(cache, &lookup, leg, scale)) } }
             }
         }
     };
-    parts::versioned("section", "path", "walks", &body)
+    let is_long = report.is_some_and(|report| report.legs.len() > 3);
+    parts::versioned("section", "path", if is_long { "walks many" } else { "walks" }, &body)
 }
 
 /// The longest walk: the width of every waterfall.
@@ -174,7 +180,7 @@ fn walk(cache: &Cache, lookup: &Step<'_>, leg: &Leg, scale: Duration) -> Markup 
                     @if cache.expectation.is_asserted() {
                         @if cache.expectation.admits(leg.address) { ", as expected" } @else { ", " strong.fault { "not expected" } }
                     }
-                    @if leg.is_redirected(cache.port) { ", " span.fault { "dialled " (leg.dialled) " instead" } }
+                    @if leg.is_redirected(cache.port) { ", dialled " (leg.dialled) " instead" }
                 }
             }
             (waterfall(&steps, scale))
@@ -347,7 +353,7 @@ fn told(event: &Event, now: Timestamp) -> Markup {
     };
     html! {
         li {
-            span.when { (parts::moment(event.at)) " " span.quiet { (parts::ago(event.at, now)) } }
+            span.when { (parts::moment(event.at)) br; span.quiet { (parts::ago(event.at, now)) } }
             span.what {
                 (parts::mark(mark)) " "
                 (event.kind.as_str().replace('_', " "))

@@ -74,7 +74,7 @@ fn sealed(status: StatusCode, page: &Markup) -> Response {
 }
 
 /// What every page has around what it shows. `title` is what the tab says.
-fn document(title: &str, now: Timestamp, top: &Markup, main: &Markup, json: &str) -> Markup {
+fn document(title: &str, now: Timestamp, class: &str, top: &Markup, main: &Markup, json: &str) -> Markup {
     let kinds: Vec<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
     html! {
         (DOCTYPE)
@@ -98,7 +98,7 @@ fn document(title: &str, now: Timestamp, top: &Markup, main: &Markup, json: &str
                         p.quiet { "as of " time #asof data-live datetime=(now) { (parts::clock_time(now)) } }
                     }
                 }
-                main #main tabindex="-1" data-keyed { (main) }
+                main #main class=(class) tabindex="-1" data-keyed { (main) }
                 footer.quiet {
                     p { "Seen from this machine. Times are UTC." noscript { " Reloads every " (REFRESH) " s." } }
                     nav aria-label="The same for machines" {

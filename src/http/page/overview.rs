@@ -11,6 +11,9 @@ use crate::sink::{Snapshot, Watched};
 /// The findings that a row has room for; the page of the cache has them all.
 const MOST_FINDINGS: usize = 3;
 
+/// From so many rows on, those out of sight are laid out when they come into it.
+const MANY: usize = 100;
+
 /// The longest text that is searched for.
 const LONGEST: usize = 100;
 
@@ -93,11 +96,11 @@ pub(super) fn render(snapshot: &Snapshot, selection: &Selection, now: Timestamp)
                 span { "cache" } span { "path, slowest or failing address" } span { "address" }
                 span { "clients" } span { "certificate" } span { "last change" }
             }
-            ol #rows .rows data-keyed { @for row in shown { (show(row, now)) } }
+            ol #rows class=(if rows.len() > MANY { "rows many" } else { "rows" }) data-keyed { @for row in shown { (show(row, now)) } }
         }
         (machine(snapshot, now))
     };
-    document(&headline, now, &top, &main, "/api/v1/caches")
+    document(&headline, now, "all", &top, &main, "/api/v1/caches")
 }
 
 /// The one sentence to read.
@@ -243,7 +246,7 @@ fn path(cache: &Cache, report: &ProbeReport) -> Markup {
                     span.stage { (parts::mark(step.went.as_str())) " " (step.stage) }
                     span.time {
                         @match step.went {
-                            Went::Wrong(fault) => strong { (fault.kind) },
+                            Went::Wrong(fault) => strong { (parts::breakable(fault.kind.as_str())) },
                             Went::Well => (step.took.map(parts::took).unwrap_or_default()),
                             Went::Unreached => "not reached",
                             Went::Unused => "not used",
@@ -287,8 +290,10 @@ pub(super) fn clients(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
             Some(clients @ Clients { connected, limit: Some((limit, source)) }) => {
                 @let free = clients.headroom().unwrap_or(1.0);
                 (parts::bar(1.0 - free, cache.thresholds.headroom_warning))
-                p { (format!("{:.0} % free", free * 100.0)) }
-                p.quiet title={ "limit: " (source) } { (parts::count(connected)) " of " (parts::count(limit)) }
+                p title={ "limit: " (source) } {
+                    (format!("{:.0} % free", free * 100.0)) " "
+                    span.quiet { (parts::count(connected)) " of " (parts::count(limit)) }
+                }
             }
         }
     }

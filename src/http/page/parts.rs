@@ -84,6 +84,11 @@ pub(super) fn worst_first(open: &[Finding]) -> Vec<&Finding> {
     open
 }
 
+/// A word of a vocabulary as it is spelled everywhere, which may be broken where it is joined.
+pub(super) fn breakable(word: &str) -> Markup {
+    html! { @for (index, part) in word.split('_').enumerate() { @if index > 0 { "_" wbr; } (part) } }
+}
+
 /// One stage of the path as it went.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Step<'a> {
@@ -122,10 +127,11 @@ pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> 
     });
     match worst {
         Some(leg) => steps.extend(walk(cache, leg)),
-        None => steps.extend(
-            [Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping]
-                .map(|stage| Step { stage, took: None, went: Went::Unreached }),
-        ),
+        None => steps.extend([Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping].map(|stage| Step {
+            stage,
+            took: None,
+            went: Went::Unreached,
+        })),
     }
     steps
 }

@@ -1,2 +1,200 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{Alias, Cache, DialOverride, Fault, FaultKind, Finding, FindingId, Round, Stage, WireText};
+use crate::sink::{Board, fixture};
+
+fn board(cache: &Cache, rounds: &[Round]) -> Board {
+    let board = Board::new();
+    board.add_cache(Arc::new(cache.clone()));
+    board.configured(fixture::start());
+    for round in rounds {
+        board.observe(round);
+    }
+    board
+}
+
+fn overview_of(board: &Board, query: &[(&str, &str)]) -> String {
+    let query: Vec<_> = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    overview::render(&board.snapshot(), &Selection::read(&query), fixture::start()).into_string()
+}
+
+fn page_of(board: &Board, name: &str) -> String {
+    let snapshot = board.snapshot();
+    cache::render(&snapshot, &snapshot.caches[name], fixture::start()).into_string()
+}
+
+fn holds(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
 #[test]
-fn t() {}
+fn it_shows_what_was_seen() {
+    let cache = fixture::cache("orders");
+    let well = board(&cache, &[fixture::healthy(&cache)]);
+    let row =
+        ["All well: 1 of 1", "10.20.1.4", "private", "4.0 ms", "750 of 7,500", "90 % free", "578 d left", "not used"];
+    holds(&overview_of(&well, &[]), &row);
+    let all = [
+        "Nothing is wrong",
+        "10.20.1.4",
+        "TTL 300 s",
+        "8.0 ms",
+        "750 of 7,500",
+        "2025-10-09",
+        "6.0.14",
+        "median 16 ms",
+    ];
+    holds(&page_of(&well, "orders"), &all);
+
+    let ill = board(&cache, &[fixture::name_not_found(&cache)]);
+    let row = [
+        "Ill: 1 of 1",
+        "dns-name-not-found",
+        "orders.redis.cache.windows.net does not exist",
+        "name_<wbr>not_<wbr>found",
+    ];
+    holds(&overview_of(&ill, &[]), &row);
+    let all = [
+        "1 finding is open",
+        "az redis show --name orders",
+        "name_not_found",
+        "10.0.0.4:53 says NXDOMAIN",
+        "never answered",
+    ];
+    holds(&page_of(&ill, "orders"), &all);
+    holds(&overview_of(&board(&cache, &[]), &[]), &["Not known yet: 1 of 1", "not probed yet"]);
+}
+
+#[test]
+fn the_worst_stands_first_and_rows_are_chosen_by_text_and_state() {
+    let caches = ["a-well", "b-risky", "c-unknown", "d-ill", "e-worst"].map(fixture::cache);
+    let board = Board::new();
+    for cache in &caches {
+        board.add_cache(Arc::new(cache.clone()));
+    }
+    for (cache, severity) in [(&caches[1], 3), (&caches[3], 2), (&caches[4], 1)] {
+        board.observe(&fixture::healthy(cache));
+        let mut round = fixture::name_not_found(cache);
+        round.open[0].severity = crate::model::Severity::ALL[severity - 1];
+        board.observe(&round);
+    }
+    board.observe(&fixture::healthy(&caches[0]));
+    let rows = |query: &[(&str, &str)]| {
+        let text = overview_of(&board, query);
+        text.split("<li id=\"c-").skip(1).map(|row| row.split('"').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&[]), ["e-worst", "d-ill", "c-unknown", "b-risky", "a-well"]);
+    assert_eq!(rows(&[("state", "ill")]), ["e-worst", "d-ill"]);
+    assert_eq!(rows(&[("state", "ill"), ("q", "D-ILL.redis  does not exist")]), ["d-ill"]);
+    assert_eq!(rows(&[("q", "10.20.1.4")]), ["a-well"]);
+    assert_eq!(rows(&[("q", "nothing like that")]), [""; 0]);
+    assert_eq!(rows(&[("state", "sick"), ("other", "x")]).len(), 5, "an old link shows everything");
+    holds(
+        &overview_of(&board, &[("q", "\"><script>")]),
+        &["value=\"&quot;&gt;&lt;script&gt;\"", "No cache is like that"],
+    );
+}
+
+#[test]
+fn a_row_has_another_version_when_something_changed_and_not_because_time_goes_on() {
+    let (orders, carts) = (fixture::cache("orders"), fixture::cache("carts"));
+    let board = board(&orders, &[fixture::name_not_found(&orders)]);
+    board.add_cache(Arc::new(carts.clone()));
+    board.observe(&fixture::name_not_found(&carts));
+    let versions = |later: u64| {
+        let now = fixture::start().plus(std::time::Duration::from_secs(later));
+        let text = overview::render(&board.snapshot(), &Selection::default(), now).into_string();
+        let of = |id: &str| {
+            let row = text.split(&format!("id=\"c-{id}\"")).nth(1).unwrap();
+            row.split("data-version=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+        };
+        (of("orders"), of("carts"))
+    };
+    let before = versions(40);
+    assert_eq!(versions(400), before, "both are ill all the while");
+    let mut round = fixture::name_not_found(&carts);
+    round.open[0].summary = "something else".to_owned();
+    board.observe(&round);
+    let after = versions(400);
+    assert!(after.0 == before.0 && after.1 != before.1, "{before:?} {after:?}");
+}
+
+#[test]
+fn a_drift_says_how_to_accept_it() {
+    let cache = fixture::cache("orders");
+    let mut round = fixture::name_not_found(&cache);
+    assert!(!page_of(&board(&cache, &[round.clone()]), "orders").contains("baseline accept"));
+    round.open[0].id = FindingId::DnsDrift;
+    holds(&page_of(&board(&cache, &[round]), "orders"), &["cachewatch baseline accept orders"]);
+}
+
+#[test]
+fn a_refused_configuration_and_the_machine_are_shown() {
+    let cache = fixture::cache("orders");
+    let board = board(&cache, &[fixture::healthy(&cache)]);
+    let advice = fixture::name_not_found(&cache).open.remove(0);
+    board.machine(vec![Finding {
+        cache: crate::model::CacheName::new(""),
+        summary: "a slow kernel".to_owned(),
+        ..advice
+    }]);
+    board.configuration_refused(fixture::start(), &["caches.orders: no host".to_owned()]);
+    holds(&overview_of(&board, &[]), &["The new configuration was refused", "caches.orders: no host", "a slow kernel"]);
+    holds(&page_of(&board, "orders"), &["The new configuration was refused"]);
+}
+
+#[test]
+fn a_redirected_address_is_plain_to_see() {
+    let mut cache = fixture::cache("orders");
+    assert!(!overview_of(&board(&cache, &[fixture::healthy(&cache)]), &[]).contains("connect_to"));
+    cache.connect_to =
+        vec![DialOverride { address: "10.20.1.4".parse().unwrap(), port: None, to: "127.0.0.1:7000".parse().unwrap() }];
+    let board = board(&cache, &[fixture::healthy(&cache)]);
+    for text in [overview_of(&board, &[]), page_of(&board, "orders")] {
+        holds(&text, &["Redirected by connect_to", "10.20.1.4=127.0.0.1:7000"]);
+    }
+    holds(&page_of(&board, "orders"), &["dialled 127.0.0.1:7000 instead"]);
+}
+
+/// A hostile DNS zone, server and configuration get no element onto the page.
+#[test]
+fn foreign_words_stay_words() {
+    const HOSTILE: &str = "\"'></code></td><script>alert(1)</script><img src=x onerror=alert(1)>";
+    let mut cache = fixture::cache("orders");
+    cache.host = HOSTILE.to_owned();
+    let mut healthy = fixture::healthy(&cache);
+    let report = Arc::make_mut(&mut healthy.report);
+    let foreign = WireText::new(HOSTILE);
+    report.fault = Some(Fault::new(Stage::Resolve, FaultKind::Internal, HOSTILE));
+    report.resolutions[0].fault = Some(Fault::new(Stage::Resolve, FaultKind::Unrecognised, HOSTILE));
+    report.resolutions[0].chain.push(Alias { owner: foreign.clone(), target: foreign.clone(), ttl: 1 });
+    report.legs[0].fault = Some(Fault::new(Stage::Ping, FaultKind::ServerError, HOSTILE));
+    report.legs[0].notes.push(Fault::new(Stage::Inspect, FaultKind::ServerError, HOSTILE));
+    let server = report.legs[0].server.as_mut().unwrap();
+    server.version = Some(foreign.clone());
+    let session = report.legs[0].tls.as_mut().unwrap();
+    session.chain[0].subject = foreign;
+    let mut finding = fixture::name_not_found(&cache).open.remove(0);
+    (finding.summary, finding.evidence, finding.remedy) =
+        (HOSTILE.to_owned(), vec![HOSTILE.to_owned()], vec![HOSTILE.to_owned()]);
+    healthy.open = vec![finding];
+    healthy.events = fixture::name_not_found(&cache).events;
+    healthy.events[0] = healthy.events[0].clone().change(HOSTILE, HOSTILE);
+    healthy.cache = Arc::new(cache.clone());
+
+    let board = board(&cache, &[healthy]);
+    board.configuration_refused(fixture::start(), &[HOSTILE.to_owned()]);
+    for (text, least) in [(overview_of(&board, &[]), 4), (page_of(&board, "orders"), 14)] {
+        let shown = text.matches("&lt;script&gt;").count();
+        assert!(shown >= least, "the words are shown {shown} times: {text}");
+        assert_eq!(text.matches("<script").count(), 1, "the one that is ours: {text}");
+        assert!(!text.contains("<img"), "{text}");
+        // What stands in quotes is a value, in which a quote would be escaped.
+        let bare = |tag: &str| tag.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+        let mut tags = text.split('<').skip(1).filter_map(|rest| Some(bare(rest.split('>').next()?)));
+        assert!(!tags.any(|tag| tag.contains(" style=") || tag.contains(" on")), "no inline style or handler: {text}");
+    }
+}

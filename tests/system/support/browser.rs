@@ -92,7 +92,7 @@ impl Browser {
 
     /// An empty page with nothing remembered from any other.
     #[track_caller]
-    pub(crate) fn page(&self, look: Look) -> Page {
+    pub(crate) fn page(&self, look: Look) -> Page<'_> {
         let line = Arc::clone(&self.line);
         let text = |value: &Value, field: &str| value[field].as_str().expect("the protocol says it").to_owned();
         let context = text(&line.call(None, "Target.createBrowserContext", &json!({})), "browserContextId");
@@ -102,7 +102,7 @@ impl Browser {
         let target = text(&line.call(None, "Target.createTarget", &target), "targetId");
         let session = json!({"targetId": target, "flatten": true});
         let session = text(&line.call(None, "Target.attachToTarget", &session), "sessionId");
-        let page = Page { line, session };
+        let page = Page { line, session, _browser: self };
         for domain in ["Page", "Runtime", "Log", "Network", "Audits"] {
             page.call(&format!("{domain}.enable"), &json!({}));
         }
@@ -176,12 +176,13 @@ impl Look {
 
 /// A tab.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub(crate) struct Page<'browser> {
     line: Arc<Line>,
     session: String,
+    _browser: &'browser Browser,
 }
 
-impl Page {
+impl Page<'_> {
     #[track_caller]
     pub(crate) fn call(&self, method: &str, parameters: &Value) -> Value {
         self.line.call(Some(&self.session), method, parameters)
@@ -210,7 +211,8 @@ impl Page {
     /// What an expression comes to in the page, once its promise is kept.
     #[track_caller]
     pub(crate) fn eval(&self, expression: &str) -> Value {
-        let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
+        let parameters =
+            json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
         let mut answer = self.call("Runtime.evaluate", &parameters);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"]["value"].take()
@@ -292,7 +294,10 @@ impl Page {
     /// A picture of the whole page.
     #[track_caller]
     pub(crate) fn picture(&self, file: &Path) {
-        let answer = self.call("Page.captureScreenshot", &json!({"captureBeyondViewport": true, "format": "png"}));
+        let size = self.eval("[innerWidth, Math.max(document.documentElement.scrollHeight, 600)]");
+        let whole = json!({"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", &whole);
+        let answer = self.call("Page.captureScreenshot", &json!({"format": "png"}));
         let bytes = STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64");
         std::fs::write(file, bytes).expect("a picture can be written");
     }
