@@ -1,7 +1,8 @@
 //! What the daemon answers over HTTP. Everything is read from the sinks; no request starts a probe.
 //!
-//! Invariants: nothing here waits for a cache; every response forbids foreign content, and all but the page scripts; every JSON
-//! document carries `schema_version`; once credentials are set, all but four paths that tell nothing of any cache asks for them.
+//! Invariants: nothing here waits for a cache; every response forbids foreign content, and all but the page scripts; every
+//! JSON document carries `schema_version`; once credentials are set, all but four paths that tell nothing of any cache asks
+//! for them.
 
 mod guard;
 mod paced;

@@ -178,7 +178,8 @@ fn walk(cache: &Cache, lookup: &Step<'_>, leg: &Leg, scale: Duration) -> Markup 
                 span.quiet {
                     (leg.class)
                     @if cache.expectation.is_asserted() {
-                        @if cache.expectation.admits(leg.address) { ", as expected" } @else { ", " strong.fault { "not expected" } }
+                        ", "
+                        @if cache.expectation.admits(leg.address) { "as expected" } @else { (not_expected()) }
                     }
                     @if leg.is_redirected(cache.port) { ", dialled " (leg.dialled) " instead" }
                 }
@@ -187,6 +188,10 @@ fn walk(cache: &Cache, lookup: &Step<'_>, leg: &Leg, scale: Duration) -> Markup 
             @for note in &leg.notes { p.quiet { (note.stage) ": " (note.kind) " " (note.detail) } }
         }
     }
+}
+
+fn not_expected() -> Markup {
+    html! { strong.fault { "not expected" } }
 }
 
 /// The stages below each other, each bar beginning where the one before it ended.
@@ -209,7 +214,8 @@ fn waterfall(steps: &[Step<'_>], scale: Duration) -> Markup {
                     svg.lane viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
                         rect.track width="100" height="10" {}
                         @if let Some(width) = width {
-                            rect.fill x=(format!("{:.2}", from.min(99.2))) width=(format!("{:.2}", width.max(0.8))) height="10" {}
+                            @let (from, width) = (from.min(99.2), width.max(0.8));
+                            rect.fill x=(format!("{from:.2}")) width=(format!("{width:.2}")) height="10" {}
                         }
                     }
                     span.time {
@@ -221,7 +227,9 @@ fn waterfall(steps: &[Step<'_>], scale: Duration) -> Markup {
                             Went::Wrong(_) => {},
                         }
                     }
-                    @if let Went::Wrong(fault) = step.went { p.why { strong.fault { (fault.kind) } " " (fault.detail) } }
+                    @if let Went::Wrong(fault) = step.went {
+                        p.why { strong.fault { (fault.kind) } " " (fault.detail) }
+                    }
                 }
             }
         }
@@ -255,20 +263,28 @@ fn resolved(cache: &Cache, resolution: &Resolution, is_followed: bool) -> Markup
                 }
             }
             ol.chain {
-                li { span.kind { "name" } code { (resolution.name) } @if resolution.searched { " " span.fault { "made by the search list" } } }
+                li {
+                    span.kind { "name" } code { (resolution.name) }
+                    @if resolution.searched { " " span.fault { "made by the search list" } }
+                }
                 @for alias in &resolution.chain {
                     li { span.kind { "alias" } code { (alias.target) } " " span.ttl { "TTL " (alias.ttl) " s" } }
                 }
                 @for answer in &resolution.addresses {
                     li.address {
                         span.kind { "address" } code { (answer.address) } " " (answer.class)
-                        @if cache.expectation.is_asserted() && !cache.expectation.admits(answer.address) { " " strong.fault { "not expected" } }
+                        @if !cache.expectation.admits(answer.address) { " " (not_expected()) }
                         @if let Some(ttl) = answer.ttl { " " span.ttl { "TTL " (ttl) " s" } }
                     }
                 }
-                @if resolution.addresses_dropped > 0 { li { span.kind { "and" } (resolution.addresses_dropped) " more" } }
+                @if resolution.addresses_dropped > 0 {
+                    li { span.kind { "and" } (resolution.addresses_dropped) " more" }
+                }
                 @if let Some(fault) = &resolution.fault {
-                    li.end { span.kind { (parts::mark("failed")) " end" } strong.fault { (fault.kind) } " " (fault.detail) }
+                    li.end {
+                        span.kind { (parts::mark("failed")) " end" }
+                        strong.fault { (fault.kind) } " " (fault.detail)
+                    }
                 }
             }
             @if let Some(overridden) = &resolution.overridden {
@@ -297,7 +313,10 @@ fn server(cache: &Cache, report: Option<&ProbeReport>, now: Timestamp) -> Markup
         div.facts-pair {
             div { h3 { "Clients" } div.clients { (overview::clients(cache, report)) } }
             dl {
-                @match facts { Some(facts) => (said(facts)), None => div { dt { "server" } dd.quiet { "said nothing of itself" } } }
+                @match facts {
+                    Some(facts) => (said(facts)),
+                    None => div { dt { "server" } dd.quiet { "said nothing of itself" } },
+                }
                 @if let Some(session) = session { (certificate(session, now)) }
             }
         }
@@ -310,8 +329,12 @@ fn said(facts: &ServerFacts) -> Markup {
         @if let Some(version) = &facts.version { div { dt { "version" } dd { (version) } } }
         @if let Some(role) = facts.role { div { dt { "role" } dd { (role) } } }
         @if let Some(mode) = facts.mode { div { dt { "mode" } dd { (mode) } } }
-        @if let Some(uptime) = facts.uptime_seconds { div { dt { "up for" } dd { (span(Duration::from_secs(uptime))) } } }
-        @if let Some(rejected) = facts.rejected_connections { div { dt { "rejected connections" } dd { (parts::count(rejected)) } } }
+        @if let Some(uptime) = facts.uptime_seconds {
+            div { dt { "up for" } dd { (span(Duration::from_secs(uptime))) } }
+        }
+        @if let Some(rejected) = facts.rejected_connections {
+            div { dt { "rejected connections" } dd { (parts::count(rejected)) } }
+        }
         @if let Some(replicas) = facts.connected_replicas { div { dt { "replicas" } dd { (replicas) } } }
     }
 }
@@ -319,7 +342,10 @@ fn said(facts: &ServerFacts) -> Markup {
 fn certificate(session: &TlsSession, now: Timestamp) -> Markup {
     html! {
         @if !session.version.is_empty() { div { dt { "TLS" } dd { (session.version) " " (session.cipher) } } }
-        div { dt { "verified for" } dd { (session.server_name) ": " @if session.verified { "yes" } @else { strong.fault { "no" } } } }
+        div {
+            dt { "verified for" }
+            dd { (session.server_name) ": " @if session.verified { "yes" } @else { strong.fault { "no" } } }
+        }
         @for certificate in &session.chain {
             div {
                 dt { "certificate" }
@@ -380,11 +406,20 @@ fn configured(cache: &Cache) -> Markup {
         h2 { "As configured" }
         dl {
             div { dt { "endpoint" } dd { code { (cache.endpoint()) } } }
-            div { dt { "product" } dd { (azure::identify(&cache.host).product.title()) @if let Some((tier, _)) = &cache.tier { ", tier " (tier) } } }
+            div {
+                dt { "product" }
+                dd {
+                    (azure::identify(&cache.host).product.title())
+                    @if let Some((tier, _)) = &cache.tier { ", tier " (tier) }
+                }
+            }
             div {
                 dt { "expected" }
                 dd {
-                    @match cache.expectation.isolation { Some(isolation) => (isolation.as_str().replace('_', " ")), None => "nothing said of isolation" }
+                    @match cache.expectation.isolation {
+                        Some(isolation) => (isolation.as_str().replace('_', " ")),
+                        None => "nothing said of isolation",
+                    }
                     @if !networks.is_empty() { ", in " code { (networks.join(", ")) } }
                 }
             }

@@ -1,7 +1,7 @@
 //! The status page: HTML that is whole without a script, in a text browser too, and follows the daemon with one.
 //!
-//! Invariants: every value goes through maud, which escapes it; no script and no style stands in the page itself. What can change has an
-//! id and a version (`parts::versioned`), so that `page.js` repaints what changed and nothing else.
+//! Invariants: every value goes through maud, which escapes it; no script and no style stands in the page itself. What can
+//! change has an id and a version (`parts::versioned`), so that `page.js` repaints what changed and nothing else.
 
 mod cache;
 mod overview;
@@ -102,7 +102,9 @@ fn document(title: &str, now: Timestamp, class: &str, top: &Markup, main: &Marku
                 footer.quiet {
                     p { "Seen from this machine. Times are UTC." noscript { " Reloads every " (REFRESH) " s." } }
                     nav aria-label="The same for machines" {
-                        a href=(json) { "this as JSON" } " " a href="/metrics" { "metrics" } " " a href="/healthz" { "health" }
+                        a href=(json) { "this as JSON" } " "
+                        a href="/metrics" { "metrics" } " "
+                        a href="/healthz" { "health" }
                     }
                 }
             }

@@ -91,12 +91,16 @@ pub(super) fn render(snapshot: &Snapshot, selection: &Selection, now: Timestamp)
         section #caches aria-labelledby="caches-title" {
             h2.hidden #caches-title { "Caches" }
             (filter(&rows, selection))
-            p #none .quiet hidden[!shown.is_empty()] { @if rows.is_empty() { "No cache is configured." } @else { "No cache is like that." } }
+            p #none .quiet hidden[!shown.is_empty()] {
+                @if rows.is_empty() { "No cache is configured." } @else { "No cache is like that." }
+            }
             div.columns aria-hidden="true" {
                 span { "cache" } span { "path, slowest or failing address" } span { "address" }
                 span { "clients" } span { "certificate" } span { "last change" }
             }
-            ol #rows class=(if rows.len() > MANY { "rows many" } else { "rows" }) data-keyed { @for row in shown { (show(row, now)) } }
+            ol #rows class=(if rows.len() > MANY { "rows many" } else { "rows" }) data-keyed {
+                @for row in shown { (show(row, now)) }
+            }
         }
         (machine(snapshot, now))
     };
@@ -128,7 +132,10 @@ fn filter(rows: &[Row<'_>], selection: &Selection) -> Markup {
                 input type="radio" name="state" value=(standing.map_or("", Standing::as_str))
                     checked[selection.standing == standing];
                 span {
-                    @if let Some(standing) = standing { (parts::mark(standing.as_str())) " " (parts::word(standing)) } @else { "all" }
+                    @match standing {
+                        Some(standing) => { (parts::mark(standing.as_str())) " " (parts::word(standing)) }
+                        None => "all",
+                    }
                     " " b id={ "n-" (name) } data-live { (among) }
                 }
             }
@@ -142,7 +149,9 @@ fn filter(rows: &[Row<'_>], selection: &Selection) -> Markup {
             fieldset {
                 legend.hidden { "State" }
                 (choice(None))
-                @for standing in [Standing::Ill, Standing::Unknown, Standing::AtRisk, Standing::Well] { (choice(Some(standing))) }
+                @for standing in [Standing::Ill, Standing::Unknown, Standing::AtRisk, Standing::Well] {
+                    (choice(Some(standing)))
+                }
             }
             button type="submit" { "Filter" }
             p.hidden #count role="status" {}
@@ -271,7 +280,9 @@ fn addresses(cache: &Cache, latest: Option<&ProbeReport>) -> Markup {
     let is_expected = followed.addresses.iter().all(|answer| cache.expectation.admits(answer.address));
     html! {
         p {
-            @if is_expected { (classes.join(", ")) } @else { strong.fault { (classes.join(", ")) " " span.quiet { "not expected" } } }
+            @if is_expected { (classes.join(", ")) } @else {
+                strong.fault { (classes.join(", ")) " " span.quiet { "not expected" } }
+            }
         }
         p.quiet {
             code { (first.address) }

@@ -27,7 +27,9 @@ pub(super) fn render(recent: &VecDeque<Glimpse>, warning: f64) -> Markup {
             figcaption {
                 strong { "PING" } " "
                 @match (sorted.get(sorted.len() / 2), sorted.last()) {
-                    (Some(median), Some(worst)) => { "median " (milliseconds(*median)) ", slowest " (milliseconds(*worst)) },
+                    (Some(median), Some(worst)) => {
+                        "median " (milliseconds(*median)) ", slowest " (milliseconds(*worst))
+                    },
                     _ => "never answered",
                 }
                 @if failed > 0 { ", " strong.fault { (failed) " of " (recent.len()) " probes failed" } }
