@@ -137,6 +137,10 @@ pub(super) async fn with_headers(Shared(guard): Shared<Arc<Guard>>, mut response
     response
 }
 
+/// By these a proxy says that it asks for somebody else.
+const OF_A_PROXY: [&str; 6] =
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip"];
+
 /// Whether a request may change something: its sender has proven who it is, or, where nobody is asked, sits on this
 /// machine and speaks for nobody else. A page in a browser never may, whoever looks at it.
 pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, is_proven: bool) -> Result<(), Box<Response>> {
@@ -148,7 +152,7 @@ pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, is_proven: bool)
     if is_proven {
         return Ok(());
     }
-    let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
+    let speaks_for_another = OF_A_PROXY.iter().any(|name| headers.contains_key(*name));
     if !peer.ip().to_canonical().is_loopback() || speaks_for_another {
         return refuse(
             "without credentials this is taken from this machine only; set server.basic_auth_file or \

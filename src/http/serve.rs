@@ -34,7 +34,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a connection may stay open between two requests: longer than Prometheus' usual interval.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// The largest request line with its headers, and the most headers; beyond either the answer is 431.
+/// The largest request line with its headers, and the most headers; beyond either the answer is 431. What hyper is told
+/// is half of it: its buffer doubles, and it looks at the limit when the buffer is full.
 const HEAD: usize = 64 << 10;
 const MOST_HEADERS: usize = 100;
 
@@ -147,7 +148,7 @@ impl Shared {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
-            .max_buf_size(HEAD)
+            .max_buf_size(HEAD / 2)
             .max_headers(MOST_HEADERS)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);

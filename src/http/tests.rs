@@ -292,10 +292,12 @@ async fn a_reload_answers_what_came_of_it() {
 #[tokio::test]
 async fn what_changes_state_is_taken_from_this_machine_only() {
     let mut daemon = Daemon::new();
-    let cases: [(&str, &[(&str, &str)]); 5] = [
+    let cases: [(&str, &[(&str, &str)]); 7] = [
         ("10.0.0.9:1", &[]),
         ("[2001:db8::1]:1", &[]),
         ("127.0.0.1:1", &[("x-forwarded-for", "10.0.0.9")]),
+        ("127.0.0.1:1", &[("via", "1.1 proxy")]),
+        ("127.0.0.1:1", &[("x-real-ip", "10.0.0.9")]),
         ("127.0.0.1:1", &[("origin", "https://evil.example")]),
         ("127.0.0.1:1", &[("sec-fetch-site", "cross-site")]),
     ];
