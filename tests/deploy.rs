@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use cachewatch::VERSION;
+use cachewatch::azure::TCP_SETTINGS;
 use cachewatch::config::{Config, Inputs, load};
 use cachewatch::model::{Auth, EventKind, FindingId, Password};
 use serde_json::{Value, json};
@@ -472,4 +473,32 @@ fn the_program_runs_in_what_the_image_holds() {
     let status = child.wait().unwrap();
     assert!(said.contains("Read-only file system"), "nothing could be written, and that was said:\n{said}");
     assert_eq!(status.code(), Some(0), "it drains and says that all is well:\n{said}");
+}
+
+/// 0 is a service that can do nothing, 10 one that can do everything; what a probe needs of the network is 1.1.
+#[test]
+fn the_systemd_unit_is_sandboxed() {
+    let exposed = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let unit = folder.path().join("cachewatch.service");
+        fs::write(&unit, text).unwrap();
+        let mut command = Command::new("systemd-analyze");
+        command.args(["security", "--offline=true", "--threshold=15", "--no-pager"]).arg(unit);
+        run(&mut command, "")
+    };
+    let unit = read("deploy/systemd/cachewatch.service");
+    exposed(&unit).unwrap();
+    assert!(exposed(&unit.replace("ProtectSystem=strict", "").replace("NoNewPrivileges=yes", "")).is_err());
+    for line in ["Type=notify", "WatchdogSec=", "ExecReload=", "StateDirectory=cachewatch", "DynamicUser=yes"] {
+        assert!(unit.contains(line), "{line}");
+    }
+}
+
+/// What the advice `host-tcp-tuning` recommends is what the drop-in sets.
+#[test]
+fn the_sysctl_drop_in_sets_what_is_recommended() {
+    let file = read("deploy/sysctl/90-cachewatch.conf");
+    let set: BTreeSet<_> = file.lines().filter(|line| line.contains('=')).map(|line| line.replace(' ', "")).collect();
+    let recommended = TCP_SETTINGS.iter().map(|setting| format!("net.ipv4.{}={}", setting.name, setting.recommended));
+    assert_eq!(set, recommended.collect());
 }
