@@ -6,7 +6,7 @@ mod resolvers;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Watch;
+use super::{Watch, narrate};
 use crate::model::{
     AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Expectation, Exposure, ExposureReport, Fault,
     FaultKind, Isolation, Leg, LegacyVersion, Opening, Outcome, Passage, ProbeReport, Query, RecordType, Resolution,

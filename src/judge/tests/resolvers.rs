@@ -686,3 +686,43 @@ fn a_certificate_says_how_long_it_was_shown() {
     assert_eq!(told(&events), ["certificate_changed"]);
     assert_eq!((events[0].kind, events[0].lasted), (EventKind::CertificateChanged, Some(Duration::from_mins(2))));
 }
+
+/// Another server of resolv.conf stands in for one that fails: an answer may differ for nothing else.
+#[test]
+fn who_stood_in_for_whom_is_said() {
+    let stood_in = |failed: &[(&str, Outcome)], address: &str| {
+        let mut answer = said("system", &[address]);
+        let last = answer.queries.remove(0);
+        let question = |server: &str, outcome| Query { server: server.parse().unwrap(), outcome, ..last.clone() };
+        answer.queries = failed.iter().map(|(server, outcome)| question(server, *outcome)).collect();
+        answer.queries.push(question("10.0.0.6:53", Outcome::Answered));
+        answer
+    };
+    for (failed, expected) in [
+        (&[("10.0.0.4:53", Outcome::ServFail)][..], " (10.0.0.4:53: SERVFAIL; 10.0.0.6:53 answered in its place)"),
+        (&[("10.0.0.4:53", Outcome::Refused)], " (10.0.0.4:53: REFUSED; 10.0.0.6:53 answered in its place)"),
+        (&[("10.0.0.4:53", Outcome::Timeout)], " (10.0.0.4:53: no answer in time; 10.0.0.6:53 answered in its place)"),
+        (
+            &[("10.0.0.4:53", Outcome::ServFail), ("10.0.0.5:53", Outcome::Refused)],
+            " (10.0.0.4:53: SERVFAIL, 10.0.0.5:53: REFUSED; 10.0.0.6:53 answered in their place)",
+        ),
+        // One that was asked again, and answered, failed nobody.
+        (&[("10.0.0.6:53", Outcome::Truncated)], ""),
+        (&[("10.0.0.6:53", Outcome::Timeout)], ""),
+        (&[], ""),
+    ] {
+        let who = format!("resolver system: 10.0.0.6:53 over udp{expected}");
+        assert_eq!(narrate::who(&stood_in(failed, PRIVATE)), who);
+    }
+
+    let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
+    let mut watch = Watch::default();
+    let _ = watch.observe(&at_once, &round(0, vec![said("system", &[PRIVATE])]), false);
+    let moved = stood_in(&[("10.0.0.4:53", Outcome::ServFail)], "10.20.1.9");
+    let events = watch.observe(&at_once, &round(1, vec![moved]), false);
+    let names_both = |line: &str| line.contains("10.0.0.4:53: SERVFAIL; 10.0.0.6:53 answered in its place");
+    assert_eq!(events[0].kind, EventKind::AddressesChanged);
+    assert!(names_both(events[0].evidence[0].as_str()), "{events:?}");
+    let drift = opened(&watch, "dns-drift");
+    assert!(drift.evidence.iter().any(|line| names_both(line)), "{drift:?}");
+}
