@@ -243,6 +243,17 @@ pub(super) fn resolver(text: &str) -> Result<Resolver, Complaint> {
     if let Some(reserved) = Resolver::reserved().find(|resolver| resolver.name().as_str() == text) {
         return Ok(reserved);
     }
+    if text.to_ascii_lowercase().starts_with(ResolverName::SYSTEM) {
+        let names: Vec<_> = Resolver::reserved().map(|resolver| resolver.name().to_string()).collect();
+        // Of `system` and `system-2`, equally near to `system2`, the second is meant.
+        let near = nearest(text, names.iter().rev().map(String::as_str));
+        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        return Err(Complaint::new(format!("{} is not a resolver of this machine", quoted(text))).hint(format!(
+            "{near}there are {}; or write an address: \"10.0.0.4\", \"tcp://10.0.0.4\", \"tls://10.0.0.4#NAME\", \
+             \"https://10.0.0.4/dns-query#NAME\"",
+            names.join(", ")
+        )));
+    }
     let (protocol, rest) = match text.split_once("://") {
         None => (Protocol::Udp, text),
         Some((scheme, rest)) => {
@@ -461,8 +472,12 @@ mod tests {
             assert_eq!(shown(text), expected, "{text}");
         }
         for (text, expected) in [
-            ("system-4", "is not the address of a name server"),
-            ("system-0", "is not the address of a name server"),
+            (
+                "system-4",
+                "did you mean `system-3`? there are system, system-1, system-2, system-3; or write an address",
+            ),
+            ("system2", "did you mean `system-2`?"),
+            ("system-4", "\"tls://10.0.0.4#NAME\", \"https://10.0.0.4/dns-query#NAME\""),
             ("0.0.0.0", "is not the address of a name server"),
             ("10.0.0.4:0", "is not the address of a name server"),
             ("https://dns.google/dns-query", "\"dns.google\" is not the address of a name server"),
