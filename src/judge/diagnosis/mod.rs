@@ -308,6 +308,16 @@ impl Draft {
         self
     }
 
+    fn remarks(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
+        for words in remarks {
+            let remark = format!("# {words}");
+            if !self.0.remedy.contains(&remark) {
+                self.0.remedy.push(remark);
+            }
+        }
+        self
+    }
+
     fn done(self) -> Finding {
         self.0
     }

@@ -145,7 +145,49 @@ pub(super) fn id_of(resolution: &Resolution, fault: &Fault) -> FindingId {
 fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
     let host = &case.cache.host;
     let id = id_of(resolution, fault);
-    let summary = match id {
+    let knowing = knowing(case, resolution, id);
+    let summary = if knowing.is_empty() {
+        alone(host, resolution, fault, id)
+    } else {
+        contradicted(host, resolution, fault, id, &knowing)
+    };
+    let mut finding =
+        case.finding(id, Severity::Unavailable, Stage::Resolve, summary).evidence(fault.detail.to_string());
+    if !resolution.chain.is_empty() {
+        finding = finding.evidence(narrate::path(resolution));
+    }
+    finding = finding.evidences(asked(resolution));
+    if id == FindingId::DnsNameNotFound
+        && knowing.is_empty()
+        && let Some((end, suffix)) = azure::nearest_suffix(host)
+    {
+        finding = finding.remark(&format!("{end} is not a domain of Azure; {suffix} is, and may be meant"));
+    }
+    match (id, knowing.first()) {
+        (FindingId::DnsNameNotFound, Some(other)) => other_view(case, resolution, other, finding),
+        (FindingId::DnsRecordMissing, Some(other)) => {
+            remedy(case, resolution, id, other_view(case, resolution, other, finding))
+        }
+        _ => remedy(case, resolution, id, finding),
+    }
+}
+
+/// The others that know an address, where that contradicts the failure of the one that is followed. Who sees no private
+/// zone contradicts nobody who sees one without the record.
+fn knowing<'round>(case: &Case<'round>, resolution: &Resolution, id: FindingId) -> Vec<&'round Resolution> {
+    let is_inside = |other: &Resolution| other.addresses.iter().any(|answer| answer.class.is_inside_a_network());
+    let contradicts = |other: &&Resolution| {
+        other.fault.is_none() && !other.addresses.is_empty() && (id != FindingId::DnsRecordMissing || is_inside(other))
+    };
+    if id == FindingId::LocalExhaustion {
+        return Vec::new();
+    }
+    case.report.resolutions.iter().filter(|other| other.resolver != resolution.resolver).filter(contradicts).collect()
+}
+
+/// A failure that nobody contradicts.
+fn alone(host: &str, resolution: &Resolution, fault: &Fault, id: FindingId) -> String {
+    match id {
         FindingId::DnsRecordMissing => format!(
             "{host} is led to {}, and there is no record: the private zone is seen here, its A record is gone",
             resolution.chain.last().map_or_else(|| resolution.name.clone(), |alias| alias.target.clone())
@@ -158,19 +200,45 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
         FindingId::DnsUnreachable => format!("no name server can be reached to look up {host}"),
         FindingId::LocalExhaustion => format!("this machine cannot open a socket to look up {host}"),
         _ => format!("the lookup of {host} failed"),
-    };
-    let mut finding =
-        case.finding(id, Severity::Unavailable, Stage::Resolve, summary).evidence(fault.detail.to_string());
-    if !resolution.chain.is_empty() {
-        finding = finding.evidence(narrate::path(resolution));
     }
-    finding = finding.evidences(asked(resolution));
-    if id == FindingId::DnsNameNotFound
-        && let Some((end, suffix)) = azure::nearest_suffix(host)
-    {
-        finding = finding.remark(&format!("{end} is not a domain of Azure; {suffix} is, and may be meant"));
+}
+
+/// A failure of one resolver, where others give an address: neither the name nor the cache is to blame.
+fn contradicted(host: &str, resolution: &Resolution, fault: &Fault, id: FindingId, knowing: &[&Resolution]) -> String {
+    let one = format!("resolver {}", resolution.resolver);
+    let names: Vec<_> = knowing.iter().map(|other| other.resolver.as_str()).collect();
+    let others = resolvers::named(&names);
+    let (know, answer) = if names.len() == 1 { ("knows", "answers") } else { ("know", "answer") };
+    match id {
+        FindingId::DnsRecordMissing => format!(
+            "{one} leads {host} to {} and finds no record there, and {others} {know} one",
+            resolution.chain.last().map_or_else(|| resolution.name.clone(), |alias| alias.target.clone())
+        ),
+        FindingId::DnsNameNotFound if fault.kind == FaultKind::NoAddress => {
+            format!("{one} says that {host} has no address, and {others} {know} one")
+        }
+        FindingId::DnsNameNotFound => format!("{one} says that {host} does not exist, and {others} {know} it"),
+        FindingId::DnsTimeout => format!("{one} did not answer for {host} in time; {others} did"),
+        FindingId::DnsServerFailure => format!("{one} failed on {host} (SERVFAIL); {others} {answer}"),
+        FindingId::DnsRefused => format!("{one} refuses to answer for {host} (REFUSED); {others} {answer}"),
+        FindingId::DnsUnreachable => format!("{one} cannot be reached to look up {host}; {others} {answer}"),
+        _ => format!("the lookup of {host} by {one} failed; {others} {answer}"),
     }
-    remedy(case, resolution, id, finding)
+}
+
+/// What to do where the name is known elsewhere: the name server that does not know it has another view.
+fn other_view(case: &Case<'_>, resolution: &Resolution, other: &Resolution, finding: Draft) -> Draft {
+    let server = case.server_of(resolution).map_or_else(String::new, |server| format!(" ({server})"));
+    finding
+        .run(case.ask(resolution))
+        .run(case.ask(other))
+        .remark(&format!(
+            "the name is known elsewhere, so look at the name server of resolver {}{server}: is the private zone linked to \
+             its network, and does its forwarder lead to 168.63.129.16 in that network?",
+            resolution.resolver
+        ))
+        .azure(case.zone_links())
+        .azure(case.nslookup_inside_azure())
 }
 
 /// What was asked, and what came of it, one line a question.
@@ -192,8 +260,7 @@ pub(super) fn asked(resolution: &Resolution) -> Vec<String> {
 
 /// What to run where a lookup failed.
 fn remedy(case: &Case<'_>, resolution: &Resolution, id: FindingId, finding: Draft) -> Draft {
-    let server = resolution.queries.last().map(|query| query.server.ip().to_string());
-    let nslookup = case.nslookup(server.as_deref());
+    let ask = case.ask(resolution);
     match id {
         FindingId::DnsRecordMissing => finding
             .azure(case.zone_records())
@@ -202,20 +269,23 @@ fn remedy(case: &Case<'_>, resolution: &Resolution, id: FindingId, finding: Draf
             .run("az network private-endpoint dns-zone-group list -g <resource-group> --endpoint-name <endpoint>"),
         FindingId::DnsNameNotFound => finding
             .azure(case.list())
-            .remark("where it is not listed, the cache was deleted or its name is misspelt; compare with the host above")
-            .run(nslookup),
-        FindingId::DnsTimeout | FindingId::DnsUnreachable => finding
-            .run(nslookup)
-            .remark("is port 53 open from here to the name server, over UDP and TCP? 168.63.129.16 answers inside Azure only")
-            .run("cat /etc/resolv.conf"),
+            .remark(
+                "where it is not listed, the cache was deleted or its name is misspelt; compare with the host above",
+            )
+            .run(ask),
+        FindingId::DnsTimeout | FindingId::DnsUnreachable => {
+            finding.run(ask).remark(&case.is_port_open(resolution)).run("cat /etc/resolv.conf")
+        }
         FindingId::DnsServerFailure | FindingId::DnsRefused => finding
-            .run(nslookup)
-            .remark("the forwarder behind this server is failing: check its upstream and its conditional forwarding rule")
+            .run(ask)
+            .remark(
+                "the forwarder behind this server is failing: check its upstream and its conditional forwarding rule",
+            )
             .azure(case.nslookup_inside_azure()),
         FindingId::LocalExhaustion => {
             finding.run("ss -s").run("cat /proc/sys/fs/file-nr").remark("raise LimitNOFILE, or find what leaks sockets")
         }
-        _ => finding.run(nslookup),
+        _ => finding.run(ask).remarks(case.trust(resolution)),
     }
 }
 

@@ -64,9 +64,7 @@ fn disagreement(
     for answer in std::iter::once(followed).chain(differing.iter().copied()) {
         finding = finding.run(case.ask(answer));
     }
-    for other in &differing {
-        finding = suspect(case, memory, followed, other, finding);
-    }
+    finding = suspect(case, memory, followed, &differing, &answers, finding);
     let is_public = |answer: &&Resolution| answer.addresses.iter().any(|answer| answer.class == AddressClass::Public);
     if answers.iter().any(is_public) {
         finding = finding
@@ -116,7 +114,7 @@ fn opinion(answer: &Resolution) -> String {
 }
 
 /// `resolver hub`, or `resolvers hub and dc`.
-fn named(names: &[&str]) -> String {
+pub(super) fn named(names: &[&str]) -> String {
     match names {
         [] => String::new(),
         [name] => format!("resolver {name}"),
@@ -145,51 +143,94 @@ fn left(memory: &Memory, answer: &Resolution) -> Option<String> {
     Some(format!("resolver {} said before: {}", answer.resolver, held(baseline)))
 }
 
-/// Says which of two is probably wrong, where something tells.
-fn suspect(case: &Case<'_>, memory: &Memory, followed: &Resolution, other: &Resolution, finding: Draft) -> Draft {
+/// Says who is probably wrong, where something tells: first what is expected, then who left what was right.
+fn suspect(
+    case: &Case<'_>,
+    memory: &Memory,
+    followed: &Resolution,
+    differing: &[&Resolution],
+    answers: &[&Resolution],
+    finding: Draft,
+) -> Draft {
     let expectation = &case.cache.expectation;
     let fits = |answer: &Resolution| {
         !answer.addresses.is_empty() && answer.addresses.iter().all(|answer| expectation.admits(answer.address))
     };
-    let (one, two) = (&followed.resolver, &other.resolver);
-    let unfit = |wrong| {
-        format!(
-            "resolver {wrong} is probably wrong: it is stale, or does not see the zone; the other says what is expected"
-        )
+    let parties: Vec<&Resolution> = std::iter::once(followed).chain(differing.iter().copied()).collect();
+    let label = |answers: &[&Resolution]| {
+        let names: Vec<_> = answers.iter().map(|answer| called(case, answer)).collect();
+        named(&names.iter().map(String::as_str).collect::<Vec<_>>())
     };
-    match (fits(followed), fits(other)) {
-        (true, false) => return finding.remark(&unfit(two)),
-        (false, true) => return finding.remark(&unfit(one)),
-        _ => {}
+    let be = |answers: &[&Resolution]| if answers.len() == 1 { "is" } else { "are" };
+    let unfit: Vec<_> = parties.iter().copied().filter(|answer| !fits(answer)).collect();
+    let fit = answers.iter().filter(|answer| fits(answer)).count();
+    if !unfit.is_empty() && fit > 0 {
+        let why = match unfit.len() {
+            1 => "it is stale, or does not see the zone",
+            _ => "they are stale, or do not see the zone",
+        };
+        let rest = if fit == 1 { "the other says" } else { "the others say" };
+        return finding.remark(&format!(
+            "{} {} probably wrong: {why}; {rest} what is expected",
+            label(&unfit),
+            be(&unfit)
+        ));
     }
     let has_left = |answer: &Resolution| {
         let known = memory.of(&answer.resolver).filter(|known| known.baseline.is_some())?;
         Some(known.has_left(&answer.sorted_addresses()))
     };
-    let (moved, stayed) = match (has_left(followed), has_left(other)) {
-        (Some(true), Some(false)) => (followed, other),
-        (Some(false), Some(true)) => (other, followed),
-        _ => {
-            return finding
-                .remark(&format!(
-                    "which of {one} and {two} is stale cannot be told from here: the cache's own address decides"
-                ))
-                .azure(case.private_endpoints());
-        }
+    let who = |left| parties.iter().copied().filter(|answer| has_left(answer) == Some(left)).collect::<Vec<_>>();
+    let (moved, stayed) = (who(true), who(false));
+    if moved.is_empty() || stayed.is_empty() {
+        let names: Vec<_> = parties.iter().map(|answer| called(case, answer)).collect();
+        let (last, first) = names.split_last().map_or(("", &[][..]), |(last, first)| (last.as_str(), first));
+        return finding
+            .remark(&format!(
+                "which of {} and {last} is stale cannot be told from here: the cache's own address decides",
+                first.join(", ")
+            ))
+            .azure(case.private_endpoints());
+    }
+    let went_public = |answer: &&Resolution| {
+        memory.of(&answer.resolver).is_some_and(|known| known.has_gone_public(&answer.sorted_addresses()))
     };
-    let went_public = memory.of(&moved.resolver).is_some_and(|known| known.has_gone_public(&moved.sorted_addresses()));
-    let (moved, stayed) = (&moved.resolver, &stayed.resolver);
-    if went_public {
-        return finding.remark(&format!(
-            "resolver {moved} is probably wrong: it has left the private address that {stayed} still gives"
+    let (public, moved): (Vec<&Resolution>, Vec<&Resolution>) = moved.into_iter().partition(went_public);
+    let stayed_names: Vec<_> = stayed.iter().map(|answer| called(case, answer)).collect();
+    let stayed_names = stayed_names.join(" and ");
+    let several = stayed.len() > 1;
+    let mut finding = finding;
+    if !public.is_empty() {
+        let (pronoun, gives) =
+            (if public.len() == 1 { "it has" } else { "they have" }, if several { "give" } else { "gives" });
+        finding = finding.remark(&format!(
+            "{} {} probably wrong: {pronoun} left the private address that {stayed_names} still {gives}",
+            label(&public),
+            be(&public)
         ));
     }
+    if moved.is_empty() {
+        return finding;
+    }
+    let (has, is) = (if moved.len() == 1 { "has" } else { "have" }, be(&moved));
+    let (has_not, are) = if several { ("have", "are") } else { ("has", "is") };
+    let moved_names: Vec<_> = moved.iter().map(|answer| called(case, answer)).collect();
     finding
         .remark(&format!(
-            "resolver {moved} has moved and {stayed} has not: if the cache or its endpoint moved, {stayed} is stale; if \
-             not, {moved} is wrong"
+            "{} {has} moved and {stayed_names} {has_not} not: if the cache or its endpoint moved, {stayed_names} {are} \
+             stale; if not, {} {is} wrong",
+            label(&moved),
+            moved_names.join(" and ")
         ))
         .azure(case.private_endpoints())
+}
+
+/// A resolver's name, with its address where it is known by its place in resolv.conf alone.
+fn called(case: &Case<'_>, answer: &Resolution) -> String {
+    match case.server_of(answer).filter(|_| case.is_listed(answer)) {
+        Some(server) => format!("{} ({})", answer.resolver, server.ip()),
+        None => answer.resolver.to_string(),
+    }
 }
 
 /// Others than the one that is followed give no answer: nobody is kept from the cache by that, as long as they are not needed.
@@ -239,12 +280,26 @@ fn failure(case: &Case<'_>, followed: &Resolution, id: FindingId, group: &[&Reso
     }
     match id {
         FindingId::DnsTimeout | FindingId::DnsUnreachable => {
-            draft.remark("is port 53 open from here to it, over UDP and TCP? 168.63.129.16 answers inside Azure only")
+            draft.remarks(group.iter().map(|other| case.is_port_open(other)))
         }
         FindingId::DnsServerFailure | FindingId::DnsRefused => draft
             .remark("the forwarder is failing, or does not serve this network: check its upstream and its access list"),
         FindingId::LocalExhaustion => draft.run("ss -s").run("cat /proc/sys/fs/file-nr"),
-        _ => draft,
+        _ => draft.remarks(group.iter().filter_map(|other| case.trust(other))),
     }
-    .remark("applications that ask it find nothing; where none does any more, take it out of `resolvers`")
+    .remarks(group.iter().map(|other| dispensable(case, other)))
+}
+
+/// What to do with one that fails for good.
+fn dispensable(case: &Case<'_>, other: &Resolution) -> String {
+    if !case.is_listed(other) {
+        return "applications that ask it find nothing; where none does any more, take it out of `resolvers`"
+            .to_owned();
+    }
+    let server = case.server_of(other).map_or_else(String::new, |server| format!(" ({})", server.ip()));
+    format!(
+        "resolver {}{server} is an entry of /etc/resolv.conf: applications here wait for it whenever it is its turn; put \
+         the name server right, or take the entry out of resolv.conf",
+        other.resolver
+    )
 }

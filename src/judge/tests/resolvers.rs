@@ -186,7 +186,7 @@ fn a_disagreement_says_who_says_what_and_since_when() {
         [
             format!("nslookup {HOST} 10.0.0.4"),
             format!("nslookup {HOST} 10.0.0.2"),
-            "# resolver hub is probably wrong: it is stale, or does not see the zone; the other says what is expected"
+            "# resolver hub is probably wrong: it is stale, or does not see the zone; the others say what is expected"
                 .to_owned(),
             "# who sees a public address may ask from a network that the private zone is not linked to".to_owned(),
             "az network private-dns link vnet list -g <resource-group> -z privatelink.redis.cache.windows.net -o table"
@@ -725,4 +725,161 @@ fn who_stood_in_for_whom_is_said() {
     assert!(names_both(events[0].evidence[0].as_str()), "{events:?}");
     let drift = opened(&watch, "dns-drift");
     assert!(drift.evidence.iter().any(|line| names_both(line)), "{drift:?}");
+}
+
+/// Where another resolver knows the name, neither the name nor the cache is to blame.
+#[test]
+fn a_failure_that_another_resolver_contradicts_names_the_resolver() {
+    use FaultKind as Kind;
+    let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..two() };
+    let told = |followed: Resolution, other: Resolution| {
+        let mut watch = Watch::default();
+        let _ = watch.observe(&at_once, &round(0, vec![followed, other]), false);
+        watch.open().remove(0)
+    };
+    let hub = || said("hub", &[PRIVATE]);
+    let led = |address: &str| {
+        let fault = Some(Fault::new(Stage::Resolve, Kind::NameNotFound, "words"));
+        told(Resolution { fault, ..said("system", &[]) }, said("hub", &[address]))
+    };
+    for (kind, id, expected) in [
+        (
+            Kind::NameNotFound,
+            "dns-name-not-found",
+            format!("resolver system says that {HOST} does not exist, and resolver hub knows it"),
+        ),
+        (
+            Kind::NoAddress,
+            "dns-name-not-found",
+            format!("resolver system says that {HOST} has no address, and resolver hub knows one"),
+        ),
+        (Kind::Timeout, "dns-timeout", format!("resolver system did not answer for {HOST} in time; resolver hub did")),
+        (
+            Kind::ServerFailure,
+            "dns-server-failure",
+            format!("resolver system failed on {HOST} (SERVFAIL); resolver hub answers"),
+        ),
+        (
+            Kind::ResolverUnreachable,
+            "dns-unreachable",
+            format!("resolver system cannot be reached to look up {HOST}; resolver hub answers"),
+        ),
+    ] {
+        let finding = told(fails("system", kind), hub());
+        assert_eq!(
+            (finding.id.as_str(), finding.severity.number(), finding.summary.as_str()),
+            (id, 1, expected.as_str())
+        );
+        assert!(!finding.remedy.concat().contains("deleted"), "{finding:?}");
+        assert!(finding.remedy.contains(&format!("nslookup {HOST} 10.0.0.4")), "{finding:?}");
+    }
+    let remedy = told(fails("system", Kind::NameNotFound), hub()).remedy;
+    assert!(remedy.iter().any(|line| line.contains("(10.0.0.4:53): is the private zone linked")), "{remedy:?}");
+    assert!(told(fails("system", Kind::NameNotFound), fails("hub", Kind::Timeout)).remedy.concat().contains("deleted"));
+    // Who does not see the zone does not contradict that a record is gone from it.
+    assert!(led(PRIVATE).summary.ends_with("finds no record there, and resolver hub knows one"));
+    assert!(led(PUBLIC).summary.ends_with("its A record is gone"));
+}
+
+#[test]
+fn a_resolver_is_asked_by_hand_in_its_own_protocol() {
+    let secure = |protocol, address: &str, server_name: Option<&str>, ca_file: Option<&str>| Resolver::Server {
+        name: ResolverName::new("hub"),
+        address: address.parse().unwrap(),
+        protocol,
+        tls: Tls { ca_file: ca_file.map(Into::into), server_name: server_name.map(str::to_owned) },
+        path: Resolver::PATH.to_owned(),
+    };
+    let check = format!("cachewatch check {HOST} --resolver ");
+    for (resolver, expected, port) in [
+        (
+            secure(Protocol::Tls, "10.0.0.2:853", Some("dns.example"), None),
+            format!("{check}'tls://10.0.0.2:853#dns.example'"),
+            "port 853 open from here to that name server, over TCP?",
+        ),
+        (
+            secure(Protocol::Https, "10.0.0.2:8443", None, None),
+            format!("{check}https://10.0.0.2:8443/dns-query"),
+            "port 8443 open from here to that name server, over TCP?",
+        ),
+        (
+            secure(Protocol::Tcp, "10.0.0.2:5353", None, None),
+            format!("{check}tcp://10.0.0.2:5353"),
+            "port 5353 open from here to that name server, over TCP?",
+        ),
+        (
+            secure(Protocol::Udp, "10.0.0.2:5353", None, None),
+            format!("nslookup -port=5353 {HOST} 10.0.0.2"),
+            "port 5353 open from here to that name server, over UDP and TCP?",
+        ),
+        (
+            secure(Protocol::Tcp, "10.0.0.2:53", None, None),
+            format!("nslookup {HOST} 10.0.0.2"),
+            "port 53 open from here to that name server, over TCP? ".trim_end(),
+        ),
+        (
+            secure(Protocol::Tls, "10.0.0.2:853", None, Some("/etc/ca.pem")),
+            "cachewatch check orders".to_owned(),
+            "port 853 open from here",
+        ),
+    ] {
+        let rules = Rules { open_after: 1, clear_after: 1 };
+        for others in
+            [vec![said("system", &[PRIVATE]), fails("hub", FaultKind::Timeout)], vec![fails("hub", FaultKind::Timeout)]]
+        {
+            let resolvers =
+                if others.len() == 2 { vec![Resolver::System, resolver.clone()] } else { vec![resolver.clone()] };
+            let mut watch = Watch::default();
+            let _ = watch.observe(&Cache { resolvers, rules, ..cache() }, &round(0, others), false);
+            let remedy = opened(&watch, "dns-timeout").remedy;
+            assert_eq!(remedy[0], expected);
+            assert!(remedy.iter().any(|line| line.contains(port)), "{remedy:?}");
+        }
+        let mut watch = Watch::default();
+        let resolvers = vec![Resolver::System, resolver];
+        let untrusted = vec![said("system", &[PRIVATE]), fails("hub", FaultKind::ResolverUntrusted)];
+        let _ = watch.observe(&Cache { resolvers, rules, ..cache() }, &round(0, untrusted), false);
+        let remedy = opened(&watch, "dns-failed").remedy;
+        assert!(remedy.iter().any(|line| line.contains("set ca_file of resolver hub")), "{remedy:?}");
+    }
+}
+
+#[test]
+fn who_is_suspected_is_said_once() {
+    let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..three() };
+    let remedy = |cache: &Cache, answers: Vec<Resolution>, id| {
+        let mut watch = Watch::default();
+        let _ = watch.observe(cache, &round(0, answers), false);
+        opened(&watch, id).remedy
+    };
+    let only = |remedy: &[String], word: &str, expected: &str| {
+        let lines: Vec<_> = remedy.iter().filter(|line| line.contains(word)).collect();
+        assert_eq!(lines, [expected]);
+    };
+    let disagree = "dns-resolvers-disagree";
+    let all = |system, hub, dc| vec![said("system", &[system]), said("hub", &[hub]), said("dc", &[dc])];
+    only(
+        &remedy(&at_once, all(PUBLIC, PRIVATE, PRIVATE), disagree),
+        "probably",
+        "# resolver system is probably wrong: it is stale, or does not see the zone; the others say what is expected",
+    );
+    only(
+        &remedy(&at_once, all(PRIVATE, PUBLIC, "20.1.2.4"), disagree),
+        "probably",
+        "# resolvers hub and dc are probably wrong: they are stale, or do not see the zone; the other says what is expected",
+    );
+    only(
+        &remedy(&at_once, all(PRIVATE, "10.20.1.8", "10.20.1.9"), disagree),
+        "cannot be told",
+        "# which of system, hub and dc is stale cannot be told from here: the cache's own address decides",
+    );
+
+    // A server of resolv.conf is nobody's to take out of `resolvers`.
+    let listed = Cache { resolvers: vec![Resolver::System, Resolver::Listed(2)], ..at_once };
+    let dead = remedy(&listed, vec![said("system", &[PRIVATE]), fails("system-2", FaultKind::Timeout)], "dns-timeout");
+    let words = dead.last().unwrap();
+    assert!(words.starts_with("# resolver system-2 (10.0.0.4) is an entry of /etc/resolv.conf"), "{words}");
+    assert!(!words.contains("`resolvers`"), "{words}");
+    let stale = remedy(&listed, vec![said("system", &[PRIVATE]), said("system-2", &[PUBLIC])], disagree);
+    assert!(stale.iter().any(|line| line.starts_with("# resolver system-2 (10.0.0.4) is probably wrong")), "{stale:?}");
 }
