@@ -9,26 +9,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs, iter,
-    net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
     sync::mpsc,
     thread,
     time::Duration,
 };
 
-use cachewatch::clock::{self, Stopwatch};
+use cachewatch::clock::Stopwatch;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::{
-    PATIENCE,
     cachewatch::Daemon,
     dns::Answer,
-    http,
     lab::{Lab, PASSWORD, PRIVATE, PUBLIC, host},
     pki::Leaf,
-    process::Process,
+    prometheus::{JOB, Prometheus, encoded},
     redis::RedisServer,
 };
 
@@ -37,8 +32,6 @@ const DASHBOARDS: [&str; 2] = ["fleet", "cache"];
 /// Well but for an open plain port and another tier than the server's; led to a public address; near its client limit
 /// and filling; with a certificate that ends in five days; refusing connections; without a name in DNS.
 const CACHES: [&str; 6] = ["orders", "drifted", "crowded", "aging", "unreachable", "nameless"];
-
-const JOB: &str = "watchers";
 
 /// Which query of the cache's dashboard shows nothing, of which caches, and why.
 const EMPTY: [(&str, &[&str], &str); 25] = [
@@ -87,9 +80,6 @@ const EMPTY: [(&str, &[&str], &str); 25] = [
 
 /// How long the whole world may take until every query shows what it should.
 const LIMIT: Duration = Duration::from_secs(40);
-
-/// What is asked over a range covers this much, in steps of a second.
-const RANGE: Duration = Duration::from_mins(1);
 
 /// The kinds of panels that every Grafana since 10 has.
 const KINDS: [&str; 6] = ["bargauge", "row", "stat", "state-timeline", "table", "timeseries"];
@@ -509,7 +499,7 @@ impl World {
         lab.names.set(&host("nameless"), Answer::new().nxdomain());
         let daemon = Daemon::start(&text);
         let target = daemon.address().to_string();
-        let prometheus = Prometheus::start(&target);
+        let prometheus = Prometheus::start(&target, None);
         // What changes must be seen as it was before.
         prometheus.wait_for(&format!("count(cachewatch_probe_success) == {}", CACHES.len()));
         lab.lead("drifted", PUBLIC);
@@ -667,82 +657,6 @@ impl Drop for Filling {
     }
 }
 
-/// A Prometheus of the test's own. Dropping it kills it.
-struct Prometheus {
-    _process: Process,
-    address: SocketAddr,
-    _files: TempDir,
-}
-
-impl Prometheus {
-    /// Scrapes this target each second from now on.
-    fn start(target: &str) -> Self {
-        let files = TempDir::new().unwrap();
-        let scrape = format!("[{{job_name: {JOB}, static_configs: [{{targets: ['{target}']}}]}}]");
-        let file = files.path().join("prometheus.yml");
-        fs::write(&file, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: {scrape}\n"))
-            .unwrap();
-        let mut command = Command::new("prometheus");
-        command.arg("--config.file").arg(file).arg("--storage.tsdb.path").arg(files.path().join("data"));
-        let process = Process::spawn(command.arg("--web.listen-address=127.0.0.1:0"), "prometheus");
-        // On a busy machine either may be said first.
-        let (mut address, mut is_ready) = (None, false);
-        let listening = process.transcript().wait_for(PATIENCE, |line| {
-            if let Some((_, text)) = line.split_once("msg=\"Listening on\" address=") {
-                address = text.trim().parse().ok();
-            }
-            is_ready |= line.contains("Server is ready to receive web requests");
-            address.filter(|_| is_ready)
-        });
-        let address = listening.unwrap_or_else(|unsaid| panic!("Prometheus does not start: {unsaid:?}"));
-        Self { _process: process, address, _files: files }
-    }
-
-    fn instant(&self, expression: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
-        self.series(&format!("query?query={}", encoded(expression)))
-    }
-
-    fn range(&self, expression: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
-        let end = clock::now();
-        let (start, end) = (end.minus(RANGE).unix_seconds(), end.unix_seconds());
-        self.series(&format!("query_range?query={}&start={start}&end={end}&step=1", encoded(expression)))
-    }
-
-    /// The labels of each series that has a number.
-    fn series(&self, path: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
-        let answer = self.get(path)?;
-        let result = answer["data"]["result"].as_array().ok_or_else(|| answer.to_string())?;
-        let is_number = |point: &Value| point[1].as_str().is_some_and(|text| text.parse().is_ok_and(f64::is_finite));
-        let has_number = |series: &&Value| {
-            is_number(&series["value"])
-                || series["values"].as_array().is_some_and(|points| points.iter().any(is_number))
-        };
-        let labels = |series: &Value| {
-            let labels = series["metric"].as_object().unwrap().iter();
-            labels.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
-        };
-        Ok(result.iter().filter(has_number).map(labels).collect())
-    }
-
-    fn get(&self, path: &str) -> Result<Value, String> {
-        let answer = http::get(self.address, &format!("/api/v1/{path}")).map_err(|error| error.to_string())?;
-        let document: Value =
-            serde_json::from_str(&answer.body).map_err(|error| format!("{error}: {}", answer.body))?;
-        if answer.status != 200 || document.get("warnings").is_some() {
-            return Err(answer.body);
-        }
-        Ok(document)
-    }
-
-    fn wait_for(&self, condition: &str) {
-        let watch = Stopwatch::start();
-        while self.instant(condition).unwrap().is_empty() {
-            assert!(watch.elapsed() < PATIENCE, "never: {condition}");
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
 /// The metrics of `docs/metrics.md` with all their labels, a histogram by its parts, and what comes with every target.
 fn documented_metrics() -> BTreeMap<String, BTreeSet<String>> {
     let mut metrics = BTreeMap::new();
@@ -878,13 +792,6 @@ fn mentioned(text: &str) -> BTreeSet<String> {
 
 fn between(text: &str, open: &str, close: &str) -> Vec<String> {
     text.split(open).skip(1).filter_map(|rest| Some(rest.split_once(close)?.0.trim().to_owned())).collect()
-}
-
-/// For a query string: everything but letters and digits as `%XX`.
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 fn read(path: &str) -> String {

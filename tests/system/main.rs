@@ -6,6 +6,7 @@
 
 mod support;
 
+mod alerts;
 mod check;
 mod connect;
 mod daemon;

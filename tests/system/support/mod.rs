@@ -30,6 +30,7 @@ pub(crate) mod net;
 pub(crate) mod peer;
 pub(crate) mod pki;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod resp;
 pub(crate) mod scrape;
