@@ -1,6 +1,6 @@
 //! The one loop that judges: it takes what the probes saw, one at a time, and tells every sink.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::clock;
 use crate::http::{Accept, AcceptError};
 use crate::judge::{Memento, Watch};
 use crate::model::{
-    Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, ProbeReport, Round, Stage, Timestamp,
+    Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, Finding, ProbeReport, Round, Stage, Timestamp,
 };
-use crate::sink::journal::{Recovered, Run, State};
+use crate::sink::journal::{Late, Recovered, Run, Settled, State};
 use crate::sink::{Board, Chronicle, Metrics, Pulse};
 
 /// What reaches the loop.
@@ -41,6 +41,8 @@ pub(super) struct Sinks {
     pub(super) board: Arc<Board>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) chronicle: Chronicle,
+    /// What a journal knows that could not be opened at the start.
+    pub(super) late: mpsc::UnboundedReceiver<Late>,
 }
 
 /// The loop. It owns all judging state.
@@ -55,6 +57,11 @@ pub(super) struct Dispatch {
     chronicle: Chronicle,
     /// What an earlier run left, until the first caches are known.
     recovered: Recovered,
+    late: mpsc::UnboundedReceiver<Late>,
+    /// What came late and was taken up, until the journal has heard of it.
+    settled: Option<Settled>,
+    /// Whether the first caches are known.
+    is_configured: bool,
     watched: BTreeMap<CacheName, Watched>,
 }
 
@@ -93,9 +100,22 @@ impl Dispatch {
     ) -> (Self, mpsc::Sender<Caches>) {
         let (sender, configured) = mpsc::channel(1);
         let watched = BTreeMap::new();
-        let Sinks { metrics, board, pulse, chronicle } = sinks;
-        let dispatch =
-            Self { observed, configured, hints, accepts, metrics, board, pulse, chronicle, recovered, watched };
+        let Sinks { metrics, board, pulse, chronicle, late } = sinks;
+        let dispatch = Self {
+            observed,
+            configured,
+            hints,
+            accepts,
+            metrics,
+            board,
+            pulse,
+            chronicle,
+            recovered,
+            late,
+            settled: None,
+            is_configured: false,
+            watched,
+        };
         (dispatch, sender)
     }
 
@@ -107,6 +127,7 @@ impl Dispatch {
             tokio::select! {
                 biased;
                 Some(caches) = self.configured.recv() => self.watch(caches),
+                Some(late) = self.late.recv(), if self.is_configured => self.take_up(late),
                 Some(accept) = self.accepts.recv() => {
                     // Who asked may have gone; what was accepted stays so.
                     let _ = accept.answer.send(self.accept(&accept.cache));
@@ -117,11 +138,13 @@ impl Dispatch {
                 },
                 _ = heartbeat.tick() => {}
             }
+            self.settled.take_if(|settled| self.chronicle.journal().settle(settled));
         }
     }
 
     /// Takes a new set of caches: those that stay at their endpoint keep what is known of them.
     fn watch(&mut self, Caches { caches, done }: Caches) {
+        self.is_configured = true;
         let now = clock::now();
         let mut before = std::mem::take(&mut self.watched);
         let Recovered { states, mut recent, last_run } = std::mem::take(&mut self.recovered);
@@ -185,6 +208,58 @@ impl Dispatch {
         self.metrics.restore(&left.cache, &watch.open());
         self.board.recall(&left.cache, watch.open(), recent);
         (watch, kept)
+    }
+
+    /// A journal that could not be opened at the start can be now: what it knows is older than what was seen since.
+    fn take_up(&mut self, Late { recovered, is_first, told }: Late) {
+        let now = clock::now();
+        let last_alive = recovered.last_run.map(|run| run.last_alive);
+        let mut settled = Settled { caches: BTreeSet::new(), open: BTreeSet::new() };
+        for left in recovered.states {
+            let name = left.cache.clone();
+            if name.as_str() == CacheName::MACHINE {
+                settled.open.extend(self.take_up_machine(&left, now).map(|finding| (None, finding.id)));
+                continue;
+            }
+            let Some(watched) = self.watched.get_mut(&name) else {
+                self.chronicle.tell_end(&[Event::new(now, Some(name.clone()), EventKind::CacheRemoved)], &name);
+                continue;
+            };
+            let cache = &watched.cache;
+            if (&left.host, left.port) != (&cache.host, cache.port) {
+                continue;
+            }
+            settled.caches.insert(name.clone());
+            let Ok(memento) = serde_json::from_str::<Memento>(&left.memento) else { continue };
+            settled.open.extend(memento.open().map(|id| (Some(name.clone()), id)));
+            let is_told = |kind, id| told.contains(&(name.clone(), kind, id));
+            watched.watch.take_up_findings(&memento, |id| is_told(EventKind::FindingCleared, Some(id)));
+            if is_first {
+                use EventKind::{AddressesChanged, CertificateChanged, ChainChanged};
+                let has_told = [AddressesChanged, ChainChanged, CertificateChanged].map(|kind| is_told(kind, None));
+                watched.watch.take_up_memory(memento, last_alive, has_told.contains(&true));
+            }
+            let open = watched.watch.open();
+            self.metrics.judged(&name, &open, &[]);
+            self.board.judged(&name, open.clone(), &[]);
+            watched.kept = None;
+            watched.keep(|news| self.chronicle.tell_of(&[], &open, news));
+        }
+        tracing::info!(caches = settled.caches.len(), "the journal came late: what it knows of the caches is taken up");
+        self.settled = Some(settled);
+    }
+
+    /// What the journal said of this machine; it is over where it is not open now.
+    fn take_up_machine(&self, left: &State, now: Timestamp) -> Option<Finding> {
+        let before: Finding = serde_json::from_str::<Option<Finding>>(&left.memento).ok()??;
+        if self.board.snapshot().machine.iter().all(|finding| finding.id != before.id) {
+            let event = Event::new(now, None, EventKind::FindingCleared).now(&before.summary);
+            let (finding, severity) = (Some(before.id), Some(before.severity));
+            let lasted = Some(now.since(before.since));
+            let event = Event { finding, severity, lasted, ..event };
+            self.chronicle.tell(&[event.evidence("the journal could not be opened before")]);
+        }
+        Some(before)
     }
 
     fn forget(&self, name: &CacheName) {
@@ -298,7 +373,9 @@ mod tests {
         let metrics = Arc::new(Metrics::new("1", "r"));
         let limits = Limits { retention: Duration::from_hours(24), max_size: 1 << 20 };
         let (journal, _) = Journal::start(Settings { path: None, limits }, Arc::clone(&metrics)).unwrap();
+        let late = journal.late();
         let sinks = Sinks {
+            late,
             metrics,
             board: Arc::new(Board::new()),
             pulse: Arc::new(Pulse::new()),

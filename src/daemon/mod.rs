@@ -28,7 +28,7 @@ use crate::config::{Config, Inputs};
 use crate::http::{self, Guard, GuardError};
 use crate::model::{CacheName, Event, EventKind, Timestamp};
 use crate::probe::Prober;
-use crate::sink::journal::{Limits, Recovered, Run, Settings, State};
+use crate::sink::journal::{Late, Limits, Recovered, Run, Settings, State};
 use crate::sink::{Board, Chronicle, Journal, Metrics, Pulse};
 
 /// How long a loop may stand still before `/livez` and the watchdog call the daemon dead. Each turns once a second.
@@ -91,7 +91,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     let config = Arc::new(config);
 
     let journal_file = config.journal.file();
-    let (journal, mut recovered) = open_journal(&config, Arc::clone(&metrics)).await?;
+    let (journal, mut recovered, late) = open_journal(&config, Arc::clone(&metrics)).await?;
     let chronicle = Chronicle::new(journal.clone());
     let last_run = recovered.last_run;
     let of_machine = |state: &State| state.cache.as_str() == CacheName::MACHINE;
@@ -108,6 +108,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         board: Arc::clone(&board),
         pulse: Arc::clone(&pulse),
         chronicle: chronicle.clone(),
+        late,
     };
     let (dispatch, caches) = Dispatch::new(observed, hints, accepted, sinks, recovered);
     let (requests, mut requested) = mpsc::channel(4);
@@ -187,17 +188,21 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
 }
 
 /// Opens the journal and reads what the run before this one left.
-async fn open_journal(config: &Config, metrics: Arc<Metrics>) -> Result<(Journal, Recovered), StartError> {
+async fn open_journal(
+    config: &Config,
+    metrics: Arc<Metrics>,
+) -> Result<(Journal, Recovered, mpsc::UnboundedReceiver<Late>), StartError> {
     let path = config.journal.file();
     if path.is_none() {
         tracing::info!("events are kept in memory and are lost at the next start; journal.path keeps them in a file");
     }
     let (journal, recovered) = Journal::start(Settings { path, limits: limits(config) }, metrics)?;
+    let late = journal.late();
     let recovered = tokio::time::timeout(JOURNAL_OPENS, recovered).await;
     if recovered.is_err() {
         tracing::warn!("the journal is still not open: watching begins without what it knows of the caches");
     }
-    Ok((journal, recovered.ok().and_then(Result::ok).unwrap_or_default()))
+    Ok((journal, recovered.ok().and_then(Result::ok).unwrap_or_default(), late))
 }
 
 fn limits(config: &Config) -> Limits {
@@ -207,20 +212,13 @@ fn limits(config: &Config) -> Limits {
 /// That the daemon started, and for how long nobody had watched.
 fn started(at: Timestamp, last_run: Option<Run>, journal: Option<&Path>) -> Event {
     let event = Event::new(at, None, EventKind::Started).now(&format!("cachewatch {}", crate::VERSION));
-    let event = match last_run {
-        None => event,
-        Some(Run { last_alive, stopped }) => {
-            let gap = at.since(last_alive);
-            let ended = if stopped { "it had been asked to stop" } else { "it was cut off" };
-            let gap = humantime::format_duration(Duration::from_secs(gap.as_secs()));
-            let event = event
-                .evidence(&format!("nobody watched for {gap}: the run before this one was last alive at {last_alive}"));
-            Event { lasted: Some(at.since(last_alive)), ..event.evidence(&format!("that run ended: {ended}")) }
-        }
-    };
-    match journal {
+    let event = match journal {
         Some(path) => event.evidence(&format!("the journal is {}", path.display())),
         None => event.evidence("events are kept in memory"),
+    };
+    match last_run {
+        Some(run) => run.before(event),
+        None => event,
     }
 }
 

@@ -95,6 +95,30 @@ impl Memory {
         Self { kept, unwatched: unwatched.unwrap_or_default(), ..Self::default() }
     }
 
+    /// Takes up what another memory had kept before this one began. Its baseline is right, unless a person has said
+    /// otherwise since; and what it saw last is what the next answer is held to.
+    pub(super) fn take_up(&mut self, kept: Kept, last_alive: Option<Timestamp>, has_told: bool) {
+        let earlier = Self::restore(kept, last_alive);
+        for (resolver, before) in earlier.kept.resolvers {
+            let known = self.kept.resolvers.entry(resolver).or_default();
+            let said = known.baseline.as_ref().filter(|baseline| baseline.accepted).map(|baseline| baseline.since);
+            let is_older = |before: &Baseline| said.is_none_or(|said| before.since >= said);
+            if let Some(baseline) = before.baseline.filter(is_older) {
+                known.baseline = Some(baseline);
+            }
+            if !has_told {
+                known.nowhere = before.nowhere;
+                known.addresses = before.addresses.or_else(|| known.addresses.take());
+                known.chain = before.chain.or_else(|| known.chain.take());
+            }
+        }
+        if !has_told {
+            self.kept.certificate = earlier.kept.certificate.or_else(|| self.kept.certificate.take());
+            self.unwatched = earlier.unwatched;
+        }
+        self.kept.rejected = self.kept.rejected.take().or(earlier.kept.rejected);
+    }
+
     /// What is known of a resolver.
     pub(super) fn of(&self, resolver: &ResolverName) -> Option<&Known> {
         self.kept.resolvers.get(resolver)

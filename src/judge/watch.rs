@@ -22,6 +22,13 @@ pub struct Memento {
     memory: Kept,
 }
 
+impl Memento {
+    /// Which findings were open.
+    pub fn open(&self) -> impl Iterator<Item = FindingId> + '_ {
+        self.conditions.iter().filter(|condition| condition.open).map(|condition| condition.finding.id)
+    }
+}
+
 /// The memory of one cache, and its open findings.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -142,6 +149,32 @@ impl Watch {
         };
         let conditions = memento.conditions.into_iter().map(seen).collect();
         Self { conditions, memory: Memory::restore(memento.memory, last_alive) }
+    }
+
+    /// Takes up what an earlier run knew, where that is heard of only now: `is_told` says of which findings this watch has
+    /// told something since. What was open then and is not known to be over is open, until a round says otherwise; what is
+    /// open now has been so since then.
+    pub fn take_up_findings(&mut self, memento: &Memento, is_told: impl Fn(FindingId) -> bool) {
+        for condition in memento.conditions.iter().filter(|condition| condition.open) {
+            let before = &condition.finding;
+            match self.conditions.get_mut(&before.id) {
+                Some(seen) if seen.condition.open => {
+                    seen.now.since = before.since;
+                    seen.condition.finding = before.clone();
+                }
+                _ if is_told(before.id) => {}
+                _ => {
+                    let condition = Condition { good: 0, ..condition.clone() };
+                    self.conditions.insert(before.id, Seen { condition, now: before.clone() });
+                }
+            }
+        }
+    }
+
+    /// Takes up the baseline that an earlier run knew, where that is heard of only now, and what it saw last, but for where
+    /// this watch `has_told` a change since.
+    pub fn take_up_memory(&mut self, memento: Memento, last_alive: Option<Timestamp>, has_told: bool) {
+        self.memory.take_up(memento.memory, last_alive, has_told);
     }
 
     /// The open findings, the deepest cause first.

@@ -485,6 +485,61 @@ fn a_second_daemon_on_the_same_file_waits_its_turn() {
     assert_eq!(daemon_events, ["started", "stopping", "started", "stopping"]);
 }
 
+/// Its volume is mounted late: the run before is gone on with all the same, as if the file had been there at the start.
+#[test]
+fn a_journal_that_comes_late_is_taken_up() {
+    let mut place = Place::new();
+    let config = place
+        .lab
+        .configuration(&["carts", "orders"])
+        .replace("[probe]\n", "[probe]\nopen_after = 1\nclear_after = 1\n");
+    let (disk, away) = (place.directory.path().join("disk"), place.directory.path().join("away"));
+    fs::create_dir(&disk).unwrap();
+    let file = place.configure(&config);
+    let journal = disk.join("journal.db").to_string_lossy().into_owned();
+    let start = || Daemon::start_with(&["--config", &file], &[("CACHEWATCH__JOURNAL__PATH", &journal)]);
+    let daemon = start();
+    daemon.wait_until("ready", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
+    place.lab.server.stop();
+    wait_for_event(&daemon, "finding_opened orders tcp-refused");
+    let since = wait_for_event(&daemon, "finding_opened carts tcp-refused")["at"].clone();
+    end(daemon, Signal::KILL);
+    fs::rename(&disk, &away).unwrap();
+
+    // Orders has moved meanwhile, where nothing refuses it; carts is still refused.
+    place.lab.lead("orders", PUBLIC);
+    let daemon = start();
+    daemon.wait_until("both are ill", |daemon| {
+        let waiting = kept(daemon, "").iter().map(short).collect::<Vec<_>>();
+        let opened = |cache: &str| waiting.iter().any(|event| event.starts_with(&format!("finding_opened {cache} ")));
+        (opened("carts") && opened("orders")).then_some(())
+    });
+    fs::rename(&away, &disk).unwrap();
+    wait_for_event(&daemon, "finding_opened orders dns-drift");
+    let moved = wait_for_event(&daemon, "addresses_changed orders");
+    assert_eq!((&moved["before"], &moved["after"]), (&json!("10.20.1.4"), &json!("20.50.1.10")));
+    let health = daemon.get("/healthz/carts").json();
+    let refused = |finding: &&Value| finding["finding"] == "tcp-refused";
+    let findings = health["caches"][0]["findings"].as_array().unwrap().clone();
+    let told_since = findings.iter().find(refused).map(|finding| finding["since"].clone());
+    assert_eq!(told_since, Some(since), "{health}");
+    let started = kept(&daemon, "&kind=started");
+    assert!(started[1]["evidence"][0].as_str().unwrap().starts_with("nobody watched for "), "{started:?}");
+
+    place.lab.server.restart();
+    place.lab.lead("orders", PRIVATE);
+    for cleared in ["orders dns-drift", "orders tcp-refused", "carts tcp-refused"] {
+        wait_for_event(&daemon, &format!("finding_cleared {cleared}"));
+    }
+    let events = kept(&daemon, "");
+    assert_eq!(events.iter().filter(|event| event["kind"] == "cache_added").count(), 2, "{events:?}");
+    let findings =
+        events.iter().filter(|event| ["finding_opened", "finding_cleared"].iter().any(|kind| event["kind"] == *kind));
+    assert_alternating(
+        findings.map(|event| (format!("{} {}", event["cache"], event["finding"]), event["kind"] == "finding_opened")),
+    );
+}
+
 /// A journal that the first version kept: it is read, gone on with, and told as it was. `tests/journal/version-1.sql` says how
 /// it was made.
 #[test]

@@ -9,11 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, mpsc as channel, oneshot};
 
 use super::SINK;
 use super::query::{Query, Recorded};
-use super::state::{Recovered, State};
+use super::state::{Late, Recovered, Settled, State};
 use super::writer::{Message, Writer};
 use crate::model::{CacheName, Event};
 use crate::sink::Metrics;
@@ -132,6 +132,25 @@ impl Journal {
         let (recovered, answer) = oneshot::channel();
         thread::Builder::new().name(SINK.to_owned()).spawn(move || writer.run(recovered))?;
         Ok((Self { inbox, shared }, answer))
+    }
+
+    /// What a file knows that can be opened only later, each time that happens. Who asks for it must answer with
+    /// [`settle`](Self::settle): until then nothing is written.
+    #[must_use]
+    pub fn late(&self) -> channel::UnboundedReceiver<Late> {
+        let (late, comes) = channel::unbounded_channel();
+        // It is asked for at the start, where nothing else waits.
+        if self.inbox.try_send(Message::Late(late)).is_err() {
+            tracing::warn!("the journal is busy: what a file that comes late knows is not taken up");
+        }
+        comes
+    }
+
+    /// Answers what came late; false where the thread is so far behind that it must be said again.
+    #[must_use]
+    pub fn settle(&self, settled: &Settled) -> bool {
+        let settled = Settled { caches: settled.caches.clone(), open: settled.open.clone() };
+        !matches!(self.inbox.try_send(Message::Settled(settled)), Err(TrySendError::Full(_)))
     }
 
     /// Keeps these events, and what is known of a cache after them. Never waits and never fails: what cannot be kept is

@@ -21,7 +21,7 @@ pub use handle::{Journal, Limits, Page, Settings, Unanswered};
 pub use query::{Order, Query, Recorded, Rows};
 pub use reader::{ReadError, Reader};
 pub use schema::JOURNAL_VERSION;
-pub use state::{Recovered, Run, State};
+pub use state::{Late, Recovered, Run, Settled, State};
 
 #[cfg(test)]
 mod tests;

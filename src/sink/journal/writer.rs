@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::handle::{Limits, Page, Shared};
 use super::query::{Order, Query, Recorded, Rows};
 use super::reader::Reader;
-use super::state::{Recovered, State};
+use super::state::{Late, Recovered, Settled, State};
 use super::store::{self, Identity, Store, Trouble};
 use crate::clock;
 use crate::model::{CacheName, Event, EventKind};
@@ -51,6 +51,10 @@ pub(super) enum Message {
     Record { events: Vec<Event>, state: Option<(CacheName, Option<State>)> },
     /// To read.
     Read { query: Query, answer: oneshot::Sender<Page> },
+    /// To tell there what a file knows that can be opened only later.
+    Late(mpsc::UnboundedSender<Late>),
+    /// That what came late is known.
+    Settled(Settled),
     /// To keep other limits from now on.
     Limit(Limits),
     /// To write what waits, to close the file and to end.
@@ -77,6 +81,14 @@ pub(super) struct Writer {
     states: BTreeMap<CacheName, Option<State>>,
     /// Those of them that are not in the file yet.
     unwritten: BTreeSet<CacheName>,
+    /// Who is told what a file knows that came late.
+    late: Option<mpsc::UnboundedSender<Late>>,
+    /// Set while nobody has answered that: nothing is written meanwhile.
+    unsettled: Option<BTreeSet<CacheName>>,
+    /// What was read at the start, and nobody waited for.
+    unheard: Option<Recovered>,
+    /// Whether a file was written in this run, or read for it.
+    had_file: bool,
     /// So many of them, from the front, may be in the file already: their transaction was cut off in its last moment.
     in_doubt: usize,
     /// The highest id that was given.
@@ -119,6 +131,10 @@ impl Writer {
             waiting: VecDeque::new(),
             states: BTreeMap::new(),
             unwritten: BTreeSet::new(),
+            late: None,
+            unsettled: None,
+            unheard: None,
+            had_file: false,
             in_doubt: 0,
             last_id: 0,
             loss: None,
@@ -135,8 +151,13 @@ impl Writer {
 
     /// Runs until it is told to close, or nobody can tell it anything any more.
     pub(super) fn run(mut self, recovered: oneshot::Sender<Recovered>) {
-        // Who waited may have gone on without it.
-        let _ = recovered.send(self.begin());
+        let begun = self.begin();
+        self.had_file = self.store.is_some();
+        // Who waited may have gone on without it, and then has to be told as of a file that comes late.
+        if let Err(unheard) = recovered.send(begun) {
+            self.had_file = false;
+            self.unheard = Some(unheard);
+        }
         loop {
             let is_alone = match self.inbox.recv_timeout(self.pause()) {
                 Ok(message) => {
@@ -177,6 +198,13 @@ impl Writer {
                     self.write_states_at.get_or_insert(clock::instant() + STATES);
                 }
             }
+            Message::Late(late) => {
+                self.late = Some(late);
+                if let Some(recovered) = self.unheard.take() {
+                    self.tell_late(recovered);
+                }
+            }
+            Message::Settled(settled) => self.settle(&settled),
             Message::Read { query, answer } => self.reads.push((query, answer)),
             Message::Limit(limits) => {
                 self.limits = limits;
@@ -189,6 +217,8 @@ impl Writer {
     /// How long there is nothing to do.
     fn pause(&self) -> Duration {
         let until = match &self.away {
+            // Whoever has to answer does so in a moment, and wakes this thread.
+            _ if self.unsettled.is_some() => return FIRST_RETRY,
             Some(away) => away.retry_at,
             None => self.write_states_at.into_iter().chain([self.beat_at, self.prune_at]).min().unwrap_or(self.beat_at),
         };
@@ -199,8 +229,11 @@ impl Writer {
     fn turn(&mut self) {
         let now = clock::instant();
         let is_last = self.closing.is_some();
-        if self.away.as_ref().is_some_and(|away| away.retry_at <= now || is_last) {
+        if self.store.is_none() && self.away.as_ref().is_some_and(|away| away.retry_at <= now || is_last) {
             self.open();
+        }
+        if is_last {
+            self.settle_alone();
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         // A file that can be opened is not yet one that can be written.
@@ -277,10 +310,77 @@ impl Writer {
         }
         self.in_doubt = 0;
         self.last_id = last_id;
+        if !is_same && self.late.is_some() && self.path.is_some() {
+            self.read_late();
+        }
         self.shared.last_id.store(last_id, Ordering::Release);
         if let Some((path, words)) = self.path.clone().zip(self.loss.take()) {
             self.note_new_file(&path, "begun anew, or another one", &words);
         }
+    }
+
+    /// Reads what a file knows that could not be opened before.
+    fn read_late(&mut self) {
+        let Some(store) = &self.store else { return };
+        match recover(|| store.states(), || store.last_run(), |query| store.read(query)) {
+            Ok(recovered) => self.tell_late(recovered),
+            Err(trouble) => self.fail(trouble),
+        }
+    }
+
+    fn tell_late(&mut self, recovered: Recovered) {
+        let is_first = !std::mem::replace(&mut self.had_file, true);
+        if let Some(run) = recovered.last_run.filter(|_| is_first) {
+            let started = |event: &&mut Event| {
+                event.kind == EventKind::Started && event.lasted.is_none() && event.at > run.last_alive
+            };
+            if let Some(event) = self.waiting.iter_mut().find(started) {
+                *event = run.before(event.clone());
+            }
+        }
+        if recovered.states.is_empty() {
+            return;
+        }
+        let told = |event: &Event| Some((event.cache.clone()?, event.kind, event.finding));
+        let told = self.waiting.iter().filter_map(told).collect();
+        let caches = recovered.states.iter().map(|state| state.cache.clone()).collect();
+        let told = self.late.as_ref().map(|late| late.send(Late { recovered, is_first, told }));
+        // Where nobody is there to answer, the end settles it.
+        if told.is_some() {
+            self.unsettled = Some(caches);
+        }
+    }
+
+    /// What waits goes on where the file ends: it opens nothing that is open there.
+    fn settle(&mut self, settled: &Settled) {
+        self.unsettled = None;
+        for (cache, finding) in &settled.open {
+            let is_about = |event: &Event| event.cache == *cache && event.finding == Some(*finding);
+            let first = self.waiting.iter().position(is_about);
+            if let Some(place) = first.filter(|place| self.waiting[*place].kind == EventKind::FindingOpened) {
+                self.waiting.remove(place);
+            }
+        }
+        for cache in &settled.caches {
+            let is_about = |event: &Event| event.cache.as_ref() == Some(cache) && event.kind == EventKind::CacheAdded;
+            if let Some(place) = self.waiting.iter().position(is_about) {
+                self.waiting.remove(place);
+            }
+        }
+    }
+
+    /// At the end, with nobody there to answer: what the file says of its caches stays, for the next start to go on with.
+    fn settle_alone(&mut self) {
+        let Some(caches) = self.unsettled.take() else { return };
+        let before = self.waiting.len();
+        self.waiting.retain(|event| {
+            let is_state = event.finding.is_some() || event.kind == EventKind::CacheAdded;
+            let is_known = |cache: &CacheName| caches.contains(cache);
+            // A finding of no cache is one of this machine.
+            !(is_state && event.cache.as_ref().is_none_or(is_known))
+        });
+        self.unwritten.retain(|cache| !caches.contains(cache));
+        self.lose((before - self.waiting.len()) as u64);
     }
 
     /// A write that failed in its last moment may have been done all the same; then it is not done again.
@@ -322,6 +422,9 @@ impl Writer {
 
     /// Writes everything that waits, in one transaction.
     fn write(&mut self) {
+        if self.unsettled.is_some() {
+            return;
+        }
         let now = clock::instant();
         self.beat_at = now + HEARTBEAT;
         self.write_states_at = None;
