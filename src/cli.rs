@@ -356,7 +356,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
         Command::Events { since, until, cache, kind, format, journal, files, daemon } => {
             let asked = Asked { since, until, cache: cache.as_deref().map(CacheName::new), kind };
-            events_command(asked, format, journal.as_deref(), files, &daemon)
+            let is_empty = asked.until.is_some_and(|until| until <= asked.since);
+            if is_empty {
+                Err("--until is not later than --since, so there is no time between them".to_owned())
+            } else {
+                events_command(asked, format, journal.as_deref(), files, &daemon)
+            }
         }
         Command::Health { cache, caches, timeout, files, daemon } => {
             let client = daemon.client(files).map(|client| client.within(timeout));
@@ -787,6 +792,9 @@ fn config_check(files: Files) -> Result<Exit, String> {
     let guard = Guard::load(&config.server).map_err(|error| error.to_string())?;
     for notice in config.notices.iter().chain(&guard.notices(config.server.listen)) {
         complain(&format!("note: {notice}"));
+    }
+    if let Some(problem) = config.journal.problem() {
+        complain(&format!("note: {problem}"));
     }
     let caches = config.caches.len();
     write_out(|out| match caches {

@@ -144,6 +144,25 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Why the file cannot be kept where it is meant to be, as far as looking there tells.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let file = self.path.as_deref()?;
+        let shown = file.display();
+        if file.is_dir() {
+            return Some(format!("journal.path: {shown} is a directory; name a file in it, such as journal.db"));
+        }
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty())?;
+        match std::fs::metadata(parent) {
+            Ok(parent) if parent.is_dir() => None,
+            Ok(_) => Some(format!("journal.path: {} is not a directory, so {shown} cannot be there", parent.display())),
+            Err(error) => Some(format!(
+                "journal.path: {}: {error}; make the directory, or events wait in memory",
+                parent.display()
+            )),
+        }
+    }
+
     /// The file that is meant: where none is named, the one in the directory that systemd gives a service for its state.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
@@ -153,5 +172,24 @@ impl Journal {
             let first = std::env::split_paths(&directories).next().filter(|first| !first.as_os_str().is_empty())?;
             Some(first.join("journal.db"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_cannot_be_where_it_is_meant_to_be_is_told() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let at = |path: PathBuf| {
+            Journal { path: Some(path), retention: Duration::from_hours(1), max_size: 1 << 20 }.problem()
+        };
+        assert_eq!(at(directory.path().join("journal.db")), None);
+        assert_eq!(at("journal.db".into()), None);
+        assert!(at(directory.path().to_owned()).unwrap().contains("is a directory; name a file in it"));
+        assert!(at(directory.path().join("none/journal.db")).unwrap().contains("make the directory"));
+        std::fs::write(directory.path().join("text"), "").unwrap();
+        assert!(at(directory.path().join("text/journal.db")).unwrap().contains("is not a directory"));
     }
 }

@@ -48,7 +48,9 @@ pub(super) fn of(events: &[&Event]) -> Vec<Lasting> {
             continue;
         }
         let mut end = |began: usize, at: Timestamp| {
-            (lasting[began].lasted, lasting[began].still) = (Some(event.at.since(at)), false);
+            // What changed while nobody watched is known to have lasted only as long as somebody did.
+            let lasted = event.lasted.filter(|_| gap(event).is_some()).unwrap_or_else(|| event.at.since(at));
+            (lasting[began].lasted, lasting[began].still) = (Some(lasted), false);
         };
         let Some(thing) = thing(event) else { continue };
         let since = open.entry((event.cache.clone(), thing)).or_default();
@@ -72,6 +74,14 @@ pub(super) fn of(events: &[&Event]) -> Vec<Lasting> {
         lasting[index].held = event.lasted.or_else(|| first.map(|(_, at)| event.at.since(at)));
     }
     lasting
+}
+
+/// The time in which nobody watched, where this change fell into it: from when, and until when.
+pub(super) fn gap(event: &Event) -> Option<(&str, &str)> {
+    event.evidence.iter().find_map(|line| {
+        let (from, rest) = line.as_str().strip_prefix("not watched from ")?.split_once(" to ")?;
+        Some((from, rest.split_once(": ")?.0))
+    })
 }
 
 fn thing(event: &Event) -> Option<Thing> {
@@ -128,6 +138,17 @@ mod tests {
         ];
         assert_eq!(told(&events[..5]), ["99 5", "- still", "- still", "5 still", "- -"]);
         assert_eq!(told(&events), ["99 5", "- -", "- -", "5 -", "- -", "- -"]);
+    }
+
+    #[test]
+    fn what_changed_while_nobody_watched_lasted_as_long_as_somebody_did() {
+        let gap = "not watched from 2026-11-21T01:04:03Z to 2026-11-21T01:04:18Z: the change fell into this gap";
+        let moved = event(60, EventKind::AddressesChanged).evidence(gap);
+        let moved = Event { lasted: Some(Duration::from_secs(45)), ..moved };
+        assert_eq!(super::gap(&moved), Some(("2026-11-21T01:04:03Z", "2026-11-21T01:04:18Z")));
+        assert_eq!(told(&[event(0, EventKind::AddressesChanged), moved]), ["- 45", "45 still"]);
+        let cleared = Event { lasted: Some(Duration::from_secs(7)), ..event(9, EventKind::FindingCleared) };
+        assert_eq!(told(&[cleared]), ["7 -"], "it opened before all that was read");
     }
 
     #[test]

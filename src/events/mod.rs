@@ -108,6 +108,10 @@ fn gather<E>(
             None => break,
         }
     }
+    // What waits to be kept comes last, and may have happened before.
+    if all.events.iter().any(|told| told.id.is_none()) {
+        all.events.sort_by_key(|told| told.event.at);
+    }
     let lasting = lasting::of(&all.events.iter().map(|told| &told.event).collect::<Vec<_>>());
     // What an event does not say of the time before it, the event before it may.
     for (told, lasting) in all.events.iter_mut().zip(&lasting) {

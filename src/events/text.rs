@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::lasting::Lasting;
+use super::lasting::{self, Lasting};
 use super::{History, Told};
 use crate::model::{Event, EventKind, FindingId, Severity, Timestamp, WireText};
 use crate::style::Style;
@@ -84,6 +84,7 @@ fn print_event(out: &mut impl Write, told: &Told, lasting: &Lasting, widest: usi
     let head = format!("  {}  {column}{what}  ", style.faint(&time));
     let mut words = vec![subject(event, style)];
     words.extend(event.resolver.as_ref().map(|resolver| format!("resolver {resolver}")));
+    words.extend(unwatched(event).map(|gap| style.doubtful(&gap)));
     words.extend(times(event.kind, lasting).into_iter().map(|time| style.faint(&time)));
     // An event without an id waits for a file that cannot be written.
     words.extend(told.id.is_none().then(|| style.doubtful("not yet kept")));
@@ -160,6 +161,17 @@ fn times(kind: EventKind, lasting: &Lasting) -> Vec<String> {
     }
 }
 
+/// `between 01:04:03 and 01:04:18, nobody watched`, with the day where it is another than that of the event.
+fn unwatched(event: &Event) -> Option<String> {
+    let (from, to) = lasting::gap(event)?;
+    let clock = |at: &str| {
+        let (day, time) = at.split_once('T')?;
+        let time: String = time.chars().take(8).collect();
+        Some(if day == event.at.date() { time } else { format!("{day} {time}") })
+    };
+    Some(format!("between {} and {}, nobody watched", clock(from)?, clock(to)?))
+}
+
 /// `2026-11-21 12:03`.
 fn minute(at: Timestamp) -> String {
     at.to_string().chars().take(16).map(|letter| if letter == 'T' { ' ' } else { letter }).collect()
@@ -184,6 +196,20 @@ fn short(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_is_told_in_the_time_of_its_day() {
+        let event = Event::new(Timestamp::from_unix_seconds(1_795_223_058), None, EventKind::AddressesChanged);
+        let day = event.at.date();
+        let gap = |from: &str| {
+            let line =
+                format!("not watched from {from}T23:59:58.001Z to {day}T01:04:18.000Z: the change fell into this gap");
+            unwatched(&event.clone().evidence(&line))
+        };
+        assert_eq!(gap(&day).unwrap(), "between 23:59:58 and 01:04:18, nobody watched");
+        assert_eq!(gap("2026-11-01").unwrap(), "between 2026-11-01 23:59:58 and 01:04:18, nobody watched");
+        assert_eq!(unwatched(&event.evidence("resolver hub: 10.0.0.4:53 over udp")), None);
+    }
 
     #[test]
     fn a_duration_is_short() {

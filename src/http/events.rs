@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use super::{State, reply};
 use crate::clock;
-use crate::model::{CacheName, Event, EventKind, FindingId, SCHEMA_VERSION, Timestamp};
+use crate::model::{CacheName, Event, EventKind, FindingId, SCHEMA_VERSION, Timestamp, WireText};
 use crate::sink::Journal;
 use crate::sink::journal::{Order, Page, Query, Recorded, Unanswered};
 
@@ -157,7 +157,7 @@ fn read(parameters: &[(String, String)], now: Timestamp) -> Result<Query, String
     let mut query = Query::latest(DEFAULT_LIMIT);
     for (index, (name, value)) in parameters.iter().enumerate() {
         if parameters.iter().take(index).any(|(earlier, _)| earlier == name) {
-            return Err(format!("{}: given twice", known(name).unwrap_or("a parameter")));
+            return Err(format!("{}: given twice", shown(name)));
         }
         let number =
             |name: &str| value.parse::<u64>().map_err(|_| format!("{name}: not an id, which is a whole number"));
@@ -187,15 +187,18 @@ fn read(parameters: &[(String, String)], now: Timestamp) -> Result<Query, String
                 let limit = value.parse().ok().filter(|limit| (1..=MOST).contains(limit));
                 query.limit = limit.ok_or_else(|| format!("limit: a number from 1 to {MOST}"))?;
             }
-            _ => return Err(format!("a parameter is not known; there are {KNOWN}")),
+            name => return Err(format!("{}: not known; there are {KNOWN}", shown(name))),
         }
+    }
+    if query.since.zip(query.until).is_some_and(|(since, until)| until <= since) {
+        return Err("until: not later than since, so there is no time between them".to_owned());
     }
     Ok(query)
 }
 
-fn known(name: &str) -> Option<&'static str> {
-    const NAMES: [&str; 9] = ["since", "until", "cache", "kind", "finding", "after", "before", "order", "limit"];
-    NAMES.into_iter().find(|known| *known == name)
+/// The name of a parameter, which came from the request.
+fn shown(name: &str) -> WireText {
+    WireText::new(name)
 }
 
 fn kinds() -> String {
@@ -220,7 +223,10 @@ pub(super) async fn stream(
     for (name, value) in parameters {
         match name.as_str() {
             "last_event_id" => seen = seen.or(Some(value)),
-            _ => return reply::problem(StatusCode::BAD_REQUEST, "a parameter is not known; there is last_event_id"),
+            name => {
+                let problem = format!("{}: not known; there is last_event_id", shown(name));
+                return reply::problem(StatusCode::BAD_REQUEST, &problem);
+            }
         }
     }
     let Ok(seen) = seen.map(|id| id.parse::<u64>()).transpose() else {
@@ -359,6 +365,9 @@ mod tests {
             "limit=1001",
             "limit=all",
             "limit=1&limit=2",
+            "sinse=1h",
+            "until=2h&since=1h",
+            "until=1h&since=1h",
         ] {
             let problem = query(bad).unwrap_err();
             let name = bad.split('=').next().unwrap();

@@ -126,7 +126,7 @@ impl Watch {
             if let Some(Seen { condition, now }) = self.conditions.remove(&id)
                 && condition.open
             {
-                events.push(event(EventKind::FindingCleared, &now, at).evidence("accepted by a person"));
+                events.push(cleared(&now, at).evidence("accepted by a person"));
             }
         }
         Ok(events)
@@ -240,7 +240,7 @@ impl Watch {
             return None;
         }
         let Seen { condition, now } = self.conditions.remove(&id)?;
-        condition.open.then(|| event(EventKind::FindingCleared, &now, at))
+        condition.open.then(|| cleared(&now, at))
     }
 }
 
@@ -250,6 +250,11 @@ fn sort(findings: &mut [Finding]) {
         let serious = finding.severity.is_serious();
         (Reverse(serious), finding.stage, finding.severity, finding.id)
     });
+}
+
+/// It is over, and for how long it was so.
+fn cleared(finding: &Finding, at: Timestamp) -> Event {
+    Event { lasted: Some(at.since(finding.since)), ..event(EventKind::FindingCleared, finding, at) }
 }
 
 fn event(kind: EventKind, finding: &Finding, at: Timestamp) -> Event {
