@@ -80,8 +80,12 @@ impl Watched {
     /// Tells what happened, with what is to be known again by the next run where that is not what the journal has. `tell`
     /// says whether the journal took it.
     fn keep(&mut self, tell: impl FnOnce(Option<State>) -> bool) {
+        if self.kept.as_ref().is_some_and(|kept| self.watch.is_kept_by(kept)) {
+            tell(None);
+            return;
+        }
         let memento = self.watch.memento();
-        let news = if self.kept.as_ref() == Some(&memento) { None } else { state(&self.cache, &memento) };
+        let news = state(&self.cache, &memento);
         let is_news = news.is_some();
         if tell(news) && is_news {
             self.kept = Some(memento);

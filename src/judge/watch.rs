@@ -139,6 +139,14 @@ impl Watch {
         Memento { conditions, memory: self.memory.kept.clone() }
     }
 
+    /// Whether a memento still holds what must outlive this program. Nothing is copied to know it, for it is asked in every
+    /// round.
+    #[must_use]
+    pub fn is_kept_by(&self, memento: &Memento) -> bool {
+        let conditions = self.conditions.values().map(|seen| &seen.condition);
+        memento.memory == self.memory.kept && memento.conditions.iter().eq(conditions)
+    }
+
     /// A watch that goes on where another one ended. `last_alive` is when that one last watched, where it is known: what
     /// changed since then is told with the gap it fell into.
     #[must_use]

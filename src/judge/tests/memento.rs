@@ -144,12 +144,14 @@ fn an_open_finding_is_not_written_every_round() {
         let _ = watch.observe(&cache, &long(number), false);
         let _ = watch.look(&cache, &long(number));
         assert_eq!(watch.memento(), written, "round {number}");
+        assert!(watch.is_kept_by(&written), "round {number}");
     }
     assert_ne!(watch.open(), shown, "what is shown is of the last round");
     let mut closed = long(20);
     closed.legs = vec![failed(PUBLIC, Stage::Connect, FaultKind::Filtered)];
     let _ = watch.observe(&cache, &closed, false);
     assert_ne!(watch.memento(), written, "it became worse");
+    assert!(!watch.is_kept_by(&written), "it became worse");
 }
 
 /// Another version, or another hand, wrote it: what can be read is read.
