@@ -1,73 +1,21 @@
-//! What stands in `deploy/`: it renders, fits the schemas, follows good practice, and speaks of the program as it is.
-//!
-//! The tools are pinned in `tests/deploy/requirements.txt`; `make test` installs them, and so does `make tools`.
-
-#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+//! Kustomize and Helm: they render, fit the schemas, and make the pod that is meant.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use cachewatch::VERSION;
-use cachewatch::azure::TCP_SETTINGS;
-use cachewatch::config::{Config, Inputs, load};
-use cachewatch::model::{Auth, EventKind, FindingId, Password};
+use cachewatch::config::{Inputs, load};
+use cachewatch::model::{Auth, Password};
 use serde_json::{Value, json};
 
-const PORT: u64 = 9847;
-const KEYS: &str = "/run/secrets/cachewatch";
-const STATE: &str = "/var/lib/cachewatch";
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// A tool of `tests/deploy/requirements.txt`.
-fn tool(name: &str) -> Command {
-    let path = root().join("target/tools/deploy/bin").join(name);
-    assert!(path.exists(), "{name} is missing; run `make tools`");
-    let mut command = Command::new(path);
-    command.current_dir(root());
-    command
-}
-
-/// Runs a command to its end with `input`; what it says, where it succeeds.
-fn run(command: &mut Command, input: &str) -> Result<String, String> {
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
-    if status.success() { Ok(stdout) } else { Err(format!("{command:?}\n{stderr}\n{stdout}")) }
-}
-
-fn parse(json: &str) -> Vec<Value> {
-    serde_json::from_str(json).unwrap()
-}
+use super::{KEYS, PORT, STATE, load_text, parse, read, root, run, tool};
 
 /// The documents of a YAML text, held to the schemas of Kubernetes.
 #[track_caller]
 fn manifests(yaml: &str) -> Vec<Value> {
     parse(&run(tool("python").arg("tests/deploy/manifests.py"), yaml).unwrap_or_else(|said| panic!("{said}")))
-}
-
-/// The documents of any YAML text.
-#[track_caller]
-fn yaml(path: &str) -> Vec<Value> {
-    let read = run(tool("python").args(["tests/deploy/manifests.py", "--any"]), &read(path));
-    parse(&read.unwrap_or_else(|said| panic!("{path}: {said}")))
 }
 
 #[track_caller]
@@ -105,14 +53,14 @@ const CHARTS: [&[&str]; 4] = [
 ];
 
 /// Something that can be applied.
-struct Deployable {
-    origin: String,
+pub(crate) struct Deployable {
+    pub(crate) origin: String,
     yaml: String,
-    manifests: Vec<Value>,
+    pub(crate) manifests: Vec<Value>,
 }
 
 /// Everything that can be applied, rendered once.
-fn everything() -> &'static [Deployable] {
+pub(crate) fn everything() -> &'static [Deployable] {
     static EVERYTHING: LazyLock<Vec<Deployable>> = LazyLock::new(|| {
         let overlays = overlays().into_iter().map(|folder| (folder.clone(), kustomize(&folder)));
         let charts = CHARTS.iter().map(|values| (format!("chart {values:?}"), helm(values).unwrap()));
@@ -123,27 +71,19 @@ fn everything() -> &'static [Deployable] {
 }
 
 /// The one pod of a workload.
-fn pod(manifests: &[Value]) -> &Value {
+pub(crate) fn pod(manifests: &[Value]) -> &Value {
     let pods: Vec<_> = manifests.iter().filter_map(|manifest| manifest.pointer("/spec/template")).collect();
     assert_eq!(pods.len(), 1, "one workload in each");
     pods[0]
 }
 
 /// The containers of a pod that run cachewatch, each with the list it stands in.
-fn containers(pod: &Value) -> Vec<(&str, &Value)> {
+pub(crate) fn containers(pod: &Value) -> Vec<(&str, &Value)> {
     ["initContainers", "containers"]
         .into_iter()
         .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten().map(move |container| (list, container)))
         .filter(|(_, container)| container["name"] == "cachewatch")
         .collect()
-}
-
-fn load_text(toml: &str) -> Config {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("cachewatch.toml");
-    fs::write(&file, toml).unwrap();
-    let inputs = Inputs { files: vec![file], ..Inputs::default() };
-    load(&inputs).unwrap_or_else(|problems| panic!("{problems}\n{toml}"))
 }
 
 #[test]
@@ -338,168 +278,4 @@ fn istio_is_given_single_ports() {
     let ports: BTreeSet<u16> = ports.split(',').map(|port| port.parse().unwrap()).collect();
     let wanted: BTreeSet<u16> = [6379, 6380, 10000].into_iter().chain(13000..13020).chain(15000..15020).collect();
     assert_eq!(ports, wanted);
-}
-
-#[test]
-fn one_version_and_one_image_everywhere() {
-    let image = format!("registry.example/cachewatch:{VERSION}");
-    for Deployable { origin, manifests, .. } in everything() {
-        for (_, container) in containers(pod(manifests)) {
-            assert_eq!(container["image"], image, "{origin}");
-        }
-    }
-    let chart = &yaml("deploy/helm/cachewatch/Chart.yaml")[0];
-    assert_eq!((&chart["version"], &chart["appVersion"]), (&json!(VERSION), &json!(VERSION)));
-    let dockerfile = read("deploy/container/Dockerfile");
-    assert!(dockerfile.contains(&format!("image.version=\"{VERSION}\"")), "the label in the Dockerfile");
-    assert!(dockerfile.contains(&image) && read("deploy/compose/.env.example").contains(&image));
-    let compose = &yaml("deploy/compose/compose.yaml")[0];
-    assert_eq!(compose["services"]["cachewatch"]["image"], format!("${{CACHEWATCH_IMAGE:-{image}}}"));
-    let toolchain = dockerfile.lines().find_map(|line| line.strip_prefix("ARG RUST=")).unwrap();
-    let manifest = read("Cargo.toml");
-    let minimum = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
-    assert!(toolchain.starts_with(&format!("{minimum}.")), "{toolchain} against {minimum}");
-}
-
-#[test]
-fn compose_is_open_to_this_machine_only_and_pins_what_it_runs() {
-    let compose = &yaml("deploy/compose/compose.yaml")[0];
-    for (name, service) in compose["services"].as_object().unwrap() {
-        for port in service["ports"].as_array().unwrap() {
-            assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{name}: {port}");
-        }
-        let image = service["image"].as_str().unwrap();
-        assert!(image.rsplit(':').next().unwrap().contains(|letter: char| letter.is_ascii_digit()), "{name}: {image}");
-        for volume in service["volumes"].as_array().unwrap() {
-            let (source, place) = volume.as_str().unwrap().split_once(':').unwrap();
-            // What other parts of the tree bring; keys are the operator's.
-            if !source.starts_with("./") {
-                continue;
-            }
-            assert!(place.ends_with(":ro"), "{name}: {volume}");
-            assert!(root().join("deploy/compose").join(source).exists(), "{name}: {source}");
-        }
-    }
-    assert_eq!(compose["services"].as_object().unwrap().len(), 4);
-    let targets = yaml("deploy/compose/prometheus.yml")[0]["scrape_configs"][0]["static_configs"][0]["targets"].clone();
-    assert_eq!(targets, json!([format!("cachewatch:{PORT}")]));
-}
-
-/// The guides speak of findings, events and folders that there are.
-#[test]
-fn the_guides_speak_of_what_there_is() {
-    let mut findings = BTreeSet::new();
-    let mut events = BTreeSet::new();
-    for guide in ["docs/aks.md", "docs/migrate-to-private-endpoint.md", "deploy/kubernetes/README.md"] {
-        let text = read(guide);
-        for word in text.split('`').skip(1).step_by(2) {
-            let is_plain = |extra: char| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == extra);
-            let first = word.split('-').next().unwrap();
-            if word.contains('-')
-                && is_plain('-')
-                && ["dns", "tcp", "tls", "redis", "clients", "public", "credential"].contains(&first)
-            {
-                assert!(FindingId::parse(word).is_some(), "{guide}: {word}");
-                findings.insert(word.to_owned());
-            } else if is_plain('_') && word.ends_with("_changed") {
-                assert!(EventKind::parse(word).is_some(), "{guide}: {word}");
-                events.insert(word.to_owned());
-            } else if let Some(folder) = word.strip_prefix("components/").or_else(|| word.strip_prefix("overlays/")) {
-                let place =
-                    ["components", "overlays"].map(|kind| root().join("deploy/kubernetes").join(kind).join(folder));
-                assert!(folder.is_empty() || place.iter().any(|place| place.is_dir()), "{guide}: {word}");
-            }
-        }
-    }
-    assert!(findings.len() > 8 && events.len() > 1, "{findings:?} {events:?}");
-}
-
-/// The image's files and nothing else: no shell, no user, no name server, not writable. The program starts and answers.
-///
-/// A test's binary needs its shared libraries, which the real, static one does not: they are the one addition.
-#[test]
-fn the_program_runs_in_what_the_image_holds() {
-    let directory = tempfile::tempdir().unwrap();
-    let rootfs = directory.path();
-    let binary = env!("CARGO_BIN_EXE_cachewatch");
-    let mut build = Command::new("deploy/container/build-local");
-    run(build.arg(binary).env("ROOTFS", rootfs).env("REVISION", "").current_dir(root()), "").unwrap();
-    // A static binary has none, and ldd says so with an error.
-    let libraries = run(Command::new("ldd").arg(binary), "").unwrap_or_default();
-    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
-        let place = rootfs.join(library.trim_start_matches('/'));
-        fs::create_dir_all(place.parent().unwrap()).unwrap();
-        fs::copy(library, place).unwrap();
-    }
-
-    // The kernel lets this user do nothing that root may, and the bind mount lets nobody write.
-    let script = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" &&
-        exec unshare --user --map-user=65532 --map-group=65532 --root="$1" --wd=/ /usr/bin/cachewatch run 127.0.0.1:1"#;
-    let mut daemon = Command::new("timeout");
-    daemon
-        .args(["--kill-after=1", "60", "unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh"])
-        .arg(rootfs);
-    daemon.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CACHEWATCH__LOG__FORMAT", "json");
-    daemon.env("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:0");
-    daemon.env("CACHEWATCH__JOURNAL__PATH", format!("{STATE}/journal.db"));
-    let mut child = daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    let address: SocketAddr = loop {
-        let mut line = String::new();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended before it listened:\n{said}");
-        said.push_str(&line);
-        let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };
-        let field = |name: &str| record.get(name).or_else(|| record["fields"].get(name)).and_then(Value::as_str);
-        if field("message") == Some("listening") {
-            break field("address").unwrap().parse().unwrap();
-        }
-    };
-    let status = |path: &str| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split(' ').nth(1).unwrap().to_owned()
-    };
-    assert_eq!(status("/livez"), "200");
-    assert_eq!(status("/metrics"), "200");
-    // `timeout` hands the signal on.
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    log.read_to_string(&mut said).unwrap();
-    let status = child.wait().unwrap();
-    assert!(said.contains("Read-only file system"), "nothing could be written, and that was said:\n{said}");
-    assert_eq!(status.code(), Some(0), "it drains and says that all is well:\n{said}");
-}
-
-/// 0 is a service that can do nothing, 10 one that can do everything; what a probe needs of the network is 1.1.
-#[test]
-fn the_systemd_unit_is_sandboxed() {
-    let exposed = |text: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        let unit = folder.path().join("cachewatch.service");
-        fs::write(&unit, text).unwrap();
-        let mut command = Command::new("systemd-analyze");
-        command.args(["security", "--offline=true", "--threshold=15", "--no-pager"]).arg(unit);
-        run(&mut command, "")
-    };
-    let unit = read("deploy/systemd/cachewatch.service");
-    exposed(&unit).unwrap();
-    let weaker: Vec<_> = unit.lines().filter(|line| !line.starts_with("Protect")).collect();
-    assert!(exposed(&weaker.join("\n")).is_err(), "a unit that protects nothing passes");
-    for line in ["Type=notify", "WatchdogSec=", "ExecReload=", "StateDirectory=cachewatch", "DynamicUser=yes"] {
-        assert!(unit.contains(line), "{line}");
-    }
-}
-
-/// What the advice `host-tcp-tuning` recommends is what the drop-in sets.
-#[test]
-fn the_sysctl_drop_in_sets_what_is_recommended() {
-    let file = read("deploy/sysctl/90-cachewatch.conf");
-    let set: BTreeSet<_> = file.lines().filter(|line| line.contains('=')).map(|line| line.replace(' ', "")).collect();
-    let recommended = TCP_SETTINGS.iter().map(|setting| format!("net.ipv4.{}={}", setting.name, setting.recommended));
-    assert_eq!(set, recommended.collect());
 }
