@@ -40,7 +40,7 @@ $(TOOLS)/deploy/ready: tests/deploy/install-tools tests/deploy/requirements.txt
 	.ci/install-test-needs
 	tests/deploy/install-tools $(TOOLS)/deploy
 
-bench: ## what a probe and each further resolver cost, against bare loops on the same sockets
+bench: ## what a probe, each further resolver and one more cache cost
 	.ci/install-test-needs
 	$(CARGO) bench --locked --bench probe
 

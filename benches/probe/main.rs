@@ -1,14 +1,14 @@
-//! What cachewatch costs: a probe against a bare loop on the same sockets, what each further resolver adds to it, and the
-//! daemon's memory.
+//! What cachewatch costs: a probe against a bare loop on the same sockets, what each further resolver adds to it, the
+//! daemon's memory, and everything that one more cache adds.
 //!
 //! `make bench`, or `cargo bench --bench probe`; `probe`, `resolvers` or `daemon` behind a `--` runs that part only. It
-//! takes a minute and three quarters and prints one table, of numbers from this run only.
+//! takes about three minutes and prints one table, of numbers from this run only.
 //!
 //! The exit code is 0 where every aim is met, or missed by no more than noise explains; 1 where one is missed by more;
 //! 2 where nothing could be measured. Noise explains a ratio whose lower quartile meets the aim, and 2 % of memory.
 //!
 //! Reading order: [`site`] is what the probes talk to, [`bare`] and [`lookup`] what they are measured against, [`cost`],
-//! [`resolvers`] and [`footprint`] the parts of the table.
+//! [`resolvers`], [`footprint`] and [`one_more`] the parts of the table.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what a bench is for")]
 
@@ -17,6 +17,7 @@ mod cores;
 mod cost;
 mod footprint;
 mod lookup;
+mod one_more;
 mod resolvers;
 mod site;
 mod spread;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use self::cores::Cores;
 use self::cost::{BATCH, ROUNDS};
+use self::footprint::{Footprint, Watched};
 use self::resolvers::{Compared, Resolvers};
 use self::site::{Site, Traffic};
 use self::table::{Aim, Table};
@@ -49,8 +51,25 @@ const MEMORY: Aim = Aim { limit: 25.0, noise: 0.02 };
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How many caches a daemon watches, how often, and what is aimed at. Memory does not depend on the pace.
-const WATCHED: [(usize, Duration, Option<Aim>); 3] =
-    [(1, Duration::from_secs(2), None), (100, DEFAULT_INTERVAL, Some(MEMORY)), (1_000, Duration::from_secs(10), None)];
+const WATCHED: [(Watched, Option<Aim>); 4] = [
+    (watched(1, 1, Duration::from_secs(2)), None),
+    (watched(10, 1, Duration::from_secs(2)), None),
+    (watched(HUNDRED, 1, DEFAULT_INTERVAL), Some(MEMORY)),
+    (watched(THOUSAND, 1, Duration::from_secs(10)), None),
+];
+
+/// The same with every resolver there may be, for what they add.
+const THROUGH_THREE: Watched = watched(HUNDRED, site::NAME_SERVERS, Duration::from_secs(5));
+
+const HUNDRED: usize = 100;
+const THOUSAND: usize = 1_000;
+
+/// How often Prometheus reads the metrics in the manifests of `deploy/`.
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(30);
+
+const fn watched(caches: usize, resolvers: usize, interval: Duration) -> Watched {
+    Watched { caches, resolvers, interval }
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -129,20 +148,68 @@ fn compared(table: &mut Table, compared: &Compared, aim: Aim) {
 
 fn footprint(table: &mut Table, site: &Site, cores: &Cores) {
     table.heading("The built daemon, after two rounds of every cache");
-    let mut at_default_pace = None;
-    for (caches, interval, aim) in WATCHED {
-        let daemon = footprint::measure(site, cores, caches, interval);
+    let [_, _, hundred, thousand] = WATCHED.map(|(watched, aim)| {
+        let daemon = footprint::measure(site, cores, watched);
+        let caches = watched.caches;
         let what = format!("resident memory, {caches} {}", if caches == 1 { "cache" } else { "caches" });
         table.single(&what, mebibytes(daemon.resident), "MiB", None);
         table.single(&format!("{what}, scraped"), mebibytes(daemon.resident_after_scrape), "MiB", aim);
-        if interval == DEFAULT_INTERVAL {
-            at_default_pace = Some((caches, daemon.processor_share));
-        }
+        daemon
+    });
+    let what = format!("processor time a second, {HUNDRED} caches every {} s", DEFAULT_INTERVAL.as_secs());
+    table.single(&what, hundred.processor_share * 1000.0, "ms/s", None);
+    for (caches, daemon) in [(HUNDRED, &hundred), (THOUSAND, &thousand)] {
+        table.spread(&format!("a scrape of {caches} caches"), daemon.scraped.took, "ms", None);
+        table.single(&format!("the same, size of {caches} caches"), kibibytes(daemon.scraped.bytes), "KiB", None);
     }
-    if let Some((caches, share)) = at_default_pace {
-        let what = format!("processor time a second, {caches} caches every {} s", DEFAULT_INTERVAL.as_secs());
-        table.single(&what, share * 1000.0, "ms/s", None);
-    }
+    let through_three = footprint::measure(site, cores, THROUGH_THREE);
+    one_more(table, site, cores, &[hundred, thousand, through_three]);
+}
+
+/// What one cache costs; what it takes of memory and of a scrape, as the difference between a hundred and a thousand.
+fn one_more(table: &mut Table, site: &Site, cores: &Cores, [hundred, thousand, through_three]: &[Footprint; 3]) {
+    let more = float(THOUSAND - HUNDRED);
+    table.heading(&format!("One more cache, every {} s through one resolver", DEFAULT_INTERVAL.as_secs()));
+    let memory = thousand.resident_after_scrape.saturating_sub(hundred.resident_after_scrape);
+    table.single("resident memory, scraped", mebibytes(memory) * 1024.0 / more, "KiB", None);
+    let of_a_probe = hundred.processor_of_a_probe;
+    table.single("processor time of a probe, with lookups beside it", of_a_probe * 1000.0, "ms", None);
+    table.single("processor time a second", of_a_probe * 1e6 / DEFAULT_INTERVAL.as_secs_f64(), "us/s", None);
+
+    let (one, three) = (&hundred.scraped, &through_three.scraped);
+    table.words("series", &one.of_a_cache.to_string());
+    let of_a_resolver = (three.of_a_cache - one.of_a_cache) / (site::NAME_SERVERS - 1);
+    table.words("series, each further resolver", &of_a_resolver.to_string());
+    table.words("series of the daemon itself, once", &one.of_the_daemon.to_string());
+    let a_day = Duration::from_hours(24).as_secs() / SCRAPE_INTERVAL.as_secs();
+    let samples = u64::try_from(one.of_a_cache).expect("few series") * a_day;
+    table.words(&format!("samples a day, scraped every {} s", SCRAPE_INTERVAL.as_secs()), &samples.to_string());
+    table.single("bytes of a scrape", float(thousand.scraped.bytes - one.bytes) / more, "B", None);
+    let of_resolvers = float(three.bytes - one.bytes) / float(HUNDRED * (site::NAME_SERVERS - 1));
+    table.single("bytes of a scrape, each further resolver", of_resolvers, "B", None);
+
+    let wire = one_more::wire(site, cores);
+    table.single("connections of a probe", wire.connections, "", None);
+    table.single("commands of a probe", wire.commands, "", None);
+    table.single("bytes of a probe to the cache", wire.to_cache, "B", None);
+    table.single("bytes of a probe from the cache", wire.from_cache, "B", None);
+    table.words("of these, the answer to INFO", &format!("{} B", wire.info));
+    let ttl = site::TTL.as_secs();
+    let questions = hundred.questions * 3600.0 / float(HUNDRED);
+    table.single(&format!("questions an hour, the answer's TTL {ttl} s"), questions, "", None);
+
+    let written = one_more::written(site, cores);
+    table.single(&format!("journal, each of {} events", written.events), written.journal, "B", None);
+    table.single("log as JSON, each event", written.log, "B", None);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+fn float(count: usize) -> f64 {
+    count as f64
+}
+
+fn kibibytes(bytes: usize) -> f64 {
+    float(bytes) / 1024.0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^52 bytes")]
@@ -162,4 +229,6 @@ on the client's core, and only that thread's time counts, not that of Redis or o
 sends A and AAAA, each from a socket of its own, and looks at the answer's id alone; cachewatch follows the aliases,
 judges the answer and keeps it. Each resolver has a name server of its own, on one core together. On the wall, a name
 server that answers late shows whether resolvers are asked side by side or one after the other. The daemon runs
-unpinned; its memory is what the kernel calls VmRSS, binary included, and its metrics are what a scrape reads.";
+unpinned; its memory is what the kernel calls VmRSS, binary included, and its metrics are what a scrape reads. What
+one more cache takes of memory and of a scrape is a nine-hundredth of what 1,000 take more than 100; bytes of a
+probe are those that TCP carries, without its own headers, and depend on the server's certificates and its INFO.";

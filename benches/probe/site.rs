@@ -24,6 +24,9 @@ pub(crate) const MOST_HOSTS: usize = 1_000;
 /// How long a name server in another place takes for an answer.
 pub(crate) const FAR: Duration = Duration::from_millis(5);
 
+/// How long an answer may be kept: what the address of a private endpoint has in Azure's zones.
+pub(crate) const TTL: Duration = Duration::from_secs(10);
+
 /// How many name servers there are. All know the first host; only the first of them knows the others.
 pub(crate) const NAME_SERVERS: usize = 3;
 
@@ -63,11 +66,11 @@ impl Site {
         fs::write(directory.path().join("key"), PASSWORD).expect("a temporary directory can be written to");
         let site = Self { authority, redis, dns, other_dns, counts: Cell::new(0), _leaf: leaf, directory };
         for number in 0..MOST_HOSTS {
-            site.dns.set(&site.host(number), answer(number));
+            site.dns.set(&site.host(number), answer(number, Ipv4Addr::LOCALHOST));
         }
         for dns in site.every_dns() {
-            dns.set(&site.host(0), answer(0));
-            dns.set(&site.far_host(), answer(0).after(FAR));
+            dns.set(&site.host(0), answer(0, Ipv4Addr::LOCALHOST));
+            dns.set(&site.far_host(), answer(0, Ipv4Addr::LOCALHOST).after(FAR));
         }
         site
     }
@@ -101,7 +104,7 @@ impl Site {
     }
 
     /// Everything that has come in so far.
-    fn count(&self) -> Traffic {
+    pub(crate) fn count(&self) -> Traffic {
         let asked: Vec<_> = self.every_dns().flat_map(DnsServer::asked).collect();
         let over_udp = asked.iter().filter(|asked| asked.over == Transport::Udp).count();
         let stats = self.redis.command(&["INFO", "stats"]);
@@ -111,10 +114,11 @@ impl Site {
         Traffic { questions: over_udp, dns_connections: asked.len() - over_udp, redis_connections: connections - own }
     }
 
-    /// The name of one of the caches.
+    /// The name of one of the caches: as Azure's are, so that a daemon tells of it what it tells of those. Only the name
+    /// servers here are asked for it.
     #[expect(clippy::unused_self, reason = "a name leads nowhere without the site")]
     pub(crate) fn host(&self, number: usize) -> String {
-        format!("cache-{number}.redis.cache.test")
+        format!("cache-{number}.redis.cache.windows.net")
     }
 
     /// A name that every name server knows, and takes [`FAR`] to tell.
@@ -135,7 +139,7 @@ impl Site {
 }
 
 /// An alias into a privatelink zone, and the address behind it.
-fn answer(number: usize) -> Answer {
-    let target = format!("cache-{number}.privatelink.redis.cache.test");
-    Answer::new().alias(&target, 300).address(Ipv4Addr::LOCALHOST, 10)
+pub(crate) fn answer(number: usize, address: Ipv4Addr) -> Answer {
+    let target = format!("cache-{number}.privatelink.redis.cache.windows.net");
+    Answer::new().alias(&target, 300).address(address, u32::try_from(TTL.as_secs()).expect("a short time"))
 }
