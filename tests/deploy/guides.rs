@@ -35,7 +35,9 @@ fn one_version_and_one_image_everywhere() {
 fn the_guides_speak_of_what_there_is() {
     let mut findings = BTreeSet::new();
     let mut events = BTreeSet::new();
-    for guide in ["docs/aks.md", "docs/migrate-to-private-endpoint.md", "deploy/kubernetes/README.md"] {
+    for guide in
+        ["docs/aks.md", "docs/capacity.md", "docs/migrate-to-private-endpoint.md", "deploy/kubernetes/README.md"]
+    {
         let text = read(guide);
         for word in text.split('`').skip(1).step_by(2) {
             let is_plain = |extra: char| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == extra);

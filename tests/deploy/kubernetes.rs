@@ -10,7 +10,7 @@ use cachewatch::config::{Inputs, load};
 use cachewatch::model::{Auth, Password};
 use serde_json::{Value, json};
 
-use super::{KEYS, PORT, STATE, load_text, parse, read, root, run, tool};
+use super::{KEYS, PORT, STATE, load_text, parse, read, root, run, tool, yaml};
 
 /// The documents of a YAML text, held to the schemas of Kubernetes.
 #[track_caller]
@@ -240,6 +240,37 @@ fn configurations_load_and_point_to_what_is_mounted() {
             assert_eq!(path.parent(), Some(Path::new(KEYS)), "{origin}");
         }
     }
+}
+
+/// What `docs/capacity.md` measures and gives reasons for is what is asked for, here, in the Compose file and in the unit.
+#[test]
+fn requests_and_limits_are_those_of_the_guide() {
+    let guide = read("docs/capacity.md");
+    let says = |form: &str| {
+        let row = guide.lines().find(|line| line.starts_with(&format!("| {form} | ")));
+        let row = row.unwrap_or_else(|| panic!("docs/capacity.md has no row `{form}`"));
+        row.split('|').skip(2).take(3).map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let (mut alone, mut beside) = (0, 0);
+    for Deployable { origin, manifests, .. } in everything() {
+        let pod = pod(manifests);
+        for (_, container) in containers(pod) {
+            let is_sidecar = pod["spec"]["containers"] != json!([container]);
+            *if is_sidecar { &mut beside } else { &mut alone } += 1;
+            let resources = &container["resources"];
+            let given =
+                [&resources["requests"]["cpu"], &resources["requests"]["memory"], &resources["limits"]["memory"]];
+            let given = given.map(|value| value.as_str().unwrap_or_default());
+            assert_eq!(given.to_vec(), says(if is_sidecar { "a sidecar" } else { "a pod of its own" }), "{origin}");
+            assert!(resources["limits"]["cpu"].is_null(), "{origin}: what is throttled tells its own waiting");
+        }
+    }
+    assert!(alone > 4 && beside > 2, "{alone} pods of its own, {beside} sidecars");
+    let compose = &yaml("deploy/compose/compose.yaml")[0]["services"]["cachewatch"]["mem_limit"];
+    assert_eq!(says("Compose"), ["", "", compose.as_str().unwrap()]);
+    let unit = read("deploy/systemd/cachewatch.service");
+    let limit = unit.lines().find_map(|line| line.strip_prefix("MemoryMax=")).unwrap();
+    assert_eq!(says("systemd"), ["", "", limit]);
 }
 
 /// The chart and the kustomization are two spellings of one thing.

@@ -7,6 +7,7 @@
 mod support;
 
 mod alerts;
+mod capacity;
 mod check;
 mod connect;
 mod daemon;
