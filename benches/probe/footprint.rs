@@ -16,7 +16,7 @@ use super::support::scrape::Scrape;
 const FIRST_ROUND_STEP: Duration = Duration::from_millis(25);
 
 /// How often a scrape is timed.
-const SCRAPES: usize = 20;
+pub(crate) const SCRAPES: usize = 20;
 
 /// What a daemon watches.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,8 @@ pub(crate) struct Scraped {
     pub(crate) bytes: usize,
     /// Milliseconds on the wall.
     pub(crate) took: Spread,
+    /// Resident memory after many of them.
+    pub(crate) resident: u64,
 }
 
 /// Lets a daemon watch that many caches, each over TLS and by its own name, for two rounds.
@@ -102,6 +104,7 @@ fn scrape(daemon: &Daemon, caches: usize) -> Scraped {
         of_the_daemon: all.0.len() - of_caches,
         bytes: body.len(),
         took: Spread::of((0..SCRAPES).map(|_| took())),
+        resident: daemon.resident_bytes(),
     }
 }
 

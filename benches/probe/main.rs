@@ -159,10 +159,14 @@ fn footprint(table: &mut Table, site: &Site, cores: &Cores) {
     let what = format!("processor time a second, {HUNDRED} caches every {} s", DEFAULT_INTERVAL.as_secs());
     table.single(&what, hundred.processor_share * 1000.0, "ms/s", None);
     for (caches, daemon) in [(HUNDRED, &hundred), (THOUSAND, &thousand)] {
+        let what = format!("resident memory, {caches} caches, {} scrapes later", footprint::SCRAPES);
+        table.single(&what, mebibytes(daemon.scraped.resident), "MiB", None);
         table.spread(&format!("a scrape of {caches} caches"), daemon.scraped.took, "ms", None);
         table.single(&format!("the same, size of {caches} caches"), kibibytes(daemon.scraped.bytes), "KiB", None);
     }
     let through_three = footprint::measure(site, cores, THROUGH_THREE);
+    let what = format!("resident memory, {HUNDRED} caches, three resolvers");
+    table.single(&what, mebibytes(through_three.scraped.resident), "MiB", None);
     one_more(table, site, cores, &[hundred, thousand, through_three]);
 }
 
