@@ -25,6 +25,7 @@ use self::reload::Reloader;
 use self::schedule::Schedule;
 use crate::clock;
 use crate::config::{Config, Inputs};
+use crate::file;
 use crate::http::{self, Guard, GuardError};
 use crate::model::{CacheName, Event, EventKind, Timestamp};
 use crate::probe::Prober;
@@ -100,8 +101,10 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     let (observations, observed) = mpsc::channel(QUEUE);
     let prober = Arc::new(Prober::new(&config.system));
     let (hints, hinted) = mpsc::channel(QUEUE);
+    // Without a name, all machines are one to the schedule.
+    let machine = file::read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
     let (schedule, plan) =
-        Schedule::new(prober, observations, hinted, Arc::clone(&metrics), Arc::clone(&pulse), &config);
+        Schedule::new(prober, observations, hinted, Arc::clone(&metrics), Arc::clone(&pulse), &config, &machine);
     let (accepts, accepted) = mpsc::channel(4);
     let sinks = Sinks {
         metrics: Arc::clone(&metrics),

@@ -65,6 +65,8 @@ pub(super) struct Schedule {
     pulse: Arc<Pulse>,
     max_in_flight: usize,
     jitter: f64,
+    /// The hash of this machine's name.
+    place: u64,
     entries: BTreeMap<CacheName, Entry>,
     /// When which entry is due next. An entry that was replaced leaves its place behind; its number no longer fits.
     due: BinaryHeap<Reverse<(Instant, CacheName, u64)>>,
@@ -102,15 +104,16 @@ struct Entry {
 struct Slots {
     origin: Instant,
     interval: Duration,
-    /// The hash of the name: the same name has the same place in the interval after every restart.
+    /// The hash of the cache's name and this machine's: sidecars of many pods that start together do not probe together, and
+    /// a restart changes nothing.
     seed: u64,
     jitter: f64,
     next: u32,
 }
 
 impl Slots {
-    fn new(origin: Instant, cache: &Cache, jitter: f64) -> Self {
-        let seed = hash(cache.name.as_str().as_bytes());
+    fn new(origin: Instant, cache: &Cache, jitter: f64, place: u64) -> Self {
+        let seed = seed(cache.name.as_str(), place);
         Self { origin: origin + cache.interval.mul_f64(share(seed)), interval: cache.interval, seed, jitter, next: 0 }
     }
 
@@ -131,6 +134,10 @@ impl Slots {
         let moved = hash(&[self.seed.to_le_bytes(), u64::from(number).to_le_bytes()].concat());
         self.origin + self.interval * number + self.interval.mul_f64(share(moved) * self.jitter)
     }
+}
+
+fn seed(name: &str, place: u64) -> u64 {
+    hash(&[&place.to_le_bytes(), name.as_bytes()].concat())
 }
 
 /// FNV-1a: stable over restarts and versions, unlike the standard library's hashers.
@@ -159,7 +166,7 @@ fn share(hash: u64) -> f64 {
 }
 
 impl Schedule {
-    /// A schedule with nothing on it, and where its plans are sent.
+    /// A schedule with nothing on it, and where its plans are sent. `machine` is the name of this machine, or of this pod.
     pub(super) fn new(
         prober: Arc<Prober>,
         observations: mpsc::Sender<Observation>,
@@ -167,6 +174,7 @@ impl Schedule {
         metrics: Arc<Metrics>,
         pulse: Arc<Pulse>,
         config: &Config,
+        machine: &[u8],
     ) -> (Self, mpsc::Sender<Plan>) {
         let (sender, plans) = mpsc::channel(1);
         let schedule = Self {
@@ -178,6 +186,7 @@ impl Schedule {
             pulse,
             max_in_flight: config.probe.max_in_flight,
             jitter: config.probe.jitter,
+            place: hash(machine),
             entries: BTreeMap::new(),
             due: BinaryHeap::new(),
             waiting: VecDeque::new(),
@@ -246,7 +255,7 @@ impl Schedule {
     fn enter(&mut self, cache: Arc<Cache>, now: Instant, count: u32) -> Entry {
         self.last_number += 1;
         let number = self.last_number;
-        let slots = Slots::new(now, &cache, self.jitter);
+        let slots = Slots::new(now, &cache, self.jitter, self.place);
         let window = (FIRST_ROUND_STEP * count).min(cache.interval);
         let first = now + window.mul_f64(share(slots.seed));
         self.due.push(Reverse((first, cache.name.clone(), number)));
@@ -406,17 +415,31 @@ mod tests {
     use crate::model::{Protocol, Resolver, SystemFiles, Timeouts};
     use crate::sink::fixture;
 
+    /// On a machine of this name `orders` is due 20 seconds into an interval of 30, and `users` at its beginning.
+    const MACHINE: &[u8] = b"node-271";
+
     fn slots(name: &str, jitter: f64) -> Slots {
-        let seed = hash(name.as_bytes());
+        let seed = seed(name, 0);
         let interval = Duration::from_secs(30);
         Slots { origin: clock::instant() + interval.mul_f64(share(seed)), interval, seed, jitter, next: 0 }
     }
 
     #[tokio::test(start_paused = true)]
     async fn names_are_spread_over_the_interval() {
+        are_spread(|number| seed(&format!("cache-{number}"), hash(MACHINE)));
+    }
+
+    /// 200 sidecars of one cache, started by one rollout.
+    #[tokio::test(start_paused = true)]
+    async fn pods_are_spread_over_the_interval() {
+        are_spread(|number| seed("orders", hash(format!("orders-api-6c9f7b5d4-{number:05}").as_bytes())));
+    }
+
+    #[track_caller]
+    fn are_spread(seed: impl Fn(u32) -> u64) {
         let mut tenths = [0_u32; 10];
         for number in 0..1000 {
-            let place = share(hash(format!("cache-{number}").as_bytes()));
+            let place = share(seed(number));
             let tenth = tenths.iter_mut().enumerate().find(|(index, _)| {
                 let index = f64::from(u32::try_from(*index).unwrap());
                 place < (index + 1.0) / 10.0
@@ -454,7 +477,7 @@ mod tests {
         let start = clock::instant();
         let due = |cache: &Arc<Cache>, tested: Option<u64>, now: u64| {
             let at = |seconds| start + Duration::from_secs(seconds);
-            let slots = Slots::new(start, cache, 0.0);
+            let slots = Slots::new(start, cache, 0.0, hash(MACHINE));
             let entry = Entry {
                 cache: Arc::clone(cache),
                 number: 1,
@@ -549,7 +572,7 @@ mod tests {
     ) -> (Schedule, mpsc::Sender<Plan>) {
         let prober = Arc::new(Prober::new(&SystemFiles::default()));
         let (metrics, pulse) = (Arc::new(Metrics::new("1", "r")), Arc::new(Pulse::new()));
-        Schedule::new(prober, observations, hints, metrics, pulse, &config::load(&Inputs::default()).unwrap())
+        Schedule::new(prober, observations, hints, metrics, pulse, &config::load(&Inputs::default()).unwrap(), MACHINE)
     }
 
     const fn seconds(seconds: u64) -> Duration {
@@ -610,7 +633,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_look_gives_its_place_to_a_probe_and_begins_anew() {
         let silent = silent();
-        // By their names they are due 21 seconds into the interval and at its beginning.
+        // They are due 20.7 seconds into the interval and at its beginning.
         let (slow, quick) = (slow("orders", &silent), quick("users"));
         let mut running = Running::start(&[&slow, &quick], 1).await;
         // The first round, and one in their slots.
