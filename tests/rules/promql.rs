@@ -56,7 +56,8 @@ fn plain(word: &str) -> &str {
 pub(crate) fn selectors(expression: &str) -> Vec<Selector> {
     let mut found = Vec::new();
     for (name, rest) in names(expression) {
-        let is_metric = name.starts_with("cachewatch_") || name.starts_with("cachewatch:") || name == "up";
+        let is_metric = ["cachewatch_", "cachewatch:", "process_"].iter().any(|start| name.starts_with(start));
+        let is_metric = is_metric || name == "up";
         if is_metric {
             let braces = rest.trim_start().strip_prefix('{').map(|inside| &inside[..end(inside, '}')]);
             found.push(Selector { metric: name.to_owned(), matchers: braces.map(matchers).unwrap_or_default() });
@@ -85,9 +86,42 @@ pub(crate) fn replacements(expression: &str, source: &str) -> Vec<(String, Strin
     quadruples.map(|four| (four[1].clone(), four[3].clone())).collect()
 }
 
+/// The labels that every `label_replace` writes.
+pub(crate) fn written(expression: &str) -> Vec<String> {
+    replaced(expression).into_iter().map(|[written, ..]| written).collect()
+}
+
+/// The labels that every `label_replace` reads.
+pub(crate) fn read(expression: &str) -> Vec<String> {
+    replaced(expression).into_iter().map(|[_, _, read, _]| read).collect()
+}
+
+/// The four strings of every `label_replace`. What stands in it may have strings of its own, which come before them.
+fn replaced(expression: &str) -> Vec<[String; 4]> {
+    let many = names(expression).into_iter().filter(|(name, _)| *name == "label_replace").count();
+    let strings = strings(&stripped(expression));
+    assert_eq!(strings.len(), 4 * many, "strings outside of braces and of label_replace in {expression}");
+    strings.chunks_exact(4).map(|four| [0, 1, 2, 3].map(|at| four[at].clone())).collect()
+}
+
+/// The expression without the braces of its selectors and what they hold.
+fn stripped(expression: &str) -> String {
+    let mut left = String::new();
+    let mut rest = expression;
+    while let Some(at) = outside(rest, '{') {
+        left.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        rest = &rest[end(rest, '}') + 1..];
+    }
+    left + rest
+}
+
 /// The labels that a template speaks of.
 pub(crate) fn templated(text: &str) -> Vec<String> {
-    text.split("$labels.").skip(1).map(|rest| words(rest).next().unwrap().to_owned()).collect()
+    text.split("$labels.")
+        .skip(1)
+        .map(|rest| words(rest).next().expect("a template names a label").to_owned())
+        .collect()
 }
 
 /// The words of a text, in the letters of names.
@@ -133,18 +167,22 @@ fn matchers(inside: &str) -> Vec<Matcher> {
         .collect()
 }
 
-/// Where the first `mark` outside of strings stands.
+/// Where the first `mark` outside of strings stands; the quote that ends a string counts as outside of it.
 fn end(text: &str, mark: char) -> usize {
+    outside(text, mark).unwrap_or_else(|| panic!("no {mark} in {text}"))
+}
+
+fn outside(text: &str, mark: char) -> Option<usize> {
     let mut in_string = false;
     for (at, letter) in text.char_indices() {
         if letter == mark && !in_string {
-            return at;
+            return Some(at);
         }
         if letter == '"' {
             in_string = !in_string;
         }
     }
-    panic!("no {mark} in {text}")
+    None
 }
 
 #[test]
@@ -162,6 +200,7 @@ fn an_expression_is_taken_apart() {
     assert_eq!(selectors(expression), [x, Selector { metric: "cachewatch:y:z".into(), matchers: Vec::new() }]);
     assert_eq!(grouped_by(expression), ["job", "cache"]);
     assert_eq!(replacements(expression, "finding"), [("tls".to_owned(), "tls-.+|up".to_owned())]);
+    assert_eq!((written(expression), read(expression)), (vec!["stage".to_owned()], vec!["finding".to_owned()]));
     assert_eq!(templated("{{ $labels.cache }}: {{ $labels.le }}"), ["cache", "le"]);
     assert!(takes("a-.+|b", "a-1") && takes("a-.+|b", "b") && !takes("a-.+|b", "a-") && !takes("a-.+|b", "bc"));
     assert!(!matcher("finding", "!=", "a").takes("a") && matcher("finding", "!~", "a|b").takes("c"));

@@ -18,13 +18,16 @@ use std::{
 use cachewatch::clock::Stopwatch;
 use serde_json::{Value, json};
 
-use crate::support::{
-    cachewatch::Daemon,
-    dns::Answer,
-    lab::{Lab, PASSWORD, PRIVATE, PUBLIC, host},
-    pki::Leaf,
-    prometheus::{JOB, Prometheus, encoded},
-    redis::RedisServer,
+use crate::{
+    names::{self, Said, Speaker},
+    support::{
+        cachewatch::Daemon,
+        dns::Answer,
+        lab::{Lab, PASSWORD, PRIVATE, PUBLIC, host},
+        pki::Leaf,
+        prometheus::{JOB, Prometheus, encoded},
+        redis::RedisServer,
+    },
 };
 
 const DASHBOARDS: [&str; 2] = ["fleet", "cache"];
@@ -121,6 +124,7 @@ fn every_query_shows_what_the_world_is() {
             answer => wrong.push(format!("{place}: is in EMPTY and shows {answer:?}")),
         }
     }
+    wrong.extend(world.names_of_nothing());
     for (title, _, _) in EMPTY {
         if !Dashboard::read("cache").queries.iter().any(|query| query.title == title) {
             wrong.push(format!("EMPTY speaks of {title}, which is nowhere"));
@@ -499,7 +503,9 @@ impl World {
         lab.names.set(&host("nameless"), Answer::new().nxdomain());
         let daemon = Daemon::start(&text);
         let target = daemon.address().to_string();
-        let prometheus = Prometheus::start(&target, None);
+        // The rules as they are, evaluated often enough for the answer to be theirs.
+        let rules = read("deploy/prometheus/cachewatch.rules.yml").replace("    interval: 1m\n", "    interval: 5s\n");
+        let prometheus = Prometheus::start(&target, Some(&rules));
         // What changes must be seen as it was before.
         prometheus.wait_for(&format!("count(cachewatch_probe_success) == {}", CACHES.len()));
         lab.lead("drifted", PUBLIC);
@@ -547,8 +553,7 @@ impl World {
 
     /// What a variable offers.
     fn values_of(&self, query: &str, cache: &str) -> Vec<String> {
-        let inside = query.strip_prefix("label_values(").unwrap().strip_suffix(')').unwrap();
-        let (selector, label) = inside.rsplit_once(", ").unwrap();
+        let (selector, label) = values_asked(query);
         self.label_values(&self.filled(selector, JOB, cache), label)
     }
 
@@ -596,6 +601,32 @@ impl World {
         self.prometheus.wait_for(&format!("{five_days} and on (cache) cachewatch_probe_success{{cache=\"aging\"}}"));
     }
 
+    /// What the panels, the rules and the documents call by a name, and the daemon by none or another.
+    fn names_of_nothing(&self) -> Vec<String> {
+        let said = Said::of(&self.daemon.as_ref().unwrap().scrape());
+        let mut wrong = said.against(&documented_metrics());
+        let mut speakers = Vec::new();
+        for dashboard in DASHBOARDS.map(Dashboard::read) {
+            let place = |title: &str| format!("{} {title}", dashboard.name);
+            let queries = dashboard.queries.iter();
+            speakers.extend(queries.map(|query| Speaker::of_query(place(&query.title), &query.expression)));
+            for (name, query) in &dashboard.variable_queries {
+                let (selector, label) = values_asked(query);
+                speakers.push(Speaker::of_query(place(name), &format!("count by ({label}) ({selector})")));
+            }
+        }
+        let groups = self.prometheus.get("rules").unwrap();
+        let groups = groups["data"]["groups"].as_array().unwrap().iter();
+        let rules: Vec<_> = groups.flat_map(|group| group["rules"].as_array().unwrap().clone()).collect();
+        assert!(rules.len() > 40, "{} rules", rules.len());
+        // With real series, which is where two of a kind meet that must not.
+        let ill = rules.iter().filter(|rule| rule["health"] != "ok");
+        wrong.extend(ill.map(|rule| format!("{}: {} {}", rule["name"], rule["health"], rule["lastError"])));
+        speakers.extend(Speaker::of_rules(&rules));
+        wrong.extend(names::problems(&speakers, &said));
+        wrong
+    }
+
     /// Where nobody reports there is nothing, and above all no number that looks like good news.
     fn nobody_is_shown_as_well(mut self) {
         const DOWN: &str = "cachewatch not answering A";
@@ -629,6 +660,12 @@ impl World {
         assert_eq!(self.prometheus.instant(&format!("({expression}) == 1")).map(|series| series.len()), Ok(1));
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
+}
+
+/// What a variable asks: the series, and the label whose values it offers.
+fn values_asked(query: &str) -> (&str, &str) {
+    let inside = query.strip_prefix("label_values(").unwrap().strip_suffix(')').unwrap();
+    inside.rsplit_once(", ").unwrap()
 }
 
 /// A server near its limit that one client more joins again and again, until this is dropped.

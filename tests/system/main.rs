@@ -6,6 +6,11 @@
 
 mod support;
 
+/// What an expression of Prometheus speaks of.
+#[path = "../rules/promql.rs"]
+#[expect(dead_code, reason = "what the tests of the rules ask of it besides")]
+mod promql;
+
 mod alerts;
 mod capacity;
 mod check;
@@ -18,6 +23,7 @@ mod health;
 mod hostile;
 mod journal;
 mod lookups;
+mod names;
 mod page;
 mod redis;
 mod resolve;
