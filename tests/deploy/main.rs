@@ -8,6 +8,7 @@ mod guides;
 mod host;
 mod image;
 mod kubernetes;
+mod restricted;
 
 use std::fs;
 use std::io::Write as _;
