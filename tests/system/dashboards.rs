@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs, iter,
     path::{Path, PathBuf},
+    process::Command,
     sync::mpsc,
     thread,
     time::Duration,
@@ -216,6 +217,53 @@ fn the_files_are_what_grafana_imports_and_people_can_read() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Grafana's own types, asked of its compiler; `Err` with a line for each problem.
+fn fits_grafana(files: &[PathBuf]) -> Result<(), String> {
+    let folder = root().join("tests/grafana");
+    assert!(folder.join("node_modules/.as-locked").exists(), "Grafana's types are missing; run .ci/install-test-needs");
+    let output = Command::new("node").arg(folder.join("check.mjs")).args(files).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot start node: {error}; run .ci/install-test-needs"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    if output.status.success() && said.is_empty() { Ok(()) } else { Err(said) }
+}
+
+#[test]
+fn every_part_is_of_the_type_that_grafana_gives_it() {
+    let files = DASHBOARDS.map(|name| Dashboard::read(name).path);
+    fits_grafana(&files).unwrap_or_else(|said| panic!("{said}"));
+}
+
+#[test]
+fn what_grafana_does_not_know_is_seen() {
+    let fleet = Dashboard::read("fleet");
+    let mut document = fleet.document;
+    let kind_at = |kind: &str| {
+        let panels = document["panels"].as_array().unwrap();
+        panels.iter().position(|panel| panel["type"] == kind).unwrap()
+    };
+    let [stat, table, timeline] = ["stat", "table", "state-timeline"].map(kind_at);
+    document["graphTooltip"] = json!(7);
+    document["annotations"]["list"][1]["colour"] = json!("red");
+    let panels = document["panels"].as_array_mut().unwrap();
+    panels[stat]["options"]["colorMode"] = json!("loud");
+    panels[stat]["gridPos"]["w"] = json!("wide");
+    panels[table]["options"]["showHeaders"] = json!(true);
+    panels[timeline]["fieldConfig"]["defaults"]["custom"]["fillOpaqueness"] = json!(1);
+    panels[timeline]["targets"][0]["format"] = json!("heat");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("broken.json");
+    fs::write(&file, document.to_string()).unwrap();
+    let said = fits_grafana(&[file]).unwrap_err();
+    // The newest gives no type for a query.
+    for (version, problems) in [("for Grafana 10.", 7), ("for Grafana 13.", 6)] {
+        let of_version: Vec<_> = said.lines().filter(|line| line.contains(version)).collect();
+        assert_eq!(of_version.len(), problems, "{of_version:#?}");
+    }
+    for word in ["'7'", "colour", "loud", "'string'", "showHeaders", "fillOpaqueness", "heat"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
 }
 
 /// The names a person types into a link or an expression are declared, and what is declared is used.
