@@ -2,16 +2,12 @@
 //!
 //! Azure Monitor evaluates the same expressions. What it does not know is mapped: `keep_firing_for` is its time to resolve,
 //! the label `severity` its own number, and whom to tell are action groups. It has no inhibition, which is why the rules hold
-//! a cause and its symptoms apart by themselves wherever both would page.
+//! a cause and its symptoms apart by themselves wherever both would page. What Azure takes is for `tests/deploy/azure.rs`.
 
 use std::fmt::Write as _;
 
 use crate::rules::{Group, Rule};
 
-/// The most rules of a group.
-const MOST_RULES: usize = 20;
-/// The bounds of a group's interval and of the time to resolve, in minutes.
-const MINUTES: std::ops::RangeInclusive<u64> = 1..=15;
 /// The time to resolve where the rule keeps firing for no time: Azure's own default.
 const RESOLVES: &str = "5m";
 
@@ -103,24 +99,6 @@ fn entry(out: &mut String, rule: &Rule) {
         line(out, 4, &format!("actions: {actions}"));
     }
     line(out, 3, "}");
-}
-
-/// What Azure would refuse.
-pub(crate) fn beyond_limits(groups: &[Group]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for group in groups {
-        if group.rules.len() > MOST_RULES {
-            wrong.push(format!("{} has {} rules, and Azure takes {MOST_RULES}", group.name, group.rules.len()));
-        }
-        if group.name.contains([':', '@', '/', '#', '{', '}', '%', '&', '+', '*', '<', '>', '?']) {
-            wrong.push(format!("{} is no name for Azure", group.name));
-        }
-        let keeps = group.rules.iter().filter_map(|rule| rule.keeps.as_ref());
-        for duration in keeps.chain([&group.interval]).filter(|duration| !MINUTES.contains(&minutes(duration))) {
-            wrong.push(format!("{}: {duration} is not between one and fifteen minutes", group.name));
-        }
-    }
-    wrong
 }
 
 /// Where the strings, comments or brackets of a template do not close, or a string names something that is no parameter.
