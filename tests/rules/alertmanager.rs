@@ -1,24 +1,14 @@
 //! The example for Alertmanager: accepted, routed, and asked what it holds back.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
-use std::{fs, thread};
 
 use cachewatch::clock::Stopwatch;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{folder, read, rules, run, words};
-
-const PACKAGE: &str = "prometheus-alertmanager";
-const EXAMPLE: &str = "alertmanager.example.yml";
-/// Where the receivers of the example are.
-const RECEIVERS: &str = "https://alerts.example.com";
-/// How long a program may take on a busy machine to say that it listens, or to have done what it was told.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::server::{Alertmanager, EXAMPLE, PACKAGE, PATIENCE};
+use crate::{rules, run, words};
 
 #[test]
 fn amtool_accepts_the_example() {
@@ -170,17 +160,17 @@ fn one_cause_is_one_page() {
                 json!({ "labels": labels })
             })
             .collect();
-        alertmanager.ask("POST", &json!(alerts).to_string());
+        alertmanager.ask("POST", "alerts", &json!(alerts).to_string());
     }
     // What fires is taken in one after the other, so that the last row tells when all of them are.
     let (last, (_, expected)) = TOGETHER.iter().enumerate().next_back().unwrap();
     let waiting = Stopwatch::start();
-    while alertmanager.told(last) != *expected {
-        assert!(waiting.elapsed() < PATIENCE, "still told: {:?}", alertmanager.told(last));
+    while told(&alertmanager, last) != *expected {
+        assert!(waiting.elapsed() < PATIENCE, "still told: {:?}", told(&alertmanager, last));
         thread::sleep(Duration::from_millis(20));
     }
     for (number, (together, expected)) in TOGETHER.iter().enumerate() {
-        assert_eq!(alertmanager.told(number), *expected, "of {together:#?}");
+        assert_eq!(told(&alertmanager, number), *expected, "of {together:#?}");
     }
 }
 
@@ -188,74 +178,12 @@ fn job(number: usize) -> String {
     format!("row-{number}")
 }
 
-/// A real one, on a port of its own; dropping it ends it.
-struct Alertmanager {
-    child: Child,
-    address: String,
-    _place: tempfile::TempDir,
-}
-
-impl Alertmanager {
-    fn start() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let config = place.path().join("alertmanager.yml");
-        // Nothing of a test leaves this machine, however long it takes.
-        let example = read(&folder().join(EXAMPLE));
-        assert!(example.contains(RECEIVERS));
-        fs::write(&config, example.replace(RECEIVERS, "http://127.0.0.1:9")).unwrap();
-        let mut command = Command::new("prometheus-alertmanager");
-        command
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", place.path().join("data").display()))
-            .args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="])
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!("cannot start prometheus-alertmanager: {error}; this test needs it: apt-get install -y {PACKAGE}")
-        });
-        let (say, heard) = mpsc::channel();
-        let log = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        // Read to its end, so that it never waits for a reader.
-        thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
-        let mut said = Vec::new();
-        let address = loop {
-            let line = heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it does not listen: {said:#?}"));
-            match line.split_once("msg=\"Listening on\" address=") {
-                Some((_, address)) => break address.trim().to_owned(),
-                None => said.push(line),
-            }
-        };
-        Self { child, address, _place: place }
-    }
-
-    /// The body of the answer about alerts.
-    fn ask(&self, method: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let length = body.len();
-        let head =
-            format!("{method} /api/v2/alerts HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}");
-        write!(stream, "{head}\r\n\r\n{body}").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.lines().next().unwrap().contains(" 200 "), "{answer}");
-        body.to_owned()
-    }
-
-    /// The alerts of a row that nothing holds back, by name.
-    fn told(&self, number: usize) -> Vec<String> {
-        let alerts: Vec<Value> = serde_json::from_str(&self.ask("GET", "")).unwrap();
-        let of_row = alerts.iter().filter(|alert| alert["labels"]["job"] == job(number));
-        let told = of_row.filter(|alert| alert["status"]["inhibitedBy"] == json!([]));
-        let mut names: Vec<_> = told.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The alerts of a row that nothing holds back, by name.
+fn told(alertmanager: &Alertmanager, number: usize) -> Vec<String> {
+    let alerts = alertmanager.ask("GET", "alerts", "");
+    let of_row = alerts.as_array().unwrap().iter().filter(|alert| alert["labels"]["job"] == job(number));
+    let told = of_row.filter(|alert| alert["status"]["inhibitedBy"] == json!([]));
+    let mut names: Vec<_> = told.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
 }

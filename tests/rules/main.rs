@@ -2,7 +2,7 @@
 //! metrics, labels and findings that exist, that no finding goes untold, and that one cause is one page.
 //!
 //! - [`rules`]: the file of rules, read · [`promql`]: what an expression speaks of
-//! - [`azure`]: the same rules as a Bicep template · [`alertmanager`]: the example for Alertmanager, running
+//! - [`azure`]: the same rules as a Bicep template · [`alertmanager`]: the example for Alertmanager, asked · [`server`]: running
 //! - [`yaml`]: a reader, for tests
 //!
 //! `CACHEWATCH_BLESS=1 cargo test --test rules` writes the Bicep template anew; read the difference before committing it.
@@ -13,6 +13,7 @@ mod alertmanager;
 mod azure;
 mod promql;
 mod rules;
+mod server;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};

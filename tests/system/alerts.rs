@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-use std::{fs, io::Write as _, path::Path, thread, time::Duration};
+use std::{collections::BTreeSet, fs, io::Write as _, path::Path, thread, time::Duration};
 
 use cachewatch::clock::Stopwatch;
+use serde_json::Value;
 
+use crate::alertmanager::Alertmanager;
 use crate::support::{
     PATIENCE,
     cachewatch::Daemon,
@@ -46,6 +48,37 @@ fn an_answer_that_turns_public_pages_within_a_probe_a_scrape_and_an_evaluation()
     // A figure of the project's: shown whether the test passes or not.
     let _ = writeln!(std::io::stderr(), "from the public answer to a firing alert: {took:.1?}, of {limit:?} at most");
     assert!(took <= limit + GRACE, "{took:?}");
+}
+
+/// What a real Alertmanager makes of the alerts that a Prometheus has, those that wait for their time among them: for each
+/// receiver the notifications, each with the alerts that nothing holds back.
+pub(crate) struct Told {
+    alertmanager: Alertmanager,
+}
+
+impl Told {
+    pub(crate) fn of(prometheus: &Prometheus) -> Self {
+        let alertmanager = Alertmanager::start();
+        let document = prometheus.get("alerts").unwrap();
+        alertmanager.ask("POST", "alerts", &document["data"]["alerts"].to_string());
+        Self { alertmanager }
+    }
+
+    /// Each as `receiver cache alert ..`, by now.
+    pub(crate) fn notifications(&self) -> BTreeSet<String> {
+        let groups = self.alertmanager.ask("GET", "alerts/groups?inhibited=false", "");
+        let groups = groups.as_array().unwrap().iter();
+        groups
+            .map(|group| {
+                let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+                let alerts = group["alerts"].as_array().unwrap().iter();
+                let names: BTreeSet<_> = alerts.map(|alert| word(&alert["labels"]["alertname"])).collect();
+                let names: Vec<_> = names.into_iter().collect();
+                let [receiver, cache] = [&group["receiver"]["name"], &group["labels"]["cache"]].map(word);
+                format!("{receiver} {cache} {}", names.join(" "))
+            })
+            .collect()
+    }
 }
 
 /// The alerts that fire, but for what is said of the fixture itself.

@@ -20,6 +20,7 @@ use cachewatch::clock::Stopwatch;
 use serde_json::{Value, json};
 
 use crate::{
+    alerts::Told,
     names::{self, Said, Speaker},
     support::{
         cachewatch::Daemon,
@@ -137,6 +138,7 @@ fn every_query_shows_what_the_world_is() {
     let document = read("docs/findings.md");
     let homeless: Vec<_> = findings.iter().filter(|id| !document.contains(&format!("\n## {id}\n"))).collect();
     assert!(findings.len() >= 7 && homeless.is_empty(), "{findings:?}; without an anchor: {homeless:?}");
+    world.one_cause_is_one_page();
     world.nobody_is_shown_as_well();
 }
 
@@ -673,6 +675,37 @@ impl World {
         speakers.extend(Speaker::of_rules(&rules));
         wrong.extend(names::problems(&speakers, &said));
         wrong
+    }
+
+    /// The alerts that these troubles raise, the ones that still wait for their time among them, given to an Alertmanager:
+    /// whoever is on call hears of each cache once.
+    fn one_cause_is_one_page(&self) {
+        for (cache, alert) in [
+            ("orders", "CachewatchCacheAtRisk"),
+            ("drifted", "CachewatchDnsPathPublic"),
+            ("crowded", "CachewatchHeadroomLow"),
+            ("crowded", "CachewatchExhaustionNear"),
+            ("crowded", "CachewatchExhaustionForecast"),
+            ("aging", "CachewatchCertificateCritical"),
+            ("unreachable", "CachewatchCacheUnreachable"),
+            ("nameless", "CachewatchCacheUnreachable"),
+        ] {
+            self.prometheus.wait_for(&format!("ALERTS{{cache=\"{cache}\", alertname=\"{alert}\"}}"));
+        }
+        let expected = [
+            "nobody orders CachewatchCacheAtRisk",
+            "on-call aging CachewatchCertificateCritical",
+            "on-call crowded CachewatchExhaustionNear",
+            "on-call drifted CachewatchDnsPathPublic",
+            "on-call nameless CachewatchCacheUnreachable",
+            "on-call unreachable CachewatchCacheUnreachable",
+        ];
+        let told = Told::of(&self.prometheus);
+        let watch = Stopwatch::start();
+        while !told.notifications().iter().eq(&expected) {
+            assert!(watch.elapsed() < LIMIT, "{:#?}", told.notifications());
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Where nobody reports there is nothing, and above all no number that looks like good news.

@@ -11,6 +11,9 @@ mod support;
 #[expect(dead_code, reason = "what the tests of the rules ask of it besides")]
 mod promql;
 
+#[path = "../rules/server.rs"]
+mod alertmanager;
+
 mod alerts;
 mod capacity;
 mod check;
