@@ -759,7 +759,7 @@ impl Filling {
     fn start(server: RedisServer) -> Self {
         let (enough, end) = mpsc::channel::<()>();
         let fill = move || {
-            let mut clients: Vec<_> = (0..780).map(|_| server.client()).collect();
+            let mut clients: Vec<_> = (0..760).map(|_| server.client()).collect();
             while end.recv_timeout(Duration::from_millis(500)) == Err(mpsc::RecvTimeoutError::Timeout) {
                 clients.push(server.client());
             }
