@@ -24,7 +24,7 @@ fn one_version_and_one_image_everywhere() {
     assert!(dockerfile.contains(&image) && read("deploy/compose/.env.example").contains(&image));
     let compose = &yaml("deploy/compose/compose.yaml")[0];
     assert_eq!(compose["services"]["cachewatch"]["image"], format!("${{CACHEWATCH_IMAGE:-{image}}}"));
-    let toolchain = dockerfile.lines().find_map(|line| line.strip_prefix("ARG RUST=")).unwrap();
+    let toolchain = dockerfile.lines().find_map(|line| line.strip_prefix("ARG BASE=docker.io/library/rust:")).unwrap();
     let manifest = read("Cargo.toml");
     let minimum = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
     assert!(toolchain.starts_with(&format!("{minimum}.")), "{toolchain} against {minimum}");

@@ -5,11 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod azure;
+mod compose;
 mod guides;
 mod host;
 mod image;
 mod kubernetes;
 mod restricted;
+mod support;
 
 use std::fs;
 use std::io::Write as _;
@@ -51,6 +53,10 @@ fn run(command: &mut Command, input: &str) -> Result<String, String> {
     writer.join().unwrap();
     let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
     if status.success() { Ok(stdout) } else { Err(format!("{command:?}\n{stderr}\n{stdout}")) }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
 }
 
 fn parse(json: &str) -> Vec<Value> {
