@@ -47,8 +47,8 @@ drwxr-xr-x 0:0 var/lib
 drwx------ 65532:65532 var/lib/cachewatch
 ";
 
-/// What the unoptimised program of the test may take in memory; it is three times the released one, which is what a node
-/// pulls. Another 10 MiB would be a dependency that nobody meant to add.
+/// So much of the test's unoptimised program may be loaded, which is more than twice the released one that a node pulls.
+/// It has some 10 MiB left: what takes them is a dependency that nobody meant to add.
 const LOADED_BYTES: u64 = 40 << 20;
 
 /// One build for all that is to be said of the image: it is the longest part.
@@ -299,7 +299,7 @@ impl Storage {
     }
 }
 
-/// What a runtime makes of an image: its files, below a root that nobody may write; its user, without any right; its command.
+/// What a runtime makes of an image: its files below a root that nobody may write; its user without rights; its command.
 struct Container {
     root: PathBuf,
     user: String,
@@ -434,8 +434,8 @@ fn list(directory: &Path) -> String {
     lines.iter().fold(String::new(), |list, line| list + line + "\n")
 }
 
-/// Whether a program asks for a loader of shared libraries, and how many bytes of its file are loaded: elf(5), of 64 bits and
-/// little-endian.
+/// Whether a program asks for a loader of shared libraries, and how many bytes of its file are loaded: elf(5), of 64 bits
+/// and little-endian.
 fn loads(program: &Path) -> (bool, u64) {
     const LOAD: u64 = 1;
     const INTERPRETER: u64 = 3;
