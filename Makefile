@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TOOLS := target/tools
 
-.PHONY: help demo test tools lab lint bench soak deny advisories clean
+.PHONY: help demo test tools lab lint bench soak deb deny advisories clean
 
 help: ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -12,7 +12,7 @@ demo: ## a story told by the real daemon: drift, full cache, wrong certificate, 
 	$(CARGO) build --locked --bin cachewatch --example demo
 	$(CARGO) run --locked --quiet --example demo
 
-test: $(TOOLS)/deploy/ready ## install what tests need, then run them all
+test: $(TOOLS)/deploy/ready $(TOOLS)/bin/cargo-deb ## install what tests need, then run them all
 	.ci/install-test-needs
 	$(CARGO) test --locked
 
@@ -34,7 +34,7 @@ advisories: $(TOOLS)/bin/cargo-deny ## security advisories, where their database
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.20.2 cargo-deny
 
-tools: $(TOOLS)/deploy/ready ## what the tests read deploy/ with; `make test` installs it too
+tools: $(TOOLS)/deploy/ready $(TOOLS)/bin/cargo-deb ## what the tests read and pack deploy/ with; `make test` installs it too
 
 $(TOOLS)/deploy/ready: tests/deploy/install-tools tests/deploy/requirements.txt
 	.ci/install-test-needs
@@ -49,6 +49,13 @@ soak: ## ten minutes of restarts, drift and reloads, then 1,000 caches at 30 s o
 	$(CARGO) test --locked --test soak
 	$(CARGO) test --locked --profile bench --test soak -- --caches 1000 --interval 30
 	$(CARGO) test --locked --profile bench --test soak -- --caches 1000 --resolvers 3 --interval 30
+
+deb: $(TOOLS)/bin/cargo-deb ## the Debian package of the release, with manual pages and completions; says where it is
+	$(CARGO) run --locked --quiet --example manual -- target/manual
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) deb --locked
+
+$(TOOLS)/bin/cargo-deb:
+	$(CARGO) install --locked --quiet --root $(TOOLS) --version 3.8.0 cargo-deb
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -336,6 +336,12 @@ fn event_kind(text: &str) -> Result<EventKind, String> {
     EventKind::parse(text).ok_or_else(|| format!("not one of {}", kinds()))
 }
 
+/// The command line as it is defined, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Does what the arguments ask and tells how it went.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
