@@ -1,6 +1,7 @@
 //! What stands in `deploy/`: it renders, fits the schemas, follows good practice, starts, and speaks of the program as it is.
 //!
-//! The tools are pinned in `tests/deploy/requirements.txt`; `make test` installs them, and so does `make tools`.
+//! The tools are pinned in `tests/deploy/requirements.txt` and the Makefile; `make test` installs them, and so does
+//! `make tools`.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -10,6 +11,8 @@ mod guides;
 mod host;
 mod image;
 mod kubernetes;
+mod machine;
+mod package;
 mod restricted;
 mod support;
 
