@@ -123,7 +123,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         reload: requests,
         accept: accepts,
         journal: journal.clone(),
-        streams: http::Streams::new(stopped.clone()),
+        streams: http::Streams::new(stopped.clone(), config.server.max_connections),
     };
     let notices = guard.notices(address);
     let (machine_metrics, machine_board) = (Arc::clone(&metrics), Arc::clone(&board));

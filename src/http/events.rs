@@ -26,7 +26,8 @@ use crate::sink::journal::{Order, Page, Query, Recorded, Unanswered};
 const DEFAULT_LIMIT: usize = 100;
 const MOST: usize = 1_000;
 
-/// Streams at once; each holds a connection for as long as its reader likes.
+/// Streams at once; each holds a connection for as long as its reader likes. All of them together hold no more than half of
+/// the connections there may be, so that pages left open never keep anybody from `/livez`.
 const MOST_STREAMS: usize = 64;
 
 /// Events that a stream reads from the journal at a time, when it has to catch up.
@@ -39,14 +40,17 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub struct Streams {
     places: Arc<Semaphore>,
+    most: usize,
     stopped: watch::Receiver<bool>,
 }
 
 impl Streams {
-    /// Streams that end when `stopped` turns true, so that they do not hold up the end of the daemon.
+    /// Streams that end when `stopped` turns true, so that they do not hold up the end of the daemon, among at most so many
+    /// connections.
     #[must_use]
-    pub fn new(stopped: watch::Receiver<bool>) -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST_STREAMS)), stopped }
+    pub fn new(stopped: watch::Receiver<bool>, max_connections: usize) -> Self {
+        let most = MOST_STREAMS.min(max_connections / 2);
+        Self { places: Arc::new(Semaphore::new(most)), most, stopped }
     }
 }
 
@@ -233,7 +237,7 @@ pub(super) async fn stream(
         return reply::problem(StatusCode::BAD_REQUEST, "last_event_id: not an id, which is a whole number");
     };
     let Ok(place) = Arc::clone(&state.streams.places).try_acquire_owned() else {
-        let words = format!("there are {MOST_STREAMS} streams already, which is the most");
+        let words = format!("there are {} streams already, which is the most", state.streams.most);
         return reply::problem(StatusCode::SERVICE_UNAVAILABLE, &words);
     };
     // In this order: what is acknowledged in between is in both, and what is behind `last` is not sent again.

@@ -51,7 +51,7 @@ impl Daemon {
             reload,
             accept,
             journal,
-            streams: Streams::new(stopped),
+            streams: Streams::new(stopped, 256),
         };
         let daemon = Self { state, cache: fixture::cache("orders"), reloads, accepts, stop };
         daemon.configure(&daemon.cache);

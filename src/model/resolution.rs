@@ -62,6 +62,21 @@ impl Resolution {
         aliases.chain(self.addresses.iter().filter_map(|answer| answer.ttl)).min()
     }
 
+    /// Whether both lead the same way, however long the answers took and however long they may be kept.
+    #[must_use]
+    pub fn leads_as(&self, other: &Self) -> bool {
+        let path = |of: &Self| of.chain.iter().map(|alias| alias.target.clone()).collect::<Vec<_>>();
+        let overridden = match (&self.overridden, &other.overridden) {
+            (Some(own), Some(other)) => own.leads_as(other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        (&self.resolver, self.source, &self.name) == (&other.resolver, other.source, &other.name)
+            && path(self) == path(other)
+            && self.sorted_addresses() == other.sorted_addresses()
+            && self.fault == other.fault
+            && overridden
+    }
+
     /// The addresses alone, in order of their value.
     #[must_use]
     pub fn sorted_addresses(&self) -> Vec<IpAddr> {

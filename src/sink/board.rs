@@ -1,16 +1,17 @@
 //! What HTTP shows: the last round of every cache.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::model::{
-    Cache, CacheName, Errand, Event, Finding, ProbeReport, Round, Stage, Standing, Timestamp, WireText,
+    Cache, CacheName, Errand, Event, Finding, ProbeReport, Resolution, Round, Stage, Standing, Timestamp, WireText,
 };
 
 /// The last state of every cache, written by the dispatch loop and read by HTTP.
 ///
 /// A reader takes a [`Snapshot`], one pointer; the writer copies the map of pointers only while a reader still has one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Board(RwLock<Snapshot>);
 
 /// Everything the board held at one moment.
@@ -22,6 +23,14 @@ pub struct Snapshot {
     pub configuration: Arc<Configuration>,
     /// What is to be said of this machine, apart from any cache.
     pub machine: Arc<Vec<Finding>>,
+    /// Which board this is: another one after each start of the daemon, so that no revision of an earlier one is taken for
+    /// one of this.
+    pub epoch: u64,
+    /// How often something was written.
+    pub revision: u64,
+    /// The revision in which something apart from the rounds of caches last changed: which there are, how they are
+    /// configured, this machine.
+    pub settled: u64,
 }
 
 /// Which configuration is in use.
@@ -46,6 +55,10 @@ pub struct Watched {
     pub lookup: Option<Arc<ProbeReport>>,
     /// The findings open now, the deepest cause first.
     pub open: Vec<Finding>,
+    /// The last probe that tested what should be closed; `None` where none has.
+    pub tested: Option<Arc<ProbeReport>>,
+    /// The revision of the board in which anything of this last changed.
+    pub revision: u64,
     /// What happened last, the latest first, at most [`Watched::MOST_EVENTS`].
     pub events: VecDeque<Event>,
     /// Whether a round has shown the cache without a suspicion: until then nothing speaks for it.
@@ -90,12 +103,13 @@ impl Board {
     /// A board without caches.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let epoch = RandomState::new().build_hasher().finish();
+        Self(RwLock::new(Snapshot { epoch, ..Snapshot::default() }))
     }
 
     /// Shows a cache from now on. One that is shown already keeps its last round and takes the new configuration.
     pub fn add_cache(&self, cache: Arc<Cache>) {
-        self.write(|snapshot| {
+        self.settle(|snapshot| {
             let caches = Arc::make_mut(&mut snapshot.caches);
             match caches.get_mut(&cache.name) {
                 Some(watched) => Arc::make_mut(watched).cache = cache,
@@ -108,7 +122,7 @@ impl Board {
 
     /// Shows a cache no longer.
     pub fn remove_cache(&self, cache: &CacheName) {
-        self.write(|snapshot| {
+        self.settle(|snapshot| {
             Arc::make_mut(&mut snapshot.caches).remove(cache);
         });
     }
@@ -116,37 +130,30 @@ impl Board {
     /// What an earlier run knew of a cache: what was open when it ended, and what had happened last, the latest first.
     /// Until a probe has looked, nothing else speaks for the cache.
     pub fn recall(&self, cache: &CacheName, open: Vec<Finding>, events: impl IntoIterator<Item = Event>) {
-        self.write(|snapshot| {
-            if let Some(watched) = Arc::make_mut(&mut snapshot.caches).get_mut(cache) {
-                let watched = Arc::make_mut(watched);
-                watched.open = open;
-                watched.events.extend(events);
-                watched.events.truncate(Watched::MOST_EVENTS);
-            }
+        self.write(cache, |watched| {
+            watched.open = open;
+            watched.events.extend(events);
+            watched.events.truncate(Watched::MOST_EVENTS);
+            true
         });
     }
 
     /// Takes in one round. A round of a cache that is not shown (removed while its probe ran) leaves no trace.
     pub fn observe(&self, round: &Round) {
-        self.write(|snapshot| {
-            if let Some(watched) = Arc::make_mut(&mut snapshot.caches).get_mut(&round.cache.name) {
-                Arc::make_mut(watched).observe(round);
-            }
-        });
+        self.write(&round.cache.name, |watched| watched.observe(round));
     }
 
     /// Takes in what was judged without a probe: the findings open now, and what changed.
     pub fn judged(&self, cache: &CacheName, open: Vec<Finding>, events: &[Event]) {
-        self.write(|snapshot| {
-            if let Some(watched) = Arc::make_mut(&mut snapshot.caches).get_mut(cache) {
-                Arc::make_mut(watched).judged(open, events);
-            }
+        self.write(cache, |watched| {
+            watched.judged(open, events);
+            true
         });
     }
 
     /// A configuration was taken into use: all its caches have been added. Until this is said once, nothing is ready.
     pub fn configured(&self, at: Timestamp) {
-        self.write(|snapshot| {
+        self.settle(|snapshot| {
             let generation = snapshot.configuration.generation + 1;
             snapshot.configuration = Arc::new(Configuration { generation, read_at: Some(at), refused: None });
         });
@@ -154,13 +161,16 @@ impl Board {
 
     /// What is to be said of this machine now.
     pub fn machine(&self, open: Vec<Finding>) {
-        self.write(|snapshot| snapshot.machine = Arc::new(open));
+        // It is looked at again and again, and hardly ever changes.
+        if *self.snapshot().machine != open {
+            self.settle(|snapshot| snapshot.machine = Arc::new(open));
+        }
     }
 
     /// A new configuration was refused; the old one stays in use.
     pub fn configuration_refused(&self, at: Timestamp, problems: &[String]) {
         let problems = problems.iter().map(|problem| WireText::new(problem)).collect();
-        self.write(|snapshot| Arc::make_mut(&mut snapshot.configuration).refused = Some((at, problems)));
+        self.settle(|snapshot| Arc::make_mut(&mut snapshot.configuration).refused = Some((at, problems)));
     }
 
     /// Everything, as it is now.
@@ -169,9 +179,32 @@ impl Board {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn write(&self, change: impl FnOnce(&mut Snapshot)) {
+    /// Changes what is known of one cache, and says whether that is worth a look; of one that is not shown, nothing.
+    fn write(&self, cache: &CacheName, change: impl FnOnce(&mut Watched) -> bool) {
         // A panic elsewhere leaves at worst one cache at its round before.
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+        let mut snapshot = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let revision = snapshot.revision + 1;
+        if let Some(watched) = Arc::make_mut(&mut snapshot.caches).get_mut(cache) {
+            let watched = Arc::make_mut(watched);
+            if change(watched) {
+                watched.revision = revision;
+                snapshot.revision = revision;
+            }
+        }
+    }
+
+    /// Changes anything else.
+    fn settle(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut snapshot = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        snapshot.revision += 1;
+        snapshot.settled = snapshot.revision;
+        change(&mut snapshot);
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -212,6 +245,8 @@ impl Watched {
             report: None,
             lookup: None,
             open: Vec::new(),
+            tested: None,
+            revision: 0,
             events: VecDeque::new(),
             proven: false,
             // All of it at once: what is taken later would look like a leak.
@@ -219,8 +254,16 @@ impl Watched {
         }
     }
 
-    fn observe(&mut self, round: &Round) {
+    /// Takes in a round, and says whether it tells anything new. A lookup that finds the name where it was does not.
+    fn observe(&mut self, round: &Round) -> bool {
+        let is_news = round.errand == Errand::Probe
+            || !round.events.is_empty()
+            || round.open != self.open
+            || !self.latest().is_some_and(|latest| leads_as(latest, &round.report));
         let report = Some(Arc::clone(&round.report));
+        if round.report.exposure.is_some() {
+            self.tested.clone_from(&report);
+        }
         match round.errand {
             Errand::Probe => {
                 (self.report, self.lookup) = (report, None);
@@ -234,6 +277,7 @@ impl Watched {
             Errand::Lookup => self.lookup = report,
         }
         self.judged(round.open.clone(), &round.events);
+        is_news
     }
 
     fn judged(&mut self, open: Vec<Finding>, events: &[Event]) {
@@ -264,13 +308,20 @@ impl Watched {
     }
 }
 
+fn leads_as(one: &ProbeReport, other: &ProbeReport) -> bool {
+    let is_same = |(one, other): (&Resolution, &Resolution)| one.leads_as(other);
+    one.fault == other.fault
+        && one.resolutions.len() == other.resolutions.len()
+        && one.resolutions.iter().zip(&other.resolutions).all(is_same)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::super::fixture;
     use super::*;
-    use crate::model::Severity;
+    use crate::model::{Passage, Severity};
 
     fn board(cache: &Cache) -> Board {
         let board = Board::new();
@@ -398,6 +449,54 @@ mod tests {
 
         board.observe(&fixture::healthy(&cache));
         assert_eq!(watched(&board).latest().map(leads_to).as_deref(), Some("10.20.1.4"), "the probe has asked since");
+    }
+
+    #[test]
+    fn a_revision_tells_what_was_written_since() {
+        let caches = ["orders", "carts"].map(fixture::cache);
+        let board = Board::new();
+        for cache in &caches {
+            board.add_cache(Arc::new(cache.clone()));
+        }
+        let revisions = || {
+            let snapshot = board.snapshot();
+            let of = |name| snapshot.caches[name].revision;
+            (of("orders"), of("carts"), snapshot.settled, snapshot.revision)
+        };
+        assert_eq!(revisions(), (0, 0, 2, 2));
+        board.observe(&fixture::healthy(&caches[0]));
+        assert_eq!(revisions(), (3, 0, 2, 3));
+        board.judged(&caches[1].name, Vec::new(), &[]);
+        board.recall(&caches[1].name, Vec::new(), []);
+        assert_eq!(revisions(), (3, 5, 2, 5));
+        board.observe(&fixture::looked_up(&caches[0], &["10.20.1.4"]));
+        assert_eq!(revisions(), (3, 5, 2, 5), "a lookup that finds the name where it was");
+        board.observe(&fixture::looked_up(&caches[0], &["10.20.1.5"]));
+        assert_eq!(revisions(), (6, 5, 2, 6));
+        board.observe(&fixture::healthy(&fixture::cache("gone")));
+        assert_eq!(revisions(), (6, 5, 2, 6), "nothing is written of a cache that is not shown");
+        board.machine(Vec::new());
+        assert_eq!(revisions(), (6, 5, 2, 6), "the same as before");
+        board.machine(fixture::name_not_found(&caches[0]).open);
+        assert_eq!(revisions(), (6, 5, 7, 7));
+        board.configured(fixture::start());
+        board.configuration_refused(fixture::start(), &[]);
+        assert_eq!(revisions(), (6, 5, 9, 9));
+        assert_ne!(board.snapshot().epoch, Board::new().snapshot().epoch);
+    }
+
+    #[test]
+    fn the_last_test_of_what_should_be_closed_is_kept_through_rounds_without_one() {
+        let cache = fixture::cache("orders");
+        let board = board(&cache);
+        board.observe(&fixture::healthy(&cache));
+        assert!(board.snapshot().caches["orders"].tested.is_none());
+        let mut round = fixture::healthy(&cache);
+        Arc::make_mut(&mut round.report).exposure = Some(fixture::plain_port(Passage::Closed));
+        board.observe(&round);
+        board.observe(&fixture::name_not_found(&cache));
+        board.observe(&fixture::looked_up(&cache, &["10.20.1.5"]));
+        assert_eq!(board.snapshot().caches["orders"].tested.as_deref(), Some(&*round.report));
     }
 
     #[test]

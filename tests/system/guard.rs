@@ -596,6 +596,27 @@ fn more_connections_than_may_be_are_refused_and_counted() {
     assert!(counted >= 1, "{line}");
 }
 
+/// Whoever leaves pages open, the kubelet finds a place.
+#[test]
+fn streams_hold_at_most_half_of_the_connections() {
+    const MOST: usize = 8;
+    let daemon = Daemon::start(&format!("[server]\nmax_connections = {MOST}\n{CACHE}"));
+    let open = |_| {
+        let mut stream = TcpStream::connect(daemon.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        (stream, String::from_utf8_lossy(&head).into_owned())
+    };
+    let (held, said): (Vec<_>, Vec<_>) = (0..MOST / 2 + 2).map(open).unzip();
+    let expected: Vec<_> =
+        (0..MOST / 2 + 2).map(|at| if at < MOST / 2 { "HTTP/1.1 200" } else { "HTTP/1.1 503" }).collect();
+    assert_eq!(said, expected);
+    assert_eq!(daemon.get("/livez").status, 200);
+    drop(held);
+}
+
 /// Out of descriptors, the loop waits instead of turning as fast as it can, and goes on once there are some.
 #[test]
 fn a_want_of_descriptors_neither_ends_the_loop_nor_spins_it() {

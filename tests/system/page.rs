@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
-use std::{env, fs, net::IpAddr, path::Path};
+use std::{env, fmt::Write as _, fs, net::IpAddr, path::Path};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
@@ -21,12 +22,17 @@ const LONG: &str = "catalogue-search-suggestions-and-more-westeurope-production-
 fn troubled() -> (Lab, Daemon) {
     let lab = Lab::new();
     let mut text = lab.configuration(&["sessions", "profiles"]);
+    writeln!(text, "[[resolvers]]\nname = \"world\"\naddress = \"{}\"", lab.names.address()).unwrap();
     lab.lead("orders", PUBLIC);
     text += &lab.cache("orders", "isolation = \"private_endpoint\"\nexpected_addresses = [\"10.20.1.0/24\"]");
     lab.names.set(&host("carts"), Answer::new().alias(&alias("carts"), 300).nxdomain());
     text += &lab.cache("carts", "isolation = \"private_endpoint\"");
     lab.lead("limits", PRIVATE);
-    text += &lab.cache("limits", "isolation = \"private_endpoint\"\nmax_clients = 1\n");
+    text += &lab.cache(
+        "limits",
+        "isolation = \"private_endpoint\"\nmax_clients = 1\n\
+                 exposure = { public_resolver = \"world\", plain_port = true, legacy_tls = true }\n",
+    );
     lab.lead("billing", PRIVATE);
     text += &lab
         .cache("billing", "isolation = \"private_endpoint\"")
@@ -72,9 +78,10 @@ fn both_pages_are_within_reach_of_everybody() {
         ("/".to_owned(), "overview"),
         ("/caches/orders".to_owned(), "orders"),
         ("/caches/sessions".to_owned(), "sessions"),
+        ("/caches/limits".to_owned(), "limits"),
         (format!("/caches/{LONG}"), "wide"),
     ] {
-        for width in [375, 768, 1440] {
+        for width in [360, 800, 1440] {
             for dark in [false, true] {
                 let page = browser.page(Look { width, dark, scripts: true });
                 page.open(&format!("http://{}{path}", daemon.address()));
@@ -147,6 +154,132 @@ fn the_sick_cache_is_found_understood_and_seen_to_recover() {
     all_is_quiet(&page, &daemon);
 }
 
+/// What happens in a storm, out of sight, and under somebody's hand.
+#[test]
+fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
+    let lab = Lab::new();
+    let daemon = Daemon::start(&lab.configuration(&["orders", "profiles"]));
+    let browser = Browser::start();
+    let page = browser.page(Look::WIDE);
+    page.prepare(
+        "window.EventSource = class extends EventSource { constructor(address) { super(address); window.stream = this; } }",
+    );
+    // What a filtered page lacks is there as soon as somebody wants to see it.
+    page.open(&format!("{}/?q=profiles", origin(&daemon)));
+    page.wait_for("document.querySelectorAll('#rows > li').length === 2");
+    page.wait_for("document.querySelectorAll('.row.well').length === 2");
+
+    let asked = "performance.getEntriesByType('resource').filter((one) => one.name.includes('?since='))";
+    page.eval("window.storm = setInterval(() => stream.dispatchEvent(new Event('finding_opened')), 50)");
+    let before = page.eval(&format!("{asked}.length")).as_u64().unwrap();
+    page.wait_for(&format!("{asked}.length >= {before} + 4"));
+    let gaps =
+        page.eval(&format!("{asked}.slice({before}).map((one, at, all) => one.startTime - all[at - 1]?.startTime)"));
+    let gaps: Vec<_> = gaps.as_array().unwrap().iter().skip(1).map(|gap| gap.as_f64().unwrap()).collect();
+    assert!(gaps.iter().all(|gap| *gap > 900.0), "never more often than once a second: {gaps:?}");
+    page.eval("clearInterval(storm)");
+
+    // A headline is read aloud at once, and the next one when somebody has had the time to listen.
+    page.eval(&later(16));
+    lab.lead("orders", PUBLIC);
+    page.wait_for("document.querySelector('#said').textContent === 'Ill: 1 of 2'");
+    lab.lead("profiles", PUBLIC);
+    page.wait_for("document.querySelector('#headline').textContent === 'Ill: 2 of 2'");
+    assert_eq!(page.eval("document.querySelector('#said').textContent"), "Ill: 1 of 2");
+    page.eval(&later(16));
+    page.wait_for("document.querySelector('#said').textContent === 'Ill: 2 of 2'");
+
+    // What somebody is about to copy stays under his hand, and is made good as soon as he lets it go.
+    page.eval("getSelection().selectAllChildren(document.querySelector('#c-profiles'))");
+    lab.lead("profiles", PRIVATE);
+    page.wait_for("document.querySelector('#headline').textContent === 'Ill: 1 of 2'");
+    assert!(page.text("#c-profiles").contains("20.50.1.10"));
+    page.eval("getSelection().removeAllRanges()");
+    page.eval("stream.dispatchEvent(new Event('finding_opened'))");
+    page.wait_for("document.querySelector('#c-profiles').innerText.includes('well')");
+
+    let hide = |hidden: bool| {
+        page.eval(&format!(
+            "Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}}); \
+             document.dispatchEvent(new Event('visibilitychange'))"
+        ))
+    };
+    hide(true);
+    assert_eq!(page.eval("document.title"), "Paused · cachewatch");
+    assert_eq!(page.eval("stream.readyState"), 2, "the stream is closed");
+    page.wait_for(&format!("{asked}.every((one) => one.responseEnd > 0)"));
+    let before = page.eval(&format!("{asked}.length"));
+    lab.lead("profiles", PUBLIC);
+    daemon.wait_until("a finding", |daemon| {
+        let caches = daemon.get("/api/v1/caches/profiles").json();
+        (!caches["findings"].as_array()?.is_empty()).then_some(())
+    });
+    assert_eq!((page.eval(&format!("{asked}.length")), page.text("#headline")), (before, "Ill: 1 of 2".to_owned()));
+    hide(false);
+    page.wait_for("document.title === 'Ill: 2 of 2 · cachewatch'");
+    page.wait_for("stream.readyState === 1");
+    all_is_quiet(&page, &daemon);
+}
+
+#[test]
+fn a_daemon_that_hangs_is_told_and_ages_go_on() {
+    let lab = Lab::new();
+    let daemon = Daemon::start(&lab.configuration(&["orders"]));
+    let browser = Browser::start();
+    let page = browser.page(Look::WIDE);
+    page.open(&origin(&daemon));
+    lab.lead("orders", PUBLIC);
+    page.wait_for("document.querySelector('.row.ill') !== null");
+    daemon.signal(Signal::STOP);
+    page.eval(&later(300));
+    page.wait_for(LOST);
+    looks_lost(&page, "Ill: 1 of 1");
+    assert!(page.text("#c-orders").contains("5 min ago"), "{}", page.text("#c-orders"));
+    if let Some(folder) = env::var_os("CACHEWATCH_PICTURES") {
+        page.picture(&Path::new(&folder).join("lost-1440-light.png"));
+        page.look(Look { width: 360, dark: true, scripts: true });
+        page.picture(&Path::new(&folder).join("lost-360-dark.png"));
+    }
+    page.eval(&axe());
+    assert_eq!(page.eval(VIOLATIONS), json!([]));
+    daemon.signal(Signal::CONT);
+    page.wait_for("document.querySelector('#live').innerText === 'live' && document.querySelector('#lost').hidden");
+    all_is_quiet(&page, &daemon);
+}
+
+/// On paper, and in the colours that somebody has chosen for everything.
+#[test]
+fn it_is_printed_and_shown_in_forced_colours() {
+    let (_lab, daemon) = troubled();
+    let browser = Browser::start();
+    let pictures = env::var_os("CACHEWATCH_PICTURES");
+    let axe = axe();
+    for path in ["/", "/caches/orders"] {
+        let page = browser.page(Look { dark: true, ..Look::WIDE });
+        page.open(&format!("{}{path}", origin(&daemon)));
+        let name = path.trim_start_matches("/caches").replace('/', "all-");
+        let keep = |what: &str| {
+            if let Some(folder) = &pictures {
+                page.picture(&Path::new(folder).join(format!("{what}-{name}.png")));
+            }
+        };
+        page.media("print", &[("prefers-color-scheme", "dark")]);
+        let pressed =
+            "[...document.querySelectorAll('button, .filter, .skip')].filter((one) => one.checkVisibility()).length";
+        let ground = "getComputedStyle(document.querySelector('main section:not(.notice)')).color";
+        assert_eq!((page.eval(pressed), page.eval(ground)), (json!(0), json!("rgb(0, 0, 0)")), "{path}");
+        keep("print");
+        page.media("", &[("forced-colors", "active"), ("prefers-color-scheme", "dark")]);
+        page.eval(&axe);
+        assert_eq!(page.eval(VIOLATIONS), json!([]), "{path}");
+        keep("forced");
+        let moving = "[...document.querySelectorAll('*')].filter((one) => one.getAnimations().length > 0 \
+                      || parseFloat(getComputedStyle(one).transitionDuration) > 0).length";
+        assert_eq!(page.eval(moving), 0, "nothing moves, for those who cannot bear it and for all others");
+        all_is_quiet(&page, &daemon);
+    }
+}
+
 /// Presses Tab until the focus is on something that the selector takes.
 #[track_caller]
 fn tab_to(page: &Page<'_>, selector: &str) {
@@ -174,7 +307,11 @@ fn everything_is_done_by_keyboard() {
     assert_eq!(page.eval("document.activeElement.className"), "skip");
     page.key("Enter");
     page.wait_for("document.activeElement.id === 'main'");
-    tab_to(&page, "#q");
+    page.key("/");
+    assert_eq!(page.eval("document.activeElement.id"), "q", "the key of a search leads to it");
+    page.key("/");
+    page.eval("document.activeElement.select()");
+    assert_eq!(page.eval("document.activeElement.value"), "/", "and is a letter like any other in it");
     page.write("orders");
     let shown =
         "[...document.querySelectorAll('#rows > li')].filter((row) => row.checkVisibility()).map((row) => row.id)";
@@ -205,6 +342,25 @@ fn everything_is_done_by_keyboard() {
     all_is_quiet(&page, &daemon);
 }
 
+const LOST: &str = "document.querySelector('#live').innerText === 'not live'";
+
+/// The clock of the browser goes forward by so many seconds.
+fn later(seconds: u32) -> String {
+    format!("(() => {{ const now = Date.now; Date.now = () => now() + {seconds}_000; }})()")
+}
+
+/// Nothing on a page that has lost the daemon may be taken for how it is now.
+#[track_caller]
+fn looks_lost(page: &Page<'_>, name: &str) {
+    let told = page.text("#lost");
+    assert!(told.starts_with("Not live: ") && told.contains(" as it was at 20") && told.contains(" UTC,"), "{told}");
+    let title = page.eval("document.title");
+    assert!(title.as_str().unwrap().starts_with(&format!("Not live · {name}")), "{title}");
+    let grey = page.eval("getComputedStyle(document.querySelector('main')).filter");
+    let said = page.eval("getComputedStyle(document.querySelector('.headline'), '::before').content");
+    assert_eq!((grey, said), (json!("grayscale(1)"), json!("\"Last known: \"")));
+}
+
 #[test]
 fn a_restart_is_told_and_survived() {
     let lab = Lab::new();
@@ -219,12 +375,18 @@ fn a_restart_is_told_and_survived() {
     page.open(&format!("{}/caches/orders", origin(&first)));
     page.wait_for("document.querySelector('#standing').innerText.includes('well')");
     drop(first);
-    page.wait_for("document.querySelector('#live').innerText.startsWith('reconnecting since ')");
+    page.wait_for(LOST);
+    looks_lost(&page, "orders");
     assert!(page.text("#lately").contains("PING"), "what was known stays on the page");
+    page.eval(&later(300));
+    page.wait_for("document.querySelector('#path time[data-ago], #closed time[data-ago]')?.innerText !== 'just now'");
+    looks_lost(&page, "orders");
 
     let second = Daemon::start_with(&arguments, &[("CACHEWATCH__SERVER__LISTEN", &address)]);
     page.wait_for("document.querySelector('#live').innerText === 'live'");
     page.wait_for("document.querySelector('#standing').innerText.includes('well')");
+    let told = page.eval("document.querySelector('#lost').checkVisibility()");
+    assert_eq!((told, page.eval("document.title")), (json!(false), json!("orders: well · cachewatch")));
     // The browser itself notes a connection that was refused; nothing else may stand beside it.
     let others = page.complaints().into_iter().filter(|words| !words.contains("net::ERR_"));
     assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
@@ -320,6 +482,13 @@ fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alo
     page.wait_for("document.querySelector('#rows > li:first-child').id === 'c-cache-250'");
     assert_eq!(page.text("#headline"), "Ill: 1 of 500");
     assert_eq!(page.eval("[...changed]"), json!(["c-cache-250"]));
+    // Of what is the same, no more than its place was sent.
+    let sizes = page.eval(
+        "[performance.getEntriesByType('navigation')[0].encodedBodySize, ...performance.getEntriesByType('resource') \
+           .filter((one) => one.name.includes('?since=')).map((one) => one.encodedBodySize)]",
+    );
+    let sizes: Vec<_> = sizes.as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
+    assert!(sizes.len() > 1 && sizes[1..].iter().all(|size| (1..sizes[0] / 20).contains(size)), "{sizes:?}");
 
     // The machine may have other things to do; it has not all the time.
     let took = page.eval(

@@ -5,22 +5,23 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::parts::{self, Step, Went};
-use super::{document, overview, refused, trend};
+use super::since::Since;
+use super::{Document, overview, refused, trend};
 use crate::azure;
 use crate::model::{
-    Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, ProbeReport, Resolution, ServerFacts, Standing,
-    Timestamp, TlsSession,
+    Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, Opening, ProbeReport, Resolution, ServerFacts,
+    Standing, Timestamp, TlsSession,
 };
 use crate::sink::{Snapshot, Watched};
 
-/// The page of one cache as it is at `now`.
-pub(super) fn render(snapshot: &Snapshot, watched: &Watched, now: Timestamp) -> Markup {
+/// The page of one cache as it is at `now`; where somebody knows all of it already, no more than that.
+pub(super) fn render(snapshot: &Snapshot, watched: &Watched, since: Option<Since>, now: Timestamp) -> Markup {
     let (cache, standing) = (&*watched.cache, watched.standing(now));
     let report = watched.report.as_deref();
     let open = parts::worst_first(&watched.open);
     let said = match (open.first(), open.len()) {
-        (Some(worst), 1) => format!("1 finding is open, since {}.", since(worst)),
-        (Some(worst), count) => format!("{count} findings are open, the worst since {}.", since(worst)),
+        (Some(worst), 1) => format!("1 finding is open, since {}.", parts::utc(worst.since)),
+        (Some(worst), count) => format!("{count} findings are open, the worst since {}.", parts::utc(worst.since)),
         (None, _) if report.is_none() => "Not probed yet.".to_owned(),
         (None, _) if standing == Standing::Well => "Nothing is wrong.".to_owned(),
         (None, _) => "No finding is open, and nothing lately proves that all is well.".to_owned(),
@@ -32,26 +33,31 @@ pub(super) fn render(snapshot: &Snapshot, watched: &Watched, now: Timestamp) -> 
                 h1 { (cache.name) }
                 p #standing data-keyed { (parts::versioned_standing(standing)) }
             }
-            p.headline #headline data-live role="status" { (said) }
+            p.headline #headline data-live { (said) }
         }
     };
     let main = html! {
         (refused(snapshot, now))
         (redirected(cache))
         (findings(cache, &open, now))
-        (names(cache, watched.latest()))
-        (walks(cache, report))
-        (trends(watched))
-        (server(cache, report, now))
-        (events(watched, now))
-        (configured(cache))
+        // What was seen from the name to the cache, and beside it what is known of it.
+        div #seen data-keyed {
+            (names(cache, watched.latest()))
+            (walks(cache, report))
+            (trends(watched))
+            (events(watched, now))
+        }
+        div #known data-keyed {
+            (server(cache, report, now))
+            (closed(watched, now))
+            (configured(cache))
+        }
     };
-    let title = format!("{}: {}", cache.name, parts::word(standing));
-    document(&title, now, "one", &top, &main, &format!("/api/v1/caches/{}", cache.name))
-}
-
-fn since(finding: &Finding) -> String {
-    format!("{} {}", finding.since.date(), parts::clock_time(finding.since))
+    let is_known = since.is_some_and(|since| since.covers(watched, now));
+    let (title, json) =
+        (format!("{}: {}", cache.name, parts::word(standing)), format!("/api/v1/caches/{}", cache.name));
+    let document = Document { snapshot, now, since, title: &title, class: "one", json: &json };
+    document.render(&top, (!is_known).then_some(&main))
 }
 
 /// The page of a cache that is not watched. Its name is not repeated: it came from the request.
@@ -60,11 +66,12 @@ pub(super) fn render_missing(snapshot: &Snapshot, now: Timestamp) -> Markup {
         div {
             nav aria-label="Back" { a href="/" { "← all caches" } }
             h1 { "No such cache" }
-            p.headline #headline data-live role="status" { "No cache of that name is watched." }
+            p.headline #headline data-live { "No cache of that name is watched." }
         }
     };
     let main = refused(snapshot, now);
-    document("No such cache", now, "one", &top, &main, "/api/v1/caches")
+    Document { snapshot, now, since: None, title: "No such cache", class: "one", json: "/api/v1/caches" }
+        .render(&top, Some(&main))
 }
 
 fn redirected(cache: &Cache) -> Markup {
@@ -359,6 +366,73 @@ fn certificate(session: &TlsSession, now: Timestamp) -> Markup {
     }
 }
 
+/// What should be closed, as the last test of it found it: that nothing is open is worth as many words as an opening.
+fn closed(watched: &Watched, now: Timestamp) -> Markup {
+    let exposure = &watched.cache.exposure;
+    let body = html! {
+        h2 { "What should be closed" }
+        @if exposure.is_on() {
+            dl.closed {
+                @for opening in Opening::ALL { div { dt { (opening_words(*opening)) } dd { (told_of(watched, *opening)) } } }
+            }
+            p.quiet {
+                @match watched.tested.as_deref() {
+                    Some(report) => {
+                        "Tested " (parts::ago(report.at, now)) ", " (parts::moment(report.at)) ", every "
+                        (span(exposure.interval)) ". That something is closed is said of the way from this machine."
+                    }
+                    None => { "To be tested with the first probe, then every " (span(exposure.interval)) "." }
+                }
+            }
+        } @else {
+            p.quiet { "Not tested: " code { "caches.exposure" } " is off for this cache." }
+        }
+    };
+    parts::versioned("section", "closed", "exposure", &body)
+}
+
+fn opening_words(opening: Opening) -> &'static str {
+    match opening {
+        Opening::PublicPath => "public path",
+        Opening::PlainPort => "port without TLS",
+        Opening::LegacyTls => "TLS 1.0 and 1.1",
+    }
+}
+
+fn told_of(watched: &Watched, opening: Opening) -> Markup {
+    let report = watched.tested.as_deref();
+    let trials: Vec<_> = report
+        .and_then(|report| report.exposure.as_ref())
+        .into_iter()
+        .flat_map(|exposure| exposure.trials_of(opening))
+        .collect();
+    html! {
+        @match report {
+            _ if !watched.cache.exposure.tests(opening) => span.quiet { "not tested: off" },
+            None => span.quiet { "not tested yet" },
+            Some(report) => {
+                @match report.exposed(opening) {
+                    Some(true) => span.sign.ill { (parts::mark("failed")) " open" },
+                    Some(false) => span.sign.well { (parts::mark("well")) " closed" },
+                    None => span.sign.unknown { (parts::mark("unknown")) " no way to tell" },
+                }
+                @if trials.is_empty() && report.exposed(opening) == Some(false) { " " span.quiet { "no public address" } }
+                @if !trials.is_empty() {
+                    ul {
+                        @for trial in trials {
+                            li {
+                                code { (trial.address) } " "
+                                @if let Some(version) = trial.version { (version) " " }
+                                (trial.passage.as_str().replace('_', " ")) ": " span.quiet { (trial.detail) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// What happened last, as the journal tells it.
 fn events(watched: &Watched, now: Timestamp) -> Markup {
     let body = html! {
@@ -379,7 +453,7 @@ fn told(event: &Event, now: Timestamp) -> Markup {
     };
     html! {
         li {
-            span.when { (parts::moment(event.at)) br; span.quiet { (parts::ago(event.at, now)) } }
+            span.when { (parts::moment(event.at)) " " span.quiet { (parts::ago(event.at, now)) } }
             span.what {
                 (parts::mark(mark)) " "
                 (event.kind.as_str().replace('_', " "))

@@ -6,6 +6,7 @@
 mod cache;
 mod overview;
 mod parts;
+mod since;
 mod trend;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,6 +17,7 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use self::overview::Selection;
+use self::since::Since;
 use super::State;
 use crate::clock;
 use crate::model::{EventKind, Timestamp};
@@ -33,15 +35,21 @@ pub(super) async fn overview(
     Shared(state): Shared<State>,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
 ) -> Response {
-    let selection = Selection::read(&parameters);
-    sealed(StatusCode::OK, &overview::render(&state.board.snapshot(), &selection, clock::now()))
+    let (selection, snapshot) = (Selection::read(&parameters), state.board.snapshot());
+    let since = Since::read(&parameters, &snapshot);
+    sealed(StatusCode::OK, &overview::render(&snapshot, &selection, since, clock::now()))
 }
 
 /// `/caches/{name}`
-pub(super) async fn cache(Shared(state): Shared<State>, Path(name): Path<String>) -> Response {
+pub(super) async fn cache(
+    Shared(state): Shared<State>,
+    Path(name): Path<String>,
+    Parameters(parameters): Parameters<Vec<(String, String)>>,
+) -> Response {
     let (snapshot, now) = (state.board.snapshot(), clock::now());
+    let since = Since::read(&parameters, &snapshot);
     match snapshot.caches.get(name.as_str()) {
-        Some(watched) => sealed(StatusCode::OK, &cache::render(&snapshot, watched, now)),
+        Some(watched) => sealed(StatusCode::OK, &cache::render(&snapshot, watched, since, now)),
         None => sealed(StatusCode::NOT_FOUND, &cache::render_missing(&snapshot, now)),
     }
 }
@@ -73,42 +81,78 @@ fn sealed(status: StatusCode, page: &Markup) -> Response {
     (status, policy, Html(page.0.clone())).into_response()
 }
 
-/// What every page has around what it shows. `title` is what the tab says.
-fn document(title: &str, now: Timestamp, class: &str, top: &Markup, main: &Markup, json: &str) -> Markup {
-    let kinds: Vec<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    html! {
-        (DOCTYPE)
-        html lang="en" data-build=(build()) data-kinds=(kinds.join(" ")) {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                noscript { meta http-equiv="refresh" content=(REFRESH); }
-                title { (title) " · cachewatch" }
-                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
-                link rel="stylesheet" href="/assets/page.css";
-                script src="/assets/page.js" defer {}
-            }
-            body {
-                (parts::symbols())
-                a.skip href="#main" { "Skip to content" }
-                header.top {
-                    (top)
-                    div.live {
-                        p #live role="status" {}
-                        p.quiet { "as of " time #asof data-live datetime=(now) { (parts::clock_time(now)) } }
-                    }
+/// A page as it is at `now`.
+struct Document<'a> {
+    snapshot: &'a Snapshot,
+    now: Timestamp,
+    /// From when on the one who asks knows it: what it has anyway is left out.
+    since: Option<Since>,
+    /// What the tab says.
+    title: &'a str,
+    class: &'a str,
+    /// Where the same stands for machines.
+    json: &'a str,
+}
+
+impl Document<'_> {
+    /// What every page has around what it shows; without a main part where nothing in it has changed.
+    fn render(&self, top: &Markup, main: Option<&Markup>) -> Markup {
+        let kinds: Vec<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let known = Since::of(self.snapshot, self.now);
+        let is_whole = self.since.is_none();
+        html! {
+            (DOCTYPE)
+            html lang="en" data-build=(build()) data-since=(known) data-kinds=[is_whole.then(|| kinds.join(" "))] {
+                head {
+                    meta charset="utf-8";
+                    title { (self.title) " · cachewatch" }
+                    @if is_whole { (head()) }
                 }
-                main #main class=(class) tabindex="-1" data-keyed { (main) }
-                footer.quiet {
-                    p { "Seen from this machine. Times are UTC." noscript { " Reloads every " (REFRESH) " s." } }
-                    nav aria-label="The same for machines" {
-                        a href=(json) { "this as JSON" } " "
-                        a href="/metrics" { "metrics" } " "
-                        a href="/healthz" { "health" }
+                body {
+                    @if is_whole {
+                        (parts::symbols())
+                        a.skip href="#main" { "Skip to content" }
                     }
+                    header.top {
+                        (top)
+                        div.live {
+                            p #live {}
+                            p.quiet { "as of " time #asof data-live datetime=(self.now) { (parts::utc(self.now)) } }
+                        }
+                    }
+                    @if is_whole {
+                        p #lost .notice hidden role="alert" {}
+                    }
+                    @if let Some(main) = main { main #main class=(self.class) tabindex="-1" data-keyed { (main) } }
+                    @if is_whole { (self.foot()) }
                 }
             }
         }
+    }
+
+    fn foot(&self) -> Markup {
+        html! {
+            p.hidden #said role="status" {}
+            footer.quiet {
+                p { "Seen from this machine. Times are UTC." noscript { " Reloads every " (REFRESH) " s." } }
+                nav aria-label="The same for machines" {
+                    a href=(self.json) { "this as JSON" } " "
+                    a href="/metrics" { "metrics" } " "
+                    a href="/healthz" { "health" }
+                }
+            }
+        }
+    }
+}
+
+/// What a page is to be shown with.
+fn head() -> Markup {
+    html! {
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        noscript { meta http-equiv="refresh" content=(REFRESH); }
+        link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
+        link rel="stylesheet" href="/assets/page.css";
+        script src="/assets/page.js" defer {}
     }
 }
 

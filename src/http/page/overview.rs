@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::parts::{self, Went};
-use super::{document, refused};
+use super::since::Since;
+use super::{Document, refused};
 use crate::azure;
 use crate::model::{Cache, Clients, Event, Finding, ProbeReport, Severity, Standing, Timestamp, WireText};
 use crate::sink::{Snapshot, Watched};
@@ -47,6 +48,10 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    fn id(&self) -> String {
+        format!("c-{}", self.watched.cache.name)
+    }
+
     fn new(watched: &'a Watched, now: Timestamp) -> Self {
         let (standing, open) = (watched.standing(now), parts::worst_first(&watched.open));
         let cache = &watched.cache;
@@ -73,23 +78,23 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The overview as it is at `now`.
-pub(super) fn render(snapshot: &Snapshot, selection: &Selection, now: Timestamp) -> Markup {
+/// The overview as it is at `now`; of what somebody knows already, no more than its place.
+pub(super) fn render(snapshot: &Snapshot, selection: &Selection, since: Option<Since>, now: Timestamp) -> Markup {
     let mut rows: Vec<_> = snapshot.caches.values().map(|watched| Row::new(watched, now)).collect();
     rows.sort_by_key(Row::rank);
     let headline = headline(&rows);
     let top = html! {
         div {
-            h1 { "cachewatch" }
-            p.headline #headline data-live role="status" { (headline) }
+            h1.brand { "cachewatch" }
+            p.headline.large { (worst(&rows)) span #headline data-live { (headline) } }
         }
     };
     let shown: Vec<_> = rows.iter().filter(|row| selection.admits(row)).collect();
     let main = html! {
         (refused(snapshot, now))
-        (overrides(snapshot))
+        (overrides(snapshot, since))
         section #caches aria-labelledby="caches-title" {
-            h2.hidden #caches-title { "Caches" }
+            h2.hidden #caches-title { "Caches, the worst first" }
             (filter(&rows, selection))
             p #none .quiet hidden[!shown.is_empty()] {
                 @if rows.is_empty() { "No cache is configured." } @else { "No cache is like that." }
@@ -99,12 +104,29 @@ pub(super) fn render(snapshot: &Snapshot, selection: &Selection, now: Timestamp)
                 span { "clients" } span { "certificate" } span { "last change" }
             }
             ol #rows class=(if rows.len() > MANY { "rows many" } else { "rows" }) data-keyed {
-                @for row in shown { (show(row, now)) }
+                @for row in shown {
+                    @if since.is_some_and(|since| since.covers(row.watched, now)) {
+                        (parts::unchanged("li", &row.id()))
+                    } @else { (show(row, now)) }
+                }
             }
         }
         (machine(snapshot, now))
     };
-    document(&headline, now, "all", &top, &main, "/api/v1/caches")
+    let json = "/api/v1/caches";
+    Document { snapshot, now, since, title: &headline, class: "all", json }.render(&top, Some(&main))
+}
+
+/// The shape of the worst state there is.
+fn worst(rows: &[Row<'_>]) -> Markup {
+    let standing = rows.first().map(|row| row.standing);
+    html! {
+        span #worst data-keyed {
+            @if let Some(standing) = standing {
+                (parts::versioned("span", "worst-now", "", &parts::mark(standing.as_str())))
+            }
+        }
+    }
 }
 
 /// The one sentence to read.
@@ -116,9 +138,9 @@ fn headline(rows: &[Row<'_>]) -> String {
         (0, ..) => "No cache is configured".to_owned(),
         (_, 0, 0) if well == all => format!("All well: {all} of {all}"),
         (_, 0, 0) => format!("Reachable: {all} of {all}, {} at risk", all - well),
-        (_, 0, _) => format!("Not known yet: {unknown} of {all}"),
+        (_, 0, _) => format!("Unknown: {unknown} of {all}"),
         (_, _, 0) => format!("Ill: {ill} of {all}"),
-        _ => format!("Ill: {ill} of {all}, not known: {unknown}"),
+        _ => format!("Ill: {ill} of {all}, unknown: {unknown}"),
     }
 }
 
@@ -144,7 +166,7 @@ fn filter(rows: &[Row<'_>], selection: &Selection) -> Markup {
     html! {
         form.filter #filter role="search" action="/" method="get" aria-label="Which caches" {
             label.hidden for="q" { "Name, host, address or finding" }
-            input #q type="search" name="q" value=(selection.text) maxlength=(LONGEST) autocomplete="off"
+            input #q type="search" name="q" aria-keyshortcuts="/" value=(selection.text) maxlength=(LONGEST) autocomplete="off"
                 placeholder="Name, host, address or finding";
             fieldset {
                 legend.hidden { "State" }
@@ -160,10 +182,13 @@ fn filter(rows: &[Row<'_>], selection: &Selection) -> Markup {
 }
 
 /// Addresses dialled in place of resolved ones: nobody may take a redirected result for the real path.
-fn overrides(snapshot: &Snapshot) -> Markup {
+fn overrides(snapshot: &Snapshot, since: Option<Since>) -> Markup {
     let redirected: Vec<_> = snapshot.caches.values().filter(|watched| !watched.cache.connect_to.is_empty()).collect();
     if redirected.is_empty() {
         return Markup::default();
+    }
+    if since.is_some() {
+        return parts::unchanged("section", "redirected");
     }
     let body = html! {
         details {
@@ -203,6 +228,21 @@ fn show(row: &Row<'_>, now: Timestamp) -> Markup {
             " " (parts::standing(row.standing))
             p.quiet title=(cache.endpoint()) { (azure::identify(&cache.host).product.title()) }
         }
+        @if !row.open.is_empty() {
+            ul.open-findings aria-label={ "Open findings of " (cache.name) } {
+                @for finding in row.open.iter().take(MOST_FINDINGS) {
+                    li {
+                        (parts::severity(finding.severity)) " "
+                        a href={ (page) "#" (finding.id) } { (finding.id) } " "
+                        span.summary { (finding.summary) } " "
+                        span.quiet { "since " (parts::moment(finding.since)) ", " (parts::ago(finding.since, now)) }
+                    }
+                }
+                @if row.open.len() > MOST_FINDINGS {
+                    li { a href=(page) { (row.open.len() - MOST_FINDINGS) " more" } }
+                }
+            }
+        }
         div.cell.path-cell {
             h4.hidden { "Path" }
             @match report { Some(report) => (path(cache, report)), None => p.quiet { "not probed yet" }, }
@@ -222,28 +262,16 @@ fn show(row: &Row<'_>, now: Timestamp) -> Markup {
         div.cell {
             h4.label { "Last change" }
             @match watched.events.front() {
-                Some(event) => { p { (parts::ago(event.at, now)) } p.quiet { (event_words(event)) } }
+                Some(event) => {
+                    p { (parts::ago(event.at, now)) }
+                    p.quiet { (parts::moment(event.at)) br; (event_words(event)) }
+                }
                 None => p.quiet { "none seen" },
-            }
-        }
-        @if !row.open.is_empty() {
-            ul.open-findings aria-label={ "Open findings of " (cache.name) } {
-                @for finding in row.open.iter().take(MOST_FINDINGS) {
-                    li {
-                        (parts::severity(finding.severity)) " "
-                        a href={ (page) "#" (finding.id) } { (finding.id) } " "
-                        span.summary { (finding.summary) } " "
-                        span.quiet { (parts::ago(finding.since, now)) }
-                    }
-                }
-                @if row.open.len() > MOST_FINDINGS {
-                    li { a href=(page) { (row.open.len() - MOST_FINDINGS) " more" } }
-                }
             }
         }
     };
     let class = format!("row {}", row.standing);
-    parts::versioned_with("li", &format!("c-{}", cache.name), &class, &row.search, &body)
+    parts::versioned_with("li", &row.id(), &class, &row.search, &body)
 }
 
 /// The path as a line of stages.

@@ -1,22 +1,30 @@
 "use strict";
 // The page is whole without this script. With it, the page follows the daemon: it listens to the stream of events, asks for
-// itself again, and replaces the parts whose version is another one. Nothing else is touched, so nothing flickers, no
-// selection is lost, and a screen reader is told no more than what changed.
+// what has changed since its last look, and replaces the parts whose version is another one. Nothing else is touched, so
+// nothing flickers, no selection is lost, and a screen reader is told no more than what changed.
 (() => {
   const REFRESH = 15_000; // between two looks while nothing happens
   const SETTLE = 300; // after an event: a round brings several
+  const PACE = 1_000; // between two looks, however much happens
   const FIRST_WAIT = 1_000, LONGEST_WAIT = 30_000; // between two attempts while the daemon does not answer
+  const STALE = 40_000; // after this long without an answer nothing here is live: this machine may have slept
+  const SPEAK = 15_000; // between two headlines that are read aloud
+  const TICK = 5_000;
   const root = document.documentElement;
   const find = (id) => document.getElementById(id);
   const sign = find("live"), form = find("filter");
-  let wait = FIRST_WAIT, timer = 0, lostAt = null, stream = null, busy = false, again = false;
+  let wait = FIRST_WAIT, timer = 0, due = 0, stream = null, busy = false, again = false;
+  let asked = 0, heard = Date.now(), skew = Date.parse(find("asof").dateTime) - heard;
+  let title = document.title, isLive = false;
   root.classList.add("scripted");
 
-  // Whole rows for as long as the script sorts out which are shown.
-  const source = () => (form ? "/" : location.pathname);
+  // Which state of the daemon this page shows; empty where it does not show all of one, so that all is asked for.
+  let known = form && location.search ? "" : root.dataset.since;
+  const source = () => (form ? "/" : location.pathname) + (known && `?since=${encodeURIComponent(known)}`);
 
   // ---- what changed ----
   const FOCUSABLE = "a[href], button, input, pre, summary";
+  const isEmpty = (element) => element.childNodes.length === 0 && !element.dataset.version;
   const isSelected = (element) => {
     const selection = getSelection();
     return selection !== null && !selection.isCollapsed && selection.containsNode(element, true);
@@ -30,6 +38,7 @@
     if (open) fresh.querySelector("details")?.setAttribute("open", "");
     if (at >= 0) ([...fresh.querySelectorAll(FOCUSABLE)][at] ?? find("main")).focus({ preventScroll: true });
   }
+  let isHeld = false, isMissing = false;
   function patch(old, fresh) {
     const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
     const wanted = [...fresh.children].filter((child) => child.id);
@@ -40,6 +49,10 @@
       let mine = known.get(child.id);
       // A row that left its place is put where it belongs when its turn comes; the others stay.
       if (mine && cursor && cursor !== mine && cursor.nextElementSibling === mine) cursor = mine;
+      if (!mine && isEmpty(child)) {
+        isMissing = true; // It is said to be the same, and was never here.
+        continue;
+      }
       if (!mine) {
         mine = document.importNode(child, true);
         old.insertBefore(mine, cursor);
@@ -48,63 +61,97 @@
       }
       if (mine === cursor) cursor = cursor.nextElementSibling;
       else old.insertBefore(mine, cursor);
-      if (!child.dataset.version) {
+      if ("keyed" in child.dataset) {
+        patch(mine, child);
+      } else if (!child.dataset.version) {
         for (const inner of child.querySelectorAll("[data-keyed]")) patch(find(inner.id), inner);
-      } else if (child.dataset.version !== mine.dataset.version && !isSelected(mine)) {
-        replace(mine, document.importNode(child, true));
+      } else if (child.dataset.version !== mine.dataset.version) {
+        if (isSelected(mine)) isHeld = true; // Somebody is about to copy it: the next look brings it again.
+        else replace(mine, document.importNode(child, true));
       }
     }
   }
   function take(fresh) {
     if (fresh.documentElement.dataset.build !== root.dataset.build) return location.reload();
-    if (document.title !== fresh.title) document.title = fresh.title;
+    heard = Date.now();
+    title = fresh.title;
     for (const text of fresh.querySelectorAll("[data-live]")) {
       const mine = find(text.id);
+      if (text.dateTime) mine.dateTime = text.dateTime;
       if (mine && mine.textContent !== text.textContent) mine.textContent = text.textContent;
     }
-    for (const id of ["standing", "main"]) if (find(id) && fresh.getElementById(id)) patch(find(id), fresh.getElementById(id));
+    skew = Date.parse(find("asof").dateTime) - heard;
+    isHeld = isMissing = false;
+    for (const id of ["standing", "worst", "main"]) {
+      const part = fresh.getElementById(id);
+      if (part && find(id)) patch(find(id), part);
+    }
+    if (isMissing) known = "";
+    else if (!isHeld) known = fresh.documentElement.dataset.since;
+    again ||= isMissing;
     select();
     grow();
+    speak();
   }
 
   // ---- when to ask ----
-  function say(words, isLive) {
-    root.classList.toggle("lost", !isLive);
-    if (sign.textContent !== words) sign.textContent = words;
+  // What is old must not look well: not in the tab, not at the top, and not where somebody has scrolled to.
+  function live() {
+    if (document.title !== title) document.title = title;
+    if (isLive) return;
+    isLive = true;
+    root.classList.remove("lost");
+    sign.textContent = "live";
+    find("lost").hidden = true;
+  }
+  function lose(why) {
+    document.title = `Not live · ${title}`;
+    const at = find("asof").textContent;
+    const words = `Not live: ${why}. All that stands here is as it was at ${at}, and may be wrong by now.`;
+    if (find("lost").textContent !== words) find("lost").textContent = words;
+    isLive = false;
+    root.classList.add("lost");
+    sign.textContent = "not live";
+    find("lost").hidden = false;
   }
   async function refresh() {
     clearTimeout(timer);
+    timer = 0;
     if (busy) { again = true; return; }
     if (document.hidden) return;
     busy = true;
+    asked = Date.now();
     let next = REFRESH;
     try {
       const answer = await fetch(source(), { signal: AbortSignal.timeout(20_000), headers: { accept: "text/html" } });
-      if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
+      if (!answer.ok && answer.status !== 404) throw new Error(`the daemon answers ${answer.status}`);
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      lostAt = null;
       wait = FIRST_WAIT;
-      say("live", true);
-      if (stream === null) listen();
-    } catch {
-      lostAt ??= new Date();
-      say(`reconnecting since ${lostAt.toISOString().slice(11, 19)}`, false);
+      if (!document.hidden) live();
+      if (stream === null && !document.hidden) listen();
+    } catch (error) {
+      lose(error.message.startsWith("the daemon") ? error.message : "the daemon does not answer");
       hush();
       next = wait;
       wait = Math.min(wait * 2, LONGEST_WAIT);
     }
     busy = false;
-    if (again) next = SETTLE;
+    if (again) next = PACE;
     again = false;
     soon(next);
   }
+  // The sooner of two plans holds, so that no stream of events can put off a look for ever.
   function soon(next) {
+    const at = Date.now() + next;
+    if (timer && due <= at) return;
     clearTimeout(timer);
+    due = at;
     timer = setTimeout(refresh, next);
   }
   function listen() {
     stream = new EventSource("/api/v1/stream");
-    for (const kind of root.dataset.kinds.split(" ")) stream.addEventListener(kind, () => soon(SETTLE));
+    const happened = () => (busy ? (again = true) : soon(Math.max(SETTLE, asked + PACE - Date.now())));
+    for (const kind of root.dataset.kinds.split(" ")) stream.addEventListener(kind, happened);
     let isOpen = false;
     stream.onopen = () => { isOpen = true; };
     // Who ends a stream may be ending: the next look will tell. Who refuses one has no place for another listener.
@@ -114,8 +161,21 @@
     stream?.close();
     stream = null;
   }
-  document.addEventListener("visibilitychange", () => (document.hidden ? hush() : refresh()));
+  // A page out of sight asks for nothing; the tab must not go on to say that all is well.
+  function show() {
+    if (!document.hidden) { refresh(); setTimeout(tick, PACE); return; }
+    hush();
+    document.title = `Paused · ${document.querySelector("h1").textContent}`;
+  }
+  function tick() {
+    if (document.hidden) return;
+    if (Date.now() - heard > STALE && isLive) lose("no answer of the daemon for a while");
+    grow();
+    speak();
+  }
+  document.addEventListener("visibilitychange", show);
   addEventListener("pagehide", hush);
+  setInterval(tick, TICK);
 
   // ---- which rows are shown ----
   function select() {
@@ -138,17 +198,29 @@
     const query = new URLSearchParams(kept).toString();
     history.replaceState(null, "", query ? `/?${query}` : "/");
   }
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || !form || event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input")) return;
+    event.preventDefault();
+    form.elements.q.select();
+  });
   form?.addEventListener("input", () => { select(); remember(); });
   form?.addEventListener("submit", (event) => { event.preventDefault(); select(); remember(); });
 
   // ---- ages and commands ----
   function grow() {
     for (const time of document.querySelectorAll("time[data-ago]")) {
-      const seconds = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000);
+      const seconds = Math.max(0, (Date.now() + skew - Date.parse(time.dateTime)) / 1000);
       const [size, unit] = [[86_400, "d", 172_800], [3_600, "h", 3_600], [60, "min", 60]].find(([, , from]) => seconds >= from) ?? [];
       const words = size ? `${Math.floor(seconds / size)} ${unit} ago` : "just now";
       if (time.textContent !== words) time.textContent = words;
     }
+  }
+  let spoken = find("headline")?.textContent, spokenAt = 0;
+  function speak() {
+    const words = find("headline").textContent;
+    if (words === spoken || Date.now() - spokenAt < SPEAK) return;
+    find("said").textContent = spoken = words;
+    spokenAt = Date.now();
   }
   function prepare(within) {
     for (const button of within.querySelectorAll("button.copy")) button.hidden = false;
@@ -169,8 +241,9 @@
   });
 
   prepare(document);
-  say("live", true);
+  live();
+  if (document.hidden) return show();
   listen();
   // What the server has left out for a page without scripts is asked for at once.
-  if (form && location.search) refresh(); else soon(REFRESH);
+  if (known) soon(REFRESH); else refresh();
 })();

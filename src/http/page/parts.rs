@@ -17,6 +17,11 @@ pub(super) fn versioned(tag: &str, id: &str, class: &str, body: &Markup) -> Mark
     versioned_with(tag, id, class, "", body)
 }
 
+/// What the script leaves as it is: nothing in it has changed since somebody looked.
+pub(super) fn unchanged(tag: &str, id: &str) -> Markup {
+    html! { @if tag == "li" { li id=(id) {} } @else { section id=(id) {} } }
+}
+
 /// The same with words to search for, which are not shown.
 pub(super) fn versioned_with(tag: &str, id: &str, class: &str, search: &str, body: &Markup) -> Markup {
     let version = version(class, search, &body.0);
@@ -167,9 +172,14 @@ pub(super) fn clock_time(at: Timestamp) -> String {
     at.to_string().chars().skip(11).take(8).collect()
 }
 
-/// Such as `5 min ago`, which the script keeps true.
+/// Such as `2026-11-21 12:03:11 UTC`, for what stands alone.
+pub(super) fn utc(at: Timestamp) -> String {
+    format!("{} {} UTC", at.date(), clock_time(at))
+}
+
+/// Such as `5 min ago`, which the script keeps true. The moment itself stands beside it, or is too much for the place.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
-    html! { time datetime=(at) data-ago { (age(now.since(at))) } }
+    html! { time datetime=(at) title=(utc(at)) data-ago { (age(now.since(at))) } }
 }
 
 fn age(age: Duration) -> String {

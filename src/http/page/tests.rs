@@ -1,7 +1,8 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
-use crate::model::{Alias, Cache, DialOverride, Fault, FaultKind, Finding, FindingId, Round, Stage, WireText};
+use crate::model::{Alias, Cache, DialOverride, Fault, FaultKind, Finding, FindingId, Passage, Round, Stage, WireText};
 use crate::sink::{Board, fixture};
 
 fn board(cache: &Cache, rounds: &[Round]) -> Board {
@@ -16,12 +17,12 @@ fn board(cache: &Cache, rounds: &[Round]) -> Board {
 
 fn overview_of(board: &Board, query: &[(&str, &str)]) -> String {
     let query: Vec<_> = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    overview::render(&board.snapshot(), &Selection::read(&query), fixture::start()).into_string()
+    overview::render(&board.snapshot(), &Selection::read(&query), None, fixture::start()).into_string()
 }
 
 fn page_of(board: &Board, name: &str) -> String {
     let snapshot = board.snapshot();
-    cache::render(&snapshot, &snapshot.caches[name], fixture::start()).into_string()
+    cache::render(&snapshot, &snapshot.caches[name], None, fixture::start()).into_string()
 }
 
 fn holds(text: &str, words: &[&str]) {
@@ -65,7 +66,7 @@ fn it_shows_what_was_seen() {
         "never answered",
     ];
     holds(&page_of(&ill, "orders"), &all);
-    holds(&overview_of(&board(&cache, &[]), &[]), &["Not known yet: 1 of 1", "not probed yet"]);
+    holds(&overview_of(&board(&cache, &[]), &[]), &["Unknown: 1 of 1", "not probed yet"]);
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn a_row_has_another_version_when_something_changed_and_not_because_time_goes_on
     board.observe(&fixture::name_not_found(&carts));
     let versions = |later: u64| {
         let now = fixture::start().plus(std::time::Duration::from_secs(later));
-        let text = overview::render(&board.snapshot(), &Selection::default(), now).into_string();
+        let text = overview::render(&board.snapshot(), &Selection::default(), None, now).into_string();
         let of = |id: &str| {
             let row = text.split(&format!("id=\"c-{id}\"")).nth(1).unwrap();
             row.split("data-version=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
@@ -157,6 +158,75 @@ fn a_redirected_address_is_plain_to_see() {
         holds(&text, &["Redirected by connect_to", "10.20.1.4=127.0.0.1:7000"]);
     }
     holds(&page_of(&board, "orders"), &["dialled 127.0.0.1:7000 instead"]);
+}
+
+/// What is asked for with `?since=`, `later` seconds after the page was made.
+fn update_of(board: &Board, since: &str, later: u64) -> String {
+    let (snapshot, now) = (board.snapshot(), fixture::start().plus(Duration::from_secs(later)));
+    let since = Since::read(&[("since".to_owned(), since.to_owned())], &snapshot);
+    overview::render(&snapshot, &Selection::default(), since, now).into_string()
+}
+
+#[test]
+fn an_update_tells_what_changed_and_of_the_rest_its_place() {
+    let caches = ["orders", "carts", "limits"].map(fixture::cache);
+    let board = Board::new();
+    for cache in &caches {
+        board.add_cache(Arc::new(cache.clone()));
+        board.observe(&fixture::healthy(cache));
+    }
+    board.configured(fixture::start());
+    let since = Since::of(&board.snapshot(), fixture::start()).to_string();
+    let rows = |text: &str| {
+        let shown = |name: &&str| text.contains(&format!("<li id=\"c-{name}\" class"));
+        let kept = |name: &&str| text.contains(&format!("<li id=\"c-{name}\"></li>"));
+        let names = ["carts", "limits", "orders"];
+        (names.into_iter().filter(shown).collect::<Vec<_>>(), names.into_iter().filter(kept).collect::<Vec<_>>())
+    };
+    let all = vec!["carts", "limits", "orders"];
+    assert_eq!(rows(&update_of(&board, &since, 0)), (vec![], all.clone()));
+    assert!(!update_of(&board, &since, 0).contains("<symbol"), "nor what is around it");
+    board.observe(&fixture::name_not_found(&caches[0]));
+    assert_eq!(rows(&update_of(&board, &since, 1)), (vec!["orders"], vec!["carts", "limits"]));
+    // A report that proves nothing any more is a change, though nothing came.
+    assert_eq!(rows(&update_of(&board, &since, 3_600)), (all.clone(), vec![]));
+    // Of what is known to an earlier run, or to nobody, all is told.
+    let snapshot = board.snapshot();
+    let now = fixture::start();
+    for other in ["", "x", "0-0-", "1-1-2025-10-09T00:00:00Z", &format!("{:x}-99-{now}", snapshot.epoch)] {
+        assert_eq!(rows(&update_of(&board, other, 1)), (all.clone(), vec![]), "{other}");
+    }
+    board.configured(fixture::start());
+    assert_eq!(rows(&update_of(&board, &since, 1)), (all, vec![]), "whose settings may be others");
+
+    let since = Some(Since::of(&board.snapshot(), fixture::start()));
+    let page = |since| {
+        let snapshot = board.snapshot();
+        cache::render(&snapshot, &snapshot.caches["orders"], since, fixture::start()).into_string()
+    };
+    assert!(!page(since).contains("<main") && page(since).contains("id=\"headline\""), "{}", page(since));
+    board.observe(&fixture::healthy(&caches[0]));
+    assert!(page(since).contains("<main") && page(since).contains("10.20.1.4"));
+}
+
+#[test]
+fn what_should_be_closed_is_told_whatever_came_of_the_test() {
+    let mut cache = fixture::cache("orders");
+    let seen = |cache: &Cache, passage: Option<Passage>| {
+        let mut round = fixture::healthy(cache);
+        Arc::make_mut(&mut round.report).exposure = passage.map(fixture::plain_port);
+        let text = page_of(&board(cache, &[round, fixture::name_not_found(cache)]), "orders");
+        let section = text.split("<section id=\"closed\"").nth(1).unwrap().split("</section>").next().unwrap();
+        section.split('<').filter_map(|part| part.split_once('>')).map(|(_, words)| words).collect::<String>()
+    };
+    holds(&seen(&cache, None), &["Not tested: caches.exposure is off for this cache."]);
+    cache.exposure.plain_port = true;
+    cache.exposure.interval = Duration::from_mins(15);
+    holds(&seen(&cache, None), &["public pathnot tested: off", "port without TLSnot tested yet", "then every 15m"]);
+    let tested = "Tested just now, 2023-11-14 22:13:20, every 15m";
+    holds(&seen(&cache, Some(Passage::Closed)), &["port without TLS closed", "10.20.1.4 closed: words", tested]);
+    holds(&seen(&cache, Some(Passage::Open)), &["port without TLS open", "10.20.1.4 open: words of the test"]);
+    holds(&seen(&cache, Some(Passage::Unclear)), &["port without TLS no way to tell", "10.20.1.4 unclear"]);
 }
 
 /// A hostile DNS zone, server and configuration get no element onto the page.

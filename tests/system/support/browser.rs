@@ -193,9 +193,15 @@ impl Page<'_> {
         let metrics = json!({"width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = if look.dark { "dark" } else { "light" };
-        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        self.call("Emulation.setEmulatedMedia", &features);
+        self.media("", &[("prefers-color-scheme", scheme)]);
         self.call("Emulation.setScriptExecutionDisabled", &json!({"value": !look.scripts}));
+    }
+
+    /// Shows it as on this medium, to somebody who prefers this; the medium `""` is the screen.
+    #[track_caller]
+    pub(crate) fn media(&self, medium: &str, preferred: &[(&str, &str)]) {
+        let features: Vec<_> = preferred.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        self.call("Emulation.setEmulatedMedia", &json!({"media": medium, "features": features}));
     }
 
     /// Goes there and waits until all of it is loaded.
@@ -206,6 +212,12 @@ impl Page<'_> {
         let answer = self.call("Page.navigate", &json!({"url": address}));
         assert!(answer.get("errorText").is_none(), "{address}: {answer}");
         self.line.wait(address, |heard| (loads(heard) > before).then_some(()));
+    }
+
+    /// Runs this before the scripts of each page that is opened from now on.
+    #[track_caller]
+    pub(crate) fn prepare(&self, script: &str) {
+        self.call("Page.addScriptToEvaluateOnNewDocument", &json!({"source": script}));
     }
 
     /// What an expression comes to in the page, once its promise is kept.
@@ -235,13 +247,14 @@ impl Page<'_> {
         }
     }
 
-    /// Presses and releases a key: `Tab`, `Enter`, ` `, an arrow.
+    /// Presses and releases a key: `Tab`, `Enter`, ` `, `/`, an arrow.
     #[track_caller]
     pub(crate) fn key(&self, key: &str) {
         let (code, text) = match key {
             "Tab" => (9, ""),
             "Enter" => (13, "\r"),
             " " => (32, " "),
+            "/" => (191, "/"),
             "ArrowRight" => (39, ""),
             _ => panic!("this key is not known here: {key}"),
         };
