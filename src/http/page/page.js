@@ -38,17 +38,33 @@
     if (open) fresh.querySelector("details")?.setAttribute("open", "");
     if (at >= 0) ([...fresh.querySelectorAll(FOCUSABLE)][at] ?? find("main")).focus({ preventScroll: true });
   }
+  // Those that can stay where they are when all come into this order: the longest run that is in it already.
+  function inOrder(parent, elements) {
+    const place = new Map([...parent.children].map((child, at) => [child, at]));
+    const ends = [], before = new Map(); // at n stands the foremost end of a run of n + 1
+    for (const element of elements) {
+      let low = 0, high = ends.length;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (place.get(ends[middle]) < place.get(element)) low = middle + 1; else high = middle;
+      }
+      before.set(element, ends[low - 1]);
+      ends[low] = element;
+    }
+    const run = new Set();
+    for (let element = ends.at(-1); element; element = before.get(element)) run.add(element);
+    return run;
+  }
   let isHeld = false, isMissing = false;
   function patch(old, fresh) {
     const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
     const wanted = [...fresh.children].filter((child) => child.id);
     const kept = new Set(wanted.map((child) => child.id));
     for (const [id, child] of known) if (!kept.has(id)) child.remove();
+    const stays = inOrder(old, wanted.map((child) => known.get(child.id)).filter((mine) => mine));
     let cursor = old.firstElementChild;
     for (const child of wanted) {
       let mine = known.get(child.id);
-      // A row that left its place is put where it belongs when its turn comes; the others stay.
-      if (mine && cursor && cursor !== mine && cursor.nextElementSibling === mine) cursor = mine;
       if (!mine && isEmpty(child)) {
         isMissing = true; // It is said to be the same, and was never here.
         continue;
@@ -59,7 +75,7 @@
         prepare(mine);
         continue;
       }
-      if (mine === cursor) cursor = cursor.nextElementSibling;
+      if (stays.has(mine) || mine === cursor) cursor = mine.nextElementSibling;
       else old.insertBefore(mine, cursor);
       if ("keyed" in child.dataset) {
         patch(mine, child);
