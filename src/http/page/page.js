@@ -25,13 +25,16 @@
   // ---- what changed ----
   const FOCUSABLE = "a[href], button, input, pre, summary";
   const isEmpty = (element) => element.childNodes.length === 0 && !element.dataset.version;
-  const isSelected = (element) => {
+  // Asked for once an update: to ask again after a row was replaced would lay out the whole page each time.
+  let focused = null, range = null;
+  function look() {
     const selection = getSelection();
-    return selection !== null && !selection.isCollapsed && selection.containsNode(element, true);
-  };
+    focused = document.activeElement;
+    range = selection.rangeCount > 0 ? selection.getRangeAt(0) : null;
+  }
+  const isSelected = (element) => range !== null && !range.collapsed && range.intersectsNode(element);
   function replace(old, fresh) {
-    const at = old.contains(document.activeElement)
-      ? [...old.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement) : -1;
+    const at = old.contains(focused) ? [...old.querySelectorAll(FOCUSABLE)].indexOf(focused) : -1;
     const open = old.querySelector("details")?.open;
     old.replaceWith(fresh);
     prepare(fresh);
@@ -98,6 +101,7 @@
     }
     skew = Date.parse(find("asof").dateTime) - heard;
     isHeld = isMissing = false;
+    look();
     for (const id of ["standing", "worst", "main"]) {
       const part = fresh.getElementById(id);
       if (part && find(id)) patch(find(id), part);
