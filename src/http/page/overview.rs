@@ -328,7 +328,7 @@ pub(super) fn clients(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
             Some(Clients { connected, limit: None }) => { p { (parts::count(connected)) } p.quiet { "no limit known" } }
             Some(clients @ Clients { connected, limit: Some((limit, source)) }) => {
                 @let free = clients.headroom().unwrap_or(1.0);
-                (parts::bar(1.0 - free, cache.thresholds.headroom_warning))
+                (parts::bar(1.0 - free, cache.thresholds.headroom_warning, cache.thresholds.headroom_critical))
                 p title={ "limit: " (source) } {
                     (format!("{:.0} % free", free * 100.0)) " "
                     span.quiet { (parts::count(connected)) " of " (parts::count(limit)) }

@@ -223,10 +223,15 @@ pub(super) fn certificate_days(report: &ProbeReport, now: Timestamp) -> Option<i
     Some(if expiry >= now { days(expiry.since(now)) } else { -1 - days(now.since(expiry)) })
 }
 
-/// A bar of what is in use, with a line where it becomes worth a word. The numbers stand beside it.
-pub(super) fn bar(used: f64, warning: f64) -> Markup {
+/// A bar of what is in use, with a line where it becomes worth a word, in the colour that a finding about it has. The numbers
+/// stand beside it.
+pub(super) fn bar(used: f64, warning: f64, critical: f64) -> Markup {
     let width = |share: f64| format!("{:.1}", share.clamp(0.0, 1.0) * 100.0);
-    let class = if used >= warning { "fill high" } else { "fill" };
+    let class = match used {
+        used if used >= critical => "fill critical",
+        used if used >= warning => "fill high",
+        _ => "fill",
+    };
     html! {
         svg.bar viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
             rect.track width="100" height="8" {}
@@ -239,6 +244,14 @@ pub(super) fn bar(used: f64, warning: f64) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bar_has_the_colour_of_its_finding() {
+        for (used, class) in [(0.74, "fill"), (0.75, "fill high"), (0.9, "fill critical"), (2.0, "fill critical")] {
+            let bar = bar(used, 0.75, 0.9).into_string();
+            assert!(bar.contains(&format!("class=\"{class}\"")), "{used}: {bar}");
+        }
+    }
 
     #[test]
     fn a_version_changes_with_the_words_and_not_with_the_time() {
