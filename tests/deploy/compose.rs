@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{PORT, read, root, run, text, tool, yaml};
+use super::{PORT, load_text, read, root, run, text, tool, yaml};
 
 const FOLDER: &str = "deploy/compose";
 
@@ -76,6 +76,30 @@ fn compose_is_open_to_this_machine_only_and_pins_what_it_runs() {
         for other in service["depends_on"].as_array().into_iter().flatten() {
             assert!(services.contains_key(text(other)), "{name}: {other}");
         }
+    }
+}
+
+/// What the guide has made and filled in is what Compose asks for, and it stops where that is missing.
+#[test]
+fn the_guide_fills_in_what_compose_asks_for() {
+    let guide = read("deploy/compose/README.md");
+    let example = read("deploy/compose/.env.example");
+    let given = |name: &str| example.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
+    for variable in example.lines().filter(|line| !line.starts_with('#')) {
+        let name = variable.split('=').next().unwrap();
+        let compose = read("deploy/compose/compose.yaml");
+        assert!(compose.contains(&format!("${{{name}:")), "{name} is read by nothing");
+    }
+    assert_eq!(given("GRAFANA_PASSWORD"), "", "no password that everybody knows");
+    let password = &compose()["services"]["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"];
+    assert!(text(password).starts_with("${GRAFANA_PASSWORD:?"), "{password}: an empty one passes");
+    assert!(guide.contains("`GRAFANA_PASSWORD`") && guide.contains("CACHEWATCH_IMAGE="), "{guide}");
+
+    let keys = given("CACHEWATCH_KEYS").trim_start_matches("./");
+    let config = load_text(&read("deploy/compose/config/cachewatch.toml"));
+    assert!(guide.contains(&format!("mkdir {keys}\n")) && guide.contains(&format!("chown -R 65532:65532 {keys}\n")));
+    for cache in &config.caches {
+        assert!(guide.contains(&format!("> {keys}/{}\n", cache.name)), "no key of {}", cache.name);
     }
 }
 

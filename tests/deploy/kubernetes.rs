@@ -10,20 +10,25 @@ use cachewatch::config::{Inputs, load};
 use cachewatch::model::{Auth, Password};
 use serde_json::{Value, json};
 
-use super::{KEYS, PORT, STATE, load_text, parse, read, root, run, tool, yaml};
+use super::{KEYS, PORT, STATE, load_text, parse, read, root, run, text, tool, yaml};
 
 /// The documents of a YAML text, held to the schemas of Kubernetes.
 #[track_caller]
-fn manifests(yaml: &str) -> Vec<Value> {
+pub(crate) fn manifests(yaml: &str) -> Vec<Value> {
     parse(&run(tool("python").arg("tests/deploy/manifests.py"), yaml).unwrap_or_else(|said| panic!("{said}")))
 }
 
 #[track_caller]
-fn kustomize(folder: &str) -> String {
+pub(crate) fn kustomize(folder: &str) -> String {
     run(tool("kubectl").args(["kustomize", folder]), "").unwrap_or_else(|said| panic!("{said}"))
 }
 
-fn helm(arguments: &[&str]) -> Result<String, String> {
+/// The chart with the configuration of the base, which it has none in the place of.
+pub(crate) fn helm(arguments: &[&str]) -> Result<String, String> {
+    chart(&[&["--set-file", "config=deploy/kubernetes/base/cachewatch.toml"], arguments].concat())
+}
+
+fn chart(arguments: &[&str]) -> Result<String, String> {
     run(tool("helm").args(["template", "cachewatch", "deploy/helm/cachewatch", "-n", "cachewatch"]).args(arguments), "")
 }
 
@@ -113,6 +118,45 @@ fn the_chart_is_well_and_refuses_what_cannot_be() {
         let said = helm(&["--set", values]).unwrap_err();
         assert!(said.contains(words), "{values}: {said}");
     }
+    // Nobody's caches are watched by default.
+    for nothing in [&[][..], &["--set", "config="]] {
+        let said = chart(nothing).unwrap_err();
+        assert!(said.contains("config is needed") && said.contains("--set-file config="), "{said}");
+    }
+}
+
+/// Whoever scrapes is let in: Azure's agent asks from `kube-system`, an operator's Prometheus from `monitoring`.
+#[test]
+fn the_policy_admits_the_prometheus_that_is_chosen() {
+    let admitted = |yaml: &str| {
+        let manifests = manifests(yaml);
+        let policy = manifests.iter().find(|manifest| manifest["kind"] == "NetworkPolicy").unwrap();
+        let peers = policy["spec"]["ingress"][0]["from"].as_array().unwrap();
+        let name =
+            |peer: &Value| text(&peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]).to_owned();
+        peers.iter().map(name).collect::<Vec<_>>()
+    };
+    for (overlay, namespace) in
+        [("deployment", "monitoring"), ("prometheus-operator", "monitoring"), ("azure-monitor", "kube-system")]
+    {
+        assert_eq!(admitted(&kustomize(&format!("deploy/kubernetes/overlays/{overlay}"))), [namespace], "{overlay}");
+    }
+    let azure = "azmonitoring.coreos.com/v1";
+    for (values, namespaces) in [
+        (String::new(), &["monitoring"][..]),
+        ("podMonitor.enabled=true".to_owned(), &["monitoring"]),
+        (format!("podMonitor.enabled=true,podMonitor.apiVersion={azure}"), &["kube-system"]),
+        (format!("serviceMonitor.enabled=true,serviceMonitor.apiVersion={azure}"), &["kube-system"]),
+        (
+            format!("serviceMonitor.enabled=true,podMonitor.enabled=true,podMonitor.apiVersion={azure}"),
+            &["kube-system", "monitoring"],
+        ),
+        (format!("podMonitor.apiVersion={azure}"), &["monitoring"]),
+    ] {
+        assert_eq!(admitted(&helm(&["--set", &values]).unwrap()), namespaces, "{values}");
+    }
+    let mine = "networkPolicy.from[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=mine";
+    assert_eq!(admitted(&helm(&["--set", mine]).unwrap()), ["mine"]);
 }
 
 /// No finding is left but those that `tests/deploy/checkov.yaml` names with a reason; without a network, so that nothing is told
@@ -309,4 +353,6 @@ fn istio_is_given_single_ports() {
     let ports: BTreeSet<u16> = ports.split(',').map(|port| port.parse().unwrap()).collect();
     let wanted: BTreeSet<u16> = [6379, 6380, 10000].into_iter().chain(13000..13020).chain(15000..15020).collect();
     assert_eq!(ports, wanted);
+    let own = "/metadata/annotations/traffic.sidecar.istio.io~1excludeInboundPorts";
+    assert_eq!(*pod(&manifests).pointer(own).unwrap(), PORT.to_string());
 }

@@ -347,14 +347,16 @@ fn command(part: &str) -> String {
 #[test]
 fn the_commands_of_the_readme_do_what_it_says() {
     let place = tempfile::tempdir().unwrap();
-    fs::copy(rules::file(), place.path().join("cachewatch.rules.yml")).unwrap();
+    let copy = place.path().join("deploy/prometheus/cachewatch.rules.yml");
+    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    fs::copy(rules::file(), &copy).unwrap();
     for part in ["sed -i", "kind: PrometheusRule"] {
         let output = Command::new("sh").args(["-ec", &command(part)]).current_dir(place.path()).output().unwrap();
         assert!(output.status.success(), "{}", words(&output));
     }
     let wrapped = yaml::parse(&read(&place.path().join("prometheusrule.yaml")));
     assert_eq!((wrapped["apiVersion"].text(), wrapped["kind"].text()), ("monitoring.coreos.com/v1", "PrometheusRule"));
-    let plain = yaml::parse(&read(&place.path().join("cachewatch.rules.yml")));
+    let plain = yaml::parse(&read(&copy));
     assert_eq!(wrapped["spec"], plain);
     let address = "https://git.example.com/cachewatch/blob/main/";
     for (before, after) in rules::alerts().into_iter().zip(rules::of(&plain).into_iter().filter(|rule| rule.is_alert)) {

@@ -26,3 +26,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
+
+{{/* Whence the monitors of a release ask, as peers of a NetworkPolicy. */}}
+{{- define "cachewatch.scrapers" -}}
+{{- $namespaces := list -}}
+{{- range list .Values.podMonitor .Values.serviceMonitor -}}
+{{- if .enabled -}}
+{{- $namespaces = append $namespaces (ternary "kube-system" "monitoring" (hasPrefix "azmonitoring" .apiVersion)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $namespaces | default (list "monitoring") | uniq }}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ . }}
+{{- end }}
+{{- end -}}
