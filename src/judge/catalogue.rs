@@ -623,7 +623,11 @@ pub static CATALOGUE: &[Entry] = &[
                 Nothing was sent.",
         told_apart: "It fails here, before AUTH.",
         on_the_wire: "TCP and TLS complete; no command follows.",
-        run: &["ls -l FILE"],
+        run: &[
+            "ls -l FILE",
+            "# in a pod, whose image has no shell: the keys of its Secret, without their values",
+            "kubectl -n NAMESPACE describe secret cachewatch-keys",
+        ],
     },
     Entry {
         id: FindingId::AuthRequired,
@@ -837,7 +841,12 @@ pub static CATALOGUE: &[Entry] = &[
                 the defaults of Linux. It is about this machine and no cache: the daemon says it, a check does not.",
         told_apart: "net.ipv4.tcp_retries2 (recommended: 5) and the keepalive settings, read below /proc/sys.",
         on_the_wire: "Nothing.",
-        run: &["sysctl -w net.ipv4.tcp_retries2=5", "# and in /etc/sysctl.d/, so that it stays"],
+        run: &[
+            "sysctl -w net.ipv4.tcp_retries2=5",
+            "# and in /etc/sysctl.d/, so that it stays",
+            "# in a pod: spec.securityContext.sysctls of the application's pod, where the kubelet allows it (AKS: \
+             allowedUnsafeSysctls in the kubelet configuration of the node pool)",
+        ],
     },
     Entry {
         id: FindingId::ProbeFailed,

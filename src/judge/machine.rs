@@ -3,6 +3,13 @@
 use crate::azure::TCP_SETTINGS;
 use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Sysctl, Timestamp};
 
+/// After the commands. A pod has settings of its own, which no shell inside may change.
+const REMARKS: [&str; 2] = [
+    "# and in /etc/sysctl.d/, so that it stays; a program can set the keepalive of its own sockets",
+    "# in a pod: spec.securityContext.sysctls of the application's pod, where the kubelet allows it (AKS: \
+     allowedUnsafeSysctls in the kubelet configuration of the node pool)",
+];
+
 /// What is to be said of the kernel's TCP settings; `since` of an advice that stands already is kept.
 #[must_use]
 pub fn tcp_tuning(settings: &[Sysctl], at: Timestamp, before: Option<&Finding>) -> Option<Finding> {
@@ -31,8 +38,7 @@ pub fn tcp_tuning(settings: &[Sysctl], at: Timestamp, before: Option<&Finding>) 
         remedy: over
             .iter()
             .map(|(setting, _)| format!("sysctl -w net.ipv4.{}={}", setting.name, setting.recommended))
-            .chain(["# and in /etc/sysctl.d/, so that it stays; a program can set the keepalive of its own sockets"
-                .to_owned()])
+            .chain(REMARKS.map(str::to_owned))
             .collect(),
         since: before.map_or(at, |finding| finding.since),
     })
@@ -53,7 +59,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let advice = tcp_tuning(&settings([15, 7200, 75, 9]), at, None).unwrap();
-        assert_eq!((advice.severity, advice.evidence.len(), advice.remedy.len()), (Severity::Advice, 4, 5));
+        assert_eq!((advice.severity, advice.evidence.len(), advice.remedy.len()), (Severity::Advice, 4, 6));
         assert_eq!(tcp_tuning(&settings([5, 60, 10, 5]), at, None), None);
         let later =
             tcp_tuning(&settings([15, 60, 10, 5]), at.plus(std::time::Duration::from_mins(1)), Some(&advice)).unwrap();

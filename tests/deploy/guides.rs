@@ -25,6 +25,9 @@ fn one_version_and_one_image_everywhere() {
     let dockerfile = read("deploy/container/Dockerfile");
     assert!(dockerfile.contains(&format!("image.version=\"{VERSION}\"")), "the label in the Dockerfile");
     assert!(dockerfile.contains(&image) && read("deploy/compose/.env.example").contains(&image));
+    for (guide, tag) in [("docs/aks.md", "\nTAG="), ("deploy/compose/README.md", " -t cachewatch:")] {
+        assert!(read(guide).contains(&format!("{tag}{VERSION}")), "{guide}: {tag}{VERSION}");
+    }
     let compose = &yaml("deploy/compose/compose.yaml")[0];
     assert_eq!(compose["services"]["cachewatch"]["image"], format!("${{CACHEWATCH_IMAGE:-{image}}}"));
     let toolchain = dockerfile.lines().find_map(|line| line.strip_prefix("ARG BASE=docker.io/library/rust:")).unwrap();

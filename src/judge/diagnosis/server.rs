@@ -26,19 +26,24 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
     let endpoint = case.cache.endpoint();
     let draft = |id, severity, summary| case.finding(id, severity, stage, summary);
     match kind {
-        FaultKind::CredentialUnreadable => draft(
-            FindingId::CredentialUnreadable,
-            severity,
-            format!("the password for {endpoint} cannot be read on this machine"),
-        )
-        .run(match &case.cache.auth {
-            Auth::AccessKey { password: Password::File(path), .. } => format!("ls -l -- {}", commands::quoted(path)),
-            Auth::AccessKey { password: Password::Environment(name), .. } => {
-                format!("# is {name} set for this process?")
+        FaultKind::CredentialUnreadable => {
+            let draft = draft(
+                FindingId::CredentialUnreadable,
+                severity,
+                format!("the password for {endpoint} cannot be read on this machine"),
+            );
+            match &case.cache.auth {
+                Auth::AccessKey { password: Password::File(path), .. } => draft
+                    .run(format!("ls -l -- {}", commands::quoted(path)))
+                    .remark("in a pod, whose image has no shell: the keys of its Secret, without their values")
+                    .run("kubectl -n <namespace> describe secret <secret>"),
+                Auth::AccessKey { password: Password::Environment(name), .. } => {
+                    draft.run(format!("# is {name} set for this process?"))
+                }
+                Auth::None => draft.run("# no password is configured"),
             }
-            Auth::None => "# no password is configured".to_owned(),
-        })
-        .remark("the file must exist, hold the key, and be readable by the user that runs cachewatch"),
+            .remark("the file must exist, hold the key, and be readable by the user that runs cachewatch")
+        }
         FaultKind::AuthRequired => draft(
             FindingId::AuthRequired,
             severity,
