@@ -123,7 +123,7 @@ fn a_full_file_means_what_it_says() {
     assert_eq!(sessions.max_clients, Some(100));
 
     let old = cache(&config, "old");
-    assert_eq!((old.port, &old.tls, &old.auth), (6379, &None, &Auth::None));
+    assert_eq!((old.port, &old.tls, &old.auth), (6379, &None, &Auth::Withheld));
 
     assert_eq!(
         config.notices,

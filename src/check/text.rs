@@ -180,8 +180,9 @@ fn print_leg(out: &mut impl Write, cache: &Cache, leg: &Leg, at: Timestamp, styl
             Stage::Auth => match &cache.auth {
                 Auth::AccessKey { username: Some(user), .. } => format!("password of user {user}"),
                 Auth::AccessKey { .. } => "access key".to_owned(),
-                Auth::None => String::new(),
+                Auth::None | Auth::Withheld => String::new(),
             },
+            Stage::Ping if leg.wants_key => Leg::WANTS_KEY.to_owned(),
             Stage::Ping => "PONG".to_owned(),
             Stage::Inspect => {
                 leg.server.as_ref().map_or_else(String::new, |facts| judge::server(facts, cache.clients(facts)))

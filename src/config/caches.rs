@@ -146,7 +146,7 @@ impl<'a> Declared<'_, 'a> {
             Some(_) if cache.tls.is_none() => Some(Complaint::new(
                 "tls.enabled is false: a password is sent only where a certificate proves the cache",
             )),
-            Some(_) if cache.auth == Auth::None && !is_auth_spoiled => {
+            Some(_) if !matches!(cache.auth, Auth::AccessKey { .. }) && !is_auth_spoiled => {
                 Some(Complaint::new("there is no password to send").hint("name one under [caches.auth]"))
             }
             _ => None,
@@ -269,7 +269,7 @@ impl<'a> Declared<'_, 'a> {
                     let notice = "auth.method is none, so its username and password are not used";
                     self.checker.notices.push(format!("cache {}: {notice}", self.name));
                 }
-                Auth::None
+                Auth::Withheld
             }
             (_, Some(password)) => {
                 Auth::AccessKey { username: username.map(|found| found.text().to_owned()), password }

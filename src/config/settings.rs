@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::file;
 use crate::model::{
-    Auth, Cache, CacheName, Expectation, Exposure, Resolver, Rules, SystemFiles, Thresholds, Timeouts, Tls, vocabulary,
+    Auth, Cache, CacheName, Credential, Expectation, Exposure, Password, Resolver, Rules, SystemFiles, Thresholds,
+    Timeouts, Tls, vocabulary,
 };
 
 /// A checked configuration. Two equal values need no reload.
@@ -30,6 +32,33 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// What was accepted and is not acted on, or is likely to be a mistake; one sentence each.
     pub notices: Vec<String>,
+}
+
+impl Config {
+    /// Which passwords' files this process cannot read now, and why. That is no mistake of the configuration: a file may come
+    /// later, or be there for another user alone.
+    #[must_use]
+    pub fn unreadable_passwords(&self) -> Vec<String> {
+        let file = |cache: &Cache| match &cache.auth {
+            Auth::AccessKey { password: Password::File(path), .. } => Some(path.clone()),
+            _ => None,
+        };
+        let with_file = self.caches.iter().filter_map(|cache| Some((cache, file(cache)?)));
+        with_file
+            .filter_map(|(cache, path)| {
+                let error = file::probe(&path).err()?;
+                let cure = match Credential::of(&path) {
+                    Some(Credential { unit, name }) => format!(
+                        "systemd makes this file for {unit} alone, while that runs, so that nobody else need see it; where the \
+                         service says this, add LoadCredential={name}:FILE under [Service] in `sudo systemctl edit {unit}`, \
+                         then `sudo systemctl daemon-reload` and `sudo systemctl restart {unit}`"
+                    ),
+                    None => "it must exist, hold the key, and be readable by the user that runs cachewatch".to_owned(),
+                };
+                Some(format!("cache {}: the password file {}: {error}; {cure}", cache.name, path.display()))
+            })
+            .collect()
+    }
 }
 
 /// How the daemon serves HTTP.
@@ -178,6 +207,38 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_that_cannot_be_read_is_told_with_its_cure() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let at = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+        std::fs::write(at("key"), "hunter2").unwrap();
+        std::fs::write(at("empty"), "").unwrap();
+        let said = |path: &str| {
+            let cache = "[[caches]]\nname = \"orders\"\nhost = \"orders.test\"\n[caches.auth]\n";
+            std::fs::write(at("config.toml"), format!("{cache}password_file = {path:?}\n")).unwrap();
+            let files = vec![at("config.toml").into()];
+            super::super::load(&super::super::Inputs { files, ..Default::default() }).unwrap().unreadable_passwords()
+        };
+        assert_eq!(said(&at("key")), [""; 0]);
+        let here = directory.path().display();
+        let plain = "it must exist, hold the key, and be readable by the user that runs cachewatch";
+        let gone =
+            format!("cache orders: the password file {here}/no: No such file or directory (os error 2); {plain}");
+        assert_eq!(said(&at("no")), [gone]);
+        assert_eq!(said(&at("empty")), [format!("cache orders: the password file {here}/empty: empty; {plain}")]);
+        let [credential] = &said("/run/credentials/none.service/orders")[..] else { panic!("one note") };
+        for words in [
+            "No such file or directory (os error 2)",
+            "for none.service alone",
+            "LoadCredential=orders:FILE",
+            "`sudo systemctl edit none.service`",
+            "daemon-reload",
+            "`sudo systemctl restart none.service`",
+        ] {
+            assert!(credential.contains(words), "{words}: {credential}");
+        }
+    }
 
     #[test]
     fn a_journal_that_cannot_be_where_it_is_meant_to_be_is_told() {

@@ -121,9 +121,13 @@ fn show_cache(page: &mut Page, cache: &Cache) {
     }
     page.list("connect_to", &cache.connect_to);
 
-    page.table("[caches.auth]");
+    // What is not said is not shown: `none`, written down, means that no key is given on purpose.
+    if cache.auth != Auth::None {
+        page.table("[caches.auth]");
+    }
     match &cache.auth {
-        Auth::None => page.text("method", "none"),
+        Auth::None => {}
+        Auth::Withheld => page.text("method", "none"),
         Auth::AccessKey { username, password } => {
             page.text("method", "access_key");
             if let Some(username) = username {

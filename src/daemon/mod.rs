@@ -138,7 +138,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         tokio::spawn(http::serve(listener, state, guard, config.server.max_connections, until(stopped.clone())));
 
     tracing::info!(%address, caches = config.caches.len(), version = crate::VERSION, "listening");
-    for notice in config.notices.iter().chain(&notices) {
+    for notice in config.notices.iter().chain(&notices).chain(&config.unreadable_passwords()) {
         tracing::warn!("{notice}");
     }
     systemd::ready(config.caches.len());

@@ -139,6 +139,7 @@ impl Reloader {
         if new.log != old.log {
             notices.push("log changed: it takes effect at the next start".to_owned());
         }
+        notices.extend(new.unreadable_passwords());
         for notice in &notices {
             tracing::warn!("{notice}");
         }

@@ -634,10 +634,14 @@ pub static CATALOGUE: &[Entry] = &[
         stage: Stage::Auth,
         severity: "1",
         title: "the server wants a password and none was sent",
-        means: "The configuration has no credentials for a cache that needs them.",
-        told_apart: "NOAUTH.",
+        means: "The configuration has no credentials for a cache that needs them, and does not say that this is meant.",
+        told_apart: "NOAUTH. With method = \"none\" written under [caches.auth] it proves that the path is open up to Redis, and is \
+                     no finding.",
         on_the_wire: "PING answered with -NOAUTH Authentication required.",
-        run: &["# set caches.auth with password_file or password_env"],
+        run: &[
+            "# in a configuration: password_file or password_env under [caches.auth]; for a bare host: --password-file",
+            "# where the key may not be given here: method = \"none\" under [caches.auth]",
+        ],
     },
     Entry {
         id: FindingId::AuthRejected,
@@ -650,6 +654,8 @@ pub static CATALOGUE: &[Entry] = &[
         run: &[
             "az redis show -n NAME -g GROUP --query disableAccessKeyAuthentication",
             "az redis list-keys -n NAME -g GROUP",
+            "# a password file is read again by itself; below /run/credentials change what LoadCredential= names, and then:",
+            "sudo systemctl restart cachewatch",
         ],
     },
     Entry {

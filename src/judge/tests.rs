@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::{Watch, narrate};
 use crate::model::{
     AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Expectation, Exposure, ExposureReport, Fault,
-    FaultKind, Isolation, Leg, LegacyVersion, Opening, Outcome, Passage, ProbeReport, Query, RecordType, Resolution,
-    Resolver, ResolverName, Rules, ServerFacts, Source, Stage, Thresholds, Timeouts, Timestamp, Timings, Tls,
-    TlsSession, Transport, Trial, WireText,
+    FaultKind, Isolation, Leg, LegacyVersion, Opening, Outcome, Passage, Password, ProbeReport, Query, RecordType,
+    Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage, Thresholds, Timeouts, Timestamp, Timings,
+    Tls, TlsSession, Transport, Trial, WireText,
 };
 
 const HOST: &str = "orders.redis.cache.windows.net";
@@ -256,6 +256,33 @@ fn a_remedy_names_this_cache_and_its_own_tools() {
     );
     let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
     assert!(remedies(&elsewhere).iter().all(|command| !command.contains("az ")), "{:?}", remedies(&elsewhere));
+}
+
+#[test]
+fn a_new_key_is_taken_up_the_way_the_old_one_came() {
+    let remedy = |kind, auth: &Auth| {
+        let cache = Cache { auth: auth.clone(), rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
+        let legs = vec![failed("10.20.1.4", Stage::Auth, kind)];
+        let mut watch = Watch::default();
+        let _ = watch.observe(&cache, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), legs), false);
+        watch.open().remove(0)
+    };
+    let of = |password| Auth::AccessKey { username: None, password };
+    let file = |path: &str| of(Password::File(path.into()));
+    let rejected = |auth: &Auth| remedy(FaultKind::AuthRejected, auth).remedy.join("\n");
+    let by_itself = rejected(&file("/etc/cachewatch/keys/orders"));
+    assert!(by_itself.contains("read again by itself") && !by_itself.contains("restart"), "{by_itself}");
+    let credential = rejected(&file("/run/credentials/cachewatch.service/orders"));
+    let words =
+        "LoadCredential=orders: of cachewatch.service takes it from, then:\nsudo systemctl restart cachewatch.service";
+    assert!(credential.ends_with(words) && !credential.contains("by itself"), "{credential}");
+    let variable = rejected(&of(Password::Environment("ORDERS_KEY".to_owned())));
+    assert!(variable.ends_with("set ORDERS_KEY anew, and start cachewatch again"), "{variable}");
+
+    let unreadable = remedy(FaultKind::CredentialUnreadable, &file("/nope"));
+    let detail = failed("10.20.1.4", Stage::Auth, FaultKind::CredentialUnreadable).fault.unwrap().detail;
+    let end = format!("cannot be read on this machine: {detail}");
+    assert!(unreadable.summary.as_str().ends_with(&end), "{}", unreadable.summary);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -307,8 +307,10 @@ pub struct Tls {
 /// How a probe authenticates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// It does not.
+    /// It does not: nobody said how.
     None,
+    /// It does not, on purpose: who watches may not have the key. That one is wanted is an answer like any other.
+    Withheld,
     /// With an access key, or with a user's password.
     AccessKey {
         /// The ACL user; `None` sends the key alone.
@@ -325,6 +327,24 @@ pub enum Password {
     File(PathBuf),
     /// An environment variable of this process.
     Environment(String),
+}
+
+/// A file that systemd makes for one service when that starts, from what `LoadCredential=` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credential<'path> {
+    /// The service, such as `cachewatch.service`.
+    pub unit: &'path str,
+    /// The credential's name.
+    pub name: &'path str,
+}
+
+impl<'path> Credential<'path> {
+    /// The credential that a path leads to; `None` where it is another kind of file.
+    #[must_use]
+    pub fn of(path: &'path Path) -> Option<Self> {
+        let (unit, name) = path.to_str()?.strip_prefix("/run/credentials/")?.split_once('/')?;
+        Some(Self { unit, name })
+    }
 }
 
 /// How long the parts of a probe may take.

@@ -19,8 +19,8 @@ mod wire_text;
 
 pub use address::AddressClass;
 pub use cache::{
-    Auth, Cache, CacheName, DialOverride, Expectation, Exposure, Isolation, Password, Protocol, Resolver, ResolverName,
-    Rules, Thresholds, Timeouts, Tls,
+    Auth, Cache, CacheName, Credential, DialOverride, Expectation, Exposure, Isolation, Password, Protocol, Resolver,
+    ResolverName, Rules, Thresholds, Timeouts, Tls,
 };
 pub use event::{Event, EventKind};
 pub use exposure::{ExposureReport, LegacyVersion, Opening, Passage, Trial};

@@ -59,6 +59,12 @@ impl ProbeReport {
         self.used_legs().next().is_some() && self.used_legs().all(|leg| leg.fault.is_none())
     }
 
+    /// Whether any address wants a key, where none is given on purpose.
+    #[must_use]
+    pub fn wants_key(&self) -> bool {
+        self.used_legs().any(|leg| leg.wants_key)
+    }
+
     /// Whether something is open that should be closed; `None` where this round did not test for it or could not tell.
     ///
     /// Silence is a closed door only where the cache itself speaks: one that is frozen, full or out of reach from here has
@@ -92,6 +98,8 @@ pub struct Leg {
     pub tls: Option<TlsSession>,
     /// What the server says of itself.
     pub server: Option<ServerFacts>,
+    /// Whether it answered that it wants a key, where none is given on purpose; nothing more is known of the server then.
+    pub wants_key: bool,
     /// Why this address does not serve; `None` once it answered PING.
     pub fault: Option<Fault>,
     /// What went wrong without making the cache unreachable: a command denied, an INFO that never came.
@@ -109,10 +117,14 @@ impl Leg {
             timings: Timings::default(),
             tls: None,
             server: None,
+            wants_key: false,
             fault: None,
             notes: Vec::new(),
         }
     }
+
+    /// What is said of a server that wants a key, where none is given on purpose.
+    pub const WANTS_KEY: &'static str = "answers, and wants a key that is not given here";
 
     /// Whether something else than the resolved address was dialled.
     #[must_use]

@@ -188,6 +188,11 @@ impl Prober {
             Ok(()) => {}
             // A server that denies PING to this user is alive and has let us in.
             Err(fault) if fault.kind == FaultKind::NotPermitted => leg.notes.push(fault),
+            // Redis itself has spoken, so the path is open; to whom it lets in no key was given, on purpose.
+            Err(fault) if fault.kind == FaultKind::AuthRequired && cache.auth == Auth::Withheld => {
+                leg.wants_key = true;
+                return Ok(());
+            }
             Err(fault) => return Err(fault),
         }
 

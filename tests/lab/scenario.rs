@@ -254,12 +254,12 @@ fn read(path: &Path, worlds: &BTreeMap<String, Table>) -> Scenario {
     }
 }
 
-/// The table with what `change` says in its place. A table that names its `kind` comes whole.
+/// The table with what `change` says in its place. A table that names its `kind`, or nothing at all, comes whole.
 pub(crate) fn overlaid(table: &Table, change: &Table) -> Table {
     let mut overlaid = table.clone();
     for (key, value) in change {
         let value = match (overlaid.get(key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) if !above.contains_key("kind") => {
+            (Some(Value::Table(below)), Value::Table(above)) if !above.is_empty() && !above.contains_key("kind") => {
                 self::overlaid(below, above).into()
             }
             _ => value.clone(),

@@ -248,6 +248,7 @@ fn the_document_holds_everything_that_was_seen() {
                 }],
                 "legs": [{
                     "address": "10.20.1.4", "class": "private", "dialled": "10.20.1.4:6380", "fault": null, "notes": [],
+                    "wants_key": false,
                     "timings_seconds": {"connect": true, "tls": true, "auth": true, "ping": true, "inspect": true},
                     "tls": {
                         "version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "server_name": HOST, "verified": true,

@@ -49,6 +49,8 @@ fn each_answer_to_a_password_has_its_name() {
         (&locked, Auth::None, "auth auth_required", "PING was answered: NOAUTH Authentication required."),
         (&open, right.alone(), "auth auth_not_configured", none_set),
         (&open, Auth::None, "serves", ""),
+        (&locked, Auth::Withheld, "serves", ""),
+        (&open, Auth::Withheld, "serves", ""),
     ];
     for (server, auth, expected, detail) in cases {
         let cache = Cache { auth, ..at(server.address()) };

@@ -315,6 +315,7 @@ fn trends(watched: &Watched) -> Markup {
 fn server(cache: &Cache, report: Option<&ProbeReport>, now: Timestamp) -> Markup {
     let session = report.and_then(|report| report.used_legs().find_map(|leg| leg.tls.as_ref()));
     let facts = report.and_then(|report| cache.busiest(report)).map(|(_, facts, _)| facts);
+    let wants_key = report.is_some_and(ProbeReport::wants_key);
     let body = html! {
         h2 { "Server and certificate" }
         div.facts-pair {
@@ -322,6 +323,7 @@ fn server(cache: &Cache, report: Option<&ProbeReport>, now: Timestamp) -> Markup
             dl {
                 @match facts {
                     Some(facts) => (said(facts)),
+                    None if wants_key => div { dt { "server" } dd.quiet { (Leg::WANTS_KEY) } },
                     None => div { dt { "server" } dd.quiet { "said nothing of itself" } },
                 }
                 @if let Some(session) = session { (certificate(session, now)) }

@@ -322,8 +322,10 @@ fn addresses(cache: &Cache, latest: Option<&ProbeReport>) -> Markup {
 /// Clients against the limit.
 pub(super) fn clients(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
     let clients = report.and_then(|report| cache.busiest(report)).and_then(|(_, _, clients)| clients);
+    let wants_key = report.is_some_and(ProbeReport::wants_key);
     html! {
         @match clients {
+            None if wants_key => p.quiet { "not known: no key is given here" },
             None => p.quiet { "not known" },
             Some(Clients { connected, limit: None }) => { p { (parts::count(connected)) } p.quiet { "no limit known" } }
             Some(clients @ Clients { connected, limit: Some((limit, source)) }) => {

@@ -70,6 +70,18 @@ fn it_shows_what_was_seen() {
 }
 
 #[test]
+fn a_key_that_is_not_given_on_purpose_is_told_and_nothing_is_wrong() {
+    let cache = fixture::cache("orders");
+    let mut round = fixture::healthy(&cache);
+    let report = Arc::make_mut(&mut round.report);
+    report.legs[0].server = None;
+    report.legs[0].wants_key = true;
+    let board = board(&cache, &[round]);
+    holds(&overview_of(&board, &[]), &["All well: 1 of 1", "not known: no key is given here"]);
+    holds(&page_of(&board, "orders"), &["Nothing is wrong", "answers, and wants a key that is not given here"]);
+}
+
+#[test]
 fn the_worst_stands_first_and_rows_are_chosen_by_text_and_state() {
     let caches = ["a-well", "b-risky", "c-unknown", "d-ill", "e-worst"].map(fixture::cache);
     let board = Board::new();

@@ -1,10 +1,11 @@
 //! Causes in authentication and in the server itself.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Case, Diagnosis, Draft, commands, narrate, observations};
 use crate::judge::memory::Memory;
-use crate::model::{Auth, Clients, Fault, FaultKind, FindingId, Leg, Password, Severity, Stage};
+use crate::model::{Auth, Clients, Credential, Fault, FaultKind, FindingId, Leg, Password, Severity, Stage};
 
 pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     for stage in [Stage::Auth, Stage::Ping, Stage::Inspect] {
@@ -30,7 +31,7 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             let draft = draft(
                 FindingId::CredentialUnreadable,
                 severity,
-                format!("the password for {endpoint} cannot be read on this machine"),
+                format!("the password for {endpoint} cannot be read on this machine{}", words(group)),
             );
             match &case.cache.auth {
                 Auth::AccessKey { password: Password::File(path), .. } => draft
@@ -40,7 +41,7 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
                 Auth::AccessKey { password: Password::Environment(name), .. } => {
                     draft.run(format!("# is {name} set for this process?"))
                 }
-                Auth::None => draft.run("# no password is configured"),
+                Auth::None | Auth::Withheld => draft.run("# no password is configured"),
             }
             .remark("the file must exist, hold the key, and be readable by the user that runs cachewatch")
         }
@@ -49,8 +50,9 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             severity,
             format!("{endpoint} wants a password, and none was sent"),
         )
-        .remark("give it the password: --password-file for a bare host, caches.auth.password_file in a configuration")
-        .azure(case.keys()),
+        .remark("give it the password: in a configuration password_file under [caches.auth], for a bare host --password-file")
+        .azure(case.keys())
+        .remark("where the key may not be given here, method = \"none\" under [caches.auth] says so, and this is well"),
         FaultKind::AuthRejected => auth_rejected(case, severity),
         FaultKind::AuthNotConfigured => draft(
             FindingId::AuthNotConfigured,
@@ -58,7 +60,7 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             format!("{endpoint} has no password, and one was sent: this may be another server than you think"),
         )
         .run(case.nslookup(None))
-        .remark("if the server is meant to be open, set caches.auth.method = \"none\""),
+        .remark("if the server is meant to be open, leave the password out, under [caches.auth] or with --password-file"),
         FaultKind::NotPermitted => not_permitted(case, severity),
         FaultKind::ClientLimit => draft(
             FindingId::RedisClientLimitReached,
@@ -106,8 +108,8 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
                 .run(case.nslookup(None))
         }
         _ => {
-            let words = group.first().map_or_else(String::new, |(_, fault)| format!(": {}", fault.detail));
-            let draft = draft(FindingId::RedisFailed, severity, format!("{endpoint} failed at {stage}{words}"));
+            let summary = format!("{endpoint} failed at {stage}{}", words(group));
+            let draft = draft(FindingId::RedisFailed, severity, summary);
             let speaks_plain = case.cache.tls.is_none() && kind == FaultKind::Closed;
             let draft = if speaks_plain {
                 draft.remark("this port may want TLS: what hangs up on plain text often does")
@@ -119,17 +121,39 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
     }
 }
 
+/// What went wrong, behind a colon.
+fn words(group: &[(&Leg, &Fault)]) -> String {
+    group.first().map_or_else(String::new, |(_, fault)| format!(": {}", fault.detail))
+}
+
 fn auth_rejected(case: &Case<'_>, severity: Severity) -> Draft {
     let user = match &case.cache.auth {
         Auth::AccessKey { username: Some(user), .. } => format!(" for user {user}"),
         _ => String::new(),
     };
     let summary = format!("{} does not accept the password{user}", case.cache.endpoint());
-    case.finding(FindingId::AuthRejected, severity, Stage::Auth, summary)
+    let draft = case
+        .finding(FindingId::AuthRejected, severity, Stage::Auth, summary)
         .remark("the key was rotated, access keys are disabled, or the name leads to another cache")
         .azure(case.accepts_keys())
-        .azure(case.keys())
-        .remark("compare with what the application uses; write the new key to the password file, which is read again by itself")
+        .azure(case.keys());
+    match &case.cache.auth {
+        Auth::AccessKey { password: Password::File(path), .. } => match Credential::of(path) {
+            // systemd hands a copy to the service when it starts.
+            Some(Credential { unit, name }) => draft
+                .remark(&format!(
+                    "compare with what the application uses; write the new key where LoadCredential={name}: of {unit} takes it from, then:"
+                ))
+                .run(format!("sudo systemctl restart {}", commands::quoted(Path::new(unit)))),
+            None => draft.remark(
+                "compare with what the application uses; write the new key to the password file, which is read again by itself",
+            ),
+        },
+        Auth::AccessKey { password: Password::Environment(name), .. } => {
+            draft.remark(&format!("compare with what the application uses; set {name} anew, and start cachewatch again"))
+        }
+        Auth::None | Auth::Withheld => draft,
+    }
 }
 
 fn not_permitted(case: &Case<'_>, severity: Severity) -> Draft {
