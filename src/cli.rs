@@ -1,6 +1,7 @@
 //! The command line: what was asked, who does it, and the exit code.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
@@ -36,6 +38,9 @@ const SERVER_PASSWORD: &str = "CACHEWATCH_SERVER_PASSWORD";
 /// The environment variable that holds the password for bare hosts.
 const PASSWORD: &str = "CACHEWATCH_PASSWORD";
 
+/// The configuration of an installed package, which is read where nobody names another.
+const INSTALLED: &str = "/etc/cachewatch/cachewatch.toml";
+
 /// What the exit code of every command says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -55,12 +60,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 could not tell \
+const AFTER_HELP: &str = "Files: /etc/cachewatch/cachewatch.toml, and conf.d/*.toml beside it, is what every command reads \
+where neither --config nor CACHEWATCH_CONFIG names a file. `run` with a HOST, also in CACHEWATCH_TARGETS, does without it. \
+Where it cannot be read, or is wrong, `check HOST.DOMAIN` says so and goes on without it.
+
+Exit codes: 0 well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 could not tell \
 (bad usage, bad configuration, no resolver at all)";
 
 /// Can an application here reach its Azure Redis cache the way it should, and if not, why?
 #[derive(Debug, Parser)]
-#[command(name = "cachewatch", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "cachewatch", version, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -153,7 +162,7 @@ enum Command {
     )]
     Explain {
         /// The id of a finding, such as tcp-filtered
-        #[arg(value_name = "FINDING")]
+        #[arg(value_name = "FINDING", value_parser = FindingWord, hide_possible_values = true)]
         id: Option<String>,
         /// How to print
         #[arg(long, value_enum, default_value = "text")]
@@ -223,8 +232,8 @@ const CHECK_EXAMPLES: &str = "Examples:
   cachewatch check orders.redis.cache.windows.net --expect private --password-file /run/secrets/orders
   cachewatch check orders.westeurope.redis.azure.net:10000 --resolver 168.63.129.16 --format json
   cachewatch check orders.redis.cache.windows.net --resolver system --resolver system-2 --resolver tls://1.1.1.1
-  cachewatch check --config /etc/cachewatch/cachewatch.toml
-  cachewatch check orders --config /etc/cachewatch/cachewatch.toml
+  cachewatch check
+  cachewatch check orders
 
 Exit codes: 0 well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 could not tell";
 
@@ -237,13 +246,13 @@ Then: http://127.0.0.1:9847/ for people, /metrics for Prometheus, /healthz for a
 SIGHUP reloads, SIGTERM drains and exits 0.";
 
 const BASELINE_EXAMPLES: &str = "Examples:
-  cachewatch baseline accept orders --config /etc/cachewatch/cachewatch.toml
+  cachewatch baseline accept orders
   cachewatch baseline accept orders --server https://cachewatch.example:9847 --user ops --password-file ops.txt
 
 Exit codes: 0 accepted · 3 not accepted: no daemon, no such cache, not allowed, nothing to accept";
 
 const EVENTS_EXAMPLES: &str = "Examples:
-  cachewatch events --config /etc/cachewatch/cachewatch.toml
+  cachewatch events
   cachewatch events --since 90d --cache orders --kind addresses_changed
   cachewatch events --journal /var/lib/cachewatch/journal.db --since 2026-11-21T12:00:00Z --format json
   cachewatch events --server https://cachewatch.example:9847 --user ops --password-file ops.txt
@@ -253,7 +262,7 @@ All times are UTC. Exit codes: 0 told · 3 the journal cannot be read, or the da
 
 const HEALTH_EXAMPLES: &str = "Examples:
   cachewatch health --server http://127.0.0.1:9847
-  cachewatch health orders --config /etc/cachewatch/cachewatch.toml
+  cachewatch health orders
   cachewatch health --caches --server https://cachewatch.example:9847 --user ops --password-file ops.txt
 
 In an image without a shell: HEALTHCHECK CMD [\"cachewatch\", \"health\", \"--server\", \"http://127.0.0.1:9847\"]
@@ -264,7 +273,8 @@ not tell: no daemon, no such cache, not allowed, or a cache is unknown: not prob
 
 #[derive(Debug, Args)]
 struct Files {
-    /// A configuration file; may be repeated, later ones win; conf.d/*.toml beside it is read as well
+    /// A configuration file; may be repeated, later ones win; conf.d/*.toml beside it is read as well; default:
+    /// /etc/cachewatch/cachewatch.toml, where it is there
     #[arg(long = "config", value_name = "FILE", env = "CACHEWATCH_CONFIG", value_delimiter = ',')]
     config: Vec<PathBuf>,
 }
@@ -324,6 +334,27 @@ enum ExplainFormat {
     Text,
     Json,
     Markdown,
+}
+
+/// Any word is taken, and a shell completes the ids of findings: what is none is told with the nearest ones.
+#[derive(Debug, Clone)]
+struct FindingWord;
+
+impl TypedValueParser for FindingWord {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(FindingId::ALL.iter().map(|id| PossibleValue::new(id.as_str()))))
+    }
 }
 
 fn moment(text: &str) -> Result<Timestamp, &'static str> {
@@ -452,45 +483,99 @@ impl TargetOptions {
     }
 }
 
+impl Files {
+    /// The files that are named; where none is, the installed one, if it is there.
+    fn or(self, installed: &Path) -> Vec<PathBuf> {
+        let is_absent = || fs::metadata(installed).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if self.config.is_empty() && !is_absent() { vec![installed.to_owned()] } else { self.config }
+    }
+}
+
+/// The configuration that names are looked up in, and its files. One that nobody asked for does not keep a host from being
+/// checked: where it cannot be used, the host is checked without, and the second part says why.
+fn known_to(names: &[String], files: Files, installed: &Path) -> Result<(Config, Option<String>), String> {
+    let is_asked_for = !files.config.is_empty();
+    let load = |files| config::load(&Inputs::new(files, Vec::new()));
+    match load(files.or(installed)) {
+        Ok(config) => Ok((config, None)),
+        Err(problems) if !is_asked_for && !names.is_empty() && names.iter().all(|name| is_host(name)) => {
+            let config = load(Vec::new()).map_err(|problems| problems.to_string())?;
+            let note = problems
+                .iter()
+                .next()
+                .map(|problem| format!("note: {} cannot be used, and is done without: {problem}", installed.display()));
+            Ok((config, note))
+        }
+        Err(problems) => Err(problems.to_string()),
+    }
+}
+
+/// Whether a target can only be a host, or a name that looks like one.
+fn is_host(target: &str) -> bool {
+    target.contains(['.', ':']) || target.eq_ignore_ascii_case("localhost")
+}
+
+/// The configuration files that were read, such as `a.toml and b.toml`.
+fn files_of(config: &Config) -> Option<String> {
+    let files = config.files.iter().filter(|path| !path.ends_with("conf.d")).map(|path| path.display().to_string());
+    Some(files.collect::<Vec<_>>().join(" and ")).filter(|files| !files.is_empty())
+}
+
 fn check_command(names: &[String], files: Files, format: Format, options: &TargetOptions) -> Result<Exit, String> {
-    let configured =
-        config::load(&Inputs::new(files.config.clone(), Vec::new())).map_err(|problems| problems.to_string())?;
+    let (configured, note) = known_to(names, files, Path::new(INSTALLED))?;
+    if let Some(note) = note {
+        complain(&note);
+    }
     let is_configured = |name: &String| configured.caches.iter().any(|cache| cache.name.as_str() == name);
     let bare: Vec<_> = names.iter().filter(|name| !is_configured(name)).collect();
     options.complain_if_idle(bare.len());
     let targets = bare.iter().map(|name| options.target(name)).collect::<Result<Vec<_>, _>>()?;
     for (name, target) in bare.iter().zip(&targets) {
-        refuse_a_misspelt_name(name, target, &configured)?;
+        refuse_a_lone_word(name, target, &configured)?;
     }
     let own = configured.caches.len();
     let config = if targets.is_empty() {
         configured
     } else {
-        config::load(&Inputs::new(files.config, targets)).map_err(|problems| problems.to_string())?
+        let files = configured.files.into_iter().filter(|path| !path.ends_with("conf.d")).collect();
+        config::load(&Inputs::new(files, targets)).map_err(|problems| problems.to_string())?
     };
     let (own_ones, bare_ones) = config.caches.split_at(own);
     let is_asked = |cache: &&Arc<Cache>| names.is_empty() || names.iter().any(|name| name == cache.name.as_str());
     let caches: Vec<_> = own_ones.iter().filter(is_asked).chain(bare_ones).cloned().collect();
     if caches.is_empty() {
-        return Err("nothing to check: give HOST[:PORT], or --config FILE with [[caches]] in it".to_owned());
+        return Err(match files_of(&config) {
+            Some(files) => format!("nothing to check: name a cache in {files} ([[caches]]), or give HOST[:PORT]"),
+            None => "nothing to check: give HOST[:PORT], or --config FILE with [[caches]] in it".to_owned(),
+        });
     }
     start_log("error", LogFormat::Text)?;
     let runtime = runtime()?;
     runtime.block_on(print_checks(&config, caches, format))
 }
 
-/// A word without a dot and a port is a misspelt name of a cache, and no host, where caches are configured.
-fn refuse_a_misspelt_name(name: &str, target: &Target, configured: &Config) -> Result<(), String> {
-    if configured.caches.is_empty() || target.host.contains(['.', ':']) || target.port.is_some() {
+/// A word without a dot and a port is meant to be the name of a cache, and no host, where there is a configuration.
+fn refuse_a_lone_word(name: &str, target: &Target, configured: &Config) -> Result<(), String> {
+    let Some(files) = files_of(configured) else { return Ok(()) };
+    if is_host(&target.host) || target.port.is_some() {
         return Ok(());
     }
-    let names: Vec<_> = configured.caches.iter().map(|cache| cache.name.as_str()).collect();
-    let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
     Err(format!(
-        "{name} is none of the configured caches ({}); did you mean {}? A host of that name is written with its port: {name}:6380",
-        names.join(", "),
-        nearest.unwrap_or(&"")
+        "no cache of that name is configured in {files} ({}), and `{name}` is no host name with a domain; give HOST.DOMAIN or \
+         HOST:PORT",
+        there_are(&configured.caches.iter().map(|cache| cache.name.as_str()).collect::<Vec<_>>(), name)
     ))
+}
+
+/// Such as `there are: orders, carts; did you mean orders?`.
+fn there_are(names: &[&str], wanted: &str) -> String {
+    let distance = |name: &&&str| strsim::damerau_levenshtein(name, wanted);
+    let nearest = names.iter().min_by_key(distance).filter(|name| distance(name) <= 2);
+    let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    match names {
+        [] => "there is none".to_owned(),
+        names => format!("there are: {}{meant}", names.join(", ")),
+    }
 }
 
 async fn print_checks(config: &Config, caches: Vec<Arc<Cache>>, format: Format) -> Result<Exit, String> {
@@ -534,13 +619,20 @@ fn run_command(
     let targets = targets.iter().filter(|text| !text.trim().is_empty());
     let targets = targets.map(|text| options.target(text.trim())).collect::<Result<Vec<_>, _>>()?;
     options.complain_if_idle(targets.len());
-    let inputs = Inputs { web_config_file, ..Inputs::new(files.config, targets) };
+    // A sidecar is told all it needs; the machine's own service is another one.
+    let files = if targets.is_empty() { files.or(Path::new(INSTALLED)) } else { files.config };
+    let inputs = Inputs { web_config_file, ..Inputs::new(files, targets) };
     let config = config::load(&inputs).map_err(|problems| problems.to_string())?;
     if config.caches.is_empty() {
-        return Err(
-            "nothing to watch: give HOST[:PORT], set CACHEWATCH_TARGETS, or give --config FILE with [[caches]] in it"
-                .to_owned(),
-        );
+        return Err(match files_of(&config) {
+            Some(files) => {
+                format!("nothing to watch: name a cache in {files} ([[caches]]), give HOST[:PORT], or set CACHEWATCH_TARGETS")
+            }
+            None => {
+                "nothing to watch: give HOST[:PORT], set CACHEWATCH_TARGETS, or give --config FILE with [[caches]] in it"
+                    .to_owned()
+            }
+        });
     }
     start_log(&config.log.level, config.log.format)?;
     let runtime = runtime()?;
@@ -754,10 +846,26 @@ fn baseline_accept(name: &str, files: Files, daemon: &DaemonOptions) -> Result<E
     struct Accepted {
         accepted: Vec<Event>,
     }
+    #[derive(Deserialize)]
+    struct Known {
+        caches: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: WireText,
+    }
     refuse_what_is_no_name(name)?;
     let client = daemon.client(files)?;
     let path = format!("/api/v1/caches/{name}/baseline");
-    let answer = runtime()?.block_on(client.post(&path)).map_err(|error| error.to_string())?;
+    let runtime = runtime()?;
+    let answer = runtime.block_on(client.post(&path)).map_err(|error| error.to_string())?;
+    if answer.status == 404
+        && let Ok(known) = runtime.block_on(client.get("/api/v1/caches"))
+        && let Ok(Known { caches }) = known.json("/api/v1/caches")
+    {
+        let names: Vec<_> = caches.iter().map(|cache| cache.name.as_str()).collect();
+        return Err(format!("no cache named {name}; {}", there_are(&names, name)));
+    }
     let Accepted { accepted } = answer.json(&path)?;
     write_out(|out| {
         if accepted.is_empty() {
@@ -796,7 +904,8 @@ fn write_accepted(out: &mut impl Write, name: &str, event: &Event) -> io::Result
 fn config_check(files: Files) -> Result<Exit, String> {
     let config = load_files(files)?;
     let guard = Guard::load(&config.server).map_err(|error| error.to_string())?;
-    for notice in config.notices.iter().chain(&guard.notices(config.server.listen)) {
+    let notices = guard.notices(config.server.listen);
+    for notice in config.notices.iter().chain(&notices).chain(&config.unreadable_passwords()) {
         complain(&format!("note: {notice}"));
     }
     if let Some(problem) = config.journal.problem() {
@@ -804,9 +913,16 @@ fn config_check(files: Files) -> Result<Exit, String> {
     }
     let caches = config.caches.len();
     write_out(|out| match caches {
-        0 => {
-            writeln!(out, "the configuration is good, and names no cache: `cachewatch run` would have nothing to watch")
-        }
+        0 => match files_of(&config) {
+            Some(files) => writeln!(
+                out,
+                "the configuration is good, and names no cache: `cachewatch run` would have nothing to watch; name one in \
+                 {files} ([[caches]])"
+            ),
+            None => {
+                writeln!(out, "no file is named with --config, and there is no {INSTALLED}: there is nothing to check")
+            }
+        },
         1 => writeln!(out, "the configuration is good: 1 cache"),
         caches => writeln!(out, "the configuration is good: {caches} caches"),
     })?;
@@ -820,7 +936,7 @@ fn config_show(files: Files) -> Result<Exit, String> {
 }
 
 fn load_files(files: Files) -> Result<Config, String> {
-    config::load(&Inputs::new(files.config, Vec::new())).map_err(|problems| problems.to_string())
+    config::load(&Inputs::new(files.or(Path::new(INSTALLED)), Vec::new())).map_err(|problems| problems.to_string())
 }
 
 /// Logs go to standard error; results have standard output to themselves.
@@ -852,5 +968,62 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    fn files(named: &[&str]) -> Files {
+        Files { config: named.iter().map(PathBuf::from).collect() }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_installed_file_is_read_where_none_is_named_and_it_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let installed = directory.path().join("cachewatch.toml");
+        assert_eq!(files(&[]).or(&installed), [""; 0].map(PathBuf::from));
+        fs::write(&installed, "").unwrap();
+        assert_eq!(files(&[]).or(&installed), std::slice::from_ref(&installed));
+        assert_eq!(files(&["own.toml"]).or(&installed), [PathBuf::from("own.toml")]);
+        // What is there and cannot be looked at is not passed over.
+        fs::remove_file(&installed).unwrap();
+        std::os::unix::fs::symlink(&installed, &installed).unwrap();
+        assert_eq!(files(&[]).or(&installed), [installed]);
+    }
+
+    #[test]
+    fn an_installed_file_that_is_wrong_keeps_no_host_from_being_checked() {
+        let directory = tempfile::tempdir().unwrap();
+        let installed = directory.path().join("cachewatch.toml");
+        fs::write(&installed, "[caches").unwrap();
+        for hosts in [&["orders.test"][..], &["orders:6380", "localhost"], &["::1"]] {
+            let (config, note) = known_to(&names(hosts), files(&[]), &installed).unwrap();
+            assert_eq!((config.caches.len(), config.files.len()), (0, 0), "{hosts:?}");
+            let note = note.unwrap();
+            assert!(note.contains("done without") && note.contains("cachewatch.toml:1"), "{note}");
+        }
+        // A name is in no other place, and a file that was asked for is needed.
+        let named = files(&[&installed.to_string_lossy()]);
+        for (targets, files) in [(&["orders"][..], files(&[])), (&[], files(&[])), (&["orders.test"], named)] {
+            let words = known_to(&names(targets), files, &installed).unwrap_err();
+            assert!(words.contains("cachewatch.toml:1"), "{targets:?}: {words}");
+        }
+        fs::write(&installed, "[[caches]]\nname = \"orders\"\nhost = \"orders.test\"\n").unwrap();
+        let (config, note) = known_to(&names(&["orders"]), files(&[]), &installed).unwrap();
+        assert_eq!((config.caches.len(), note), (1, None));
+    }
+
+    #[test]
+    fn a_shell_completes_findings() {
+        // fish is given no positional values by clap_complete 4.6.
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), "cachewatch", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for id in FindingId::ALL {
+                assert!(script.contains(id.as_str()), "{shell}: {id}");
+            }
+        }
     }
 }

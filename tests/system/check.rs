@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    cachewatch::{Call, DATELESS, Run, cachewatch},
+    cachewatch::{Call, DATELESS, Run, cachewatch, installed, program},
     dns::{Answer, DnsServer},
     net::Namespace,
     peer::{Peer, Replies, Step},
@@ -622,9 +622,111 @@ fn targets_are_bare_hosts_configured_names_or_everything() {
     assert_eq!((findings(&run.json()), run.code), (vec!["config-ip-address"], Some(1)));
     // A word without a dot and a port is a misspelt name, and nobody's outage.
     let run = site.run(&["check", "ordres", "--config", &config]);
-    let words = "ordres is none of the configured caches (orders, carts); did you mean orders? A host of that name is \
-                 written with its port: ordres:6380\n";
-    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(3), "", words));
+    let words = format!(
+        "no cache of that name is configured in {config} (there are: orders, carts; did you mean orders?), and `ordres` is no \
+         host name with a domain; give HOST.DOMAIN or HOST:PORT\n"
+    );
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr), (Some(3), "", words));
+}
+
+/// `method = "none"`, written down, is no lack of a key but a wish: what answers is well, and says what it wants.
+#[test]
+fn a_key_that_is_not_given_on_purpose_is_no_finding() {
+    let site = Site::new();
+    let config = site.configuration(&["orders"]);
+    let withheld = fs::read_to_string(&config).unwrap();
+    let key = withheld.lines().find(|line| line.starts_with("auth.")).unwrap();
+    let config = site.write("config.toml", &withheld.replace(key, "auth.method = \"none\""));
+    let run = site.run(&["check", "--config", &config]);
+    let ping = masked(&run.stdout).into_iter().find(|line| line.starts_with("ping "));
+    assert_eq!(ping.as_deref(), Some("ping ok _ ms answers, and wants a key that is not given here"), "{run:?}");
+    assert!(run.code == Some(0) && !run.stdout.contains("inspect") && !run.stdout.contains("auth "), "{run:?}");
+    let run = site.run(&["check", "--config", &config, "--format", "json"]);
+    let cache = &run.json()["caches"][0];
+    let leg = &cache["report"]["legs"][0];
+    assert_eq!((&cache["standing"], &cache["findings"], &cache["clients"]), (&json!("well"), &json!([]), &Value::Null));
+    assert_eq!((&leg["wants_key"], &leg["server"], &leg["fault"]), (&json!(true), &Value::Null, &Value::Null));
+    let stages: Vec<_> = leg["timings_seconds"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(stages, ["connect", "ping", "tls"]);
+    // What is shown means the same when it is read again.
+    let shown = site.run(&["config", "show", "--config", &config]).stdout;
+    assert!(shown.contains("[caches.auth]\nmethod = \"none\"\n"), "{shown}");
+
+    // Where nobody said so, the key is missing; and there are words for both ways out.
+    let config = site.write("config.toml", &withheld.replace(key, ""));
+    assert!(!site.run(&["config", "show", "--config", &config]).stdout.contains("method"));
+    let run = site.run(&["check", "--config", &config, "--format", "json"]);
+    let finding = &run.json()["caches"][0]["findings"][0];
+    assert_eq!((finding["id"].as_str(), run.code), (Some("auth-required"), Some(2)));
+    let remedy = finding["remedy"].to_string();
+    for words in ["password_file under [caches.auth]", "--password-file", "method = \\\"none\\\""] {
+        assert!(remedy.contains(words), "{words}: {remedy}");
+    }
+}
+
+/// As the package leaves it: nobody says where the configuration is.
+#[test]
+fn the_installed_configuration_is_read_where_none_is_named() {
+    let site = Site::new();
+    let config = site.configuration(&["orders", "carts"]);
+    let installed = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut call = installed(config.as_ref(), arguments);
+        for (name, file) in
+            [("CACHEWATCH__PROBE__RESOLV_CONF", "resolv.conf"), ("CACHEWATCH__PROBE__HOSTS_FILE", "hosts")]
+        {
+            call = call.env(name, &site.file(file));
+        }
+        for (name, value) in DATELESS.iter().chain(environment) {
+            call = call.env(name, value);
+        }
+        site.network.run(|| call.run())
+    };
+    let checked = |arguments: &[&str]| {
+        let run = installed(&[&["check", "--format", "json"][..], arguments].concat(), &[]);
+        let document = run.json();
+        let names =
+            document["caches"].as_array().unwrap().iter().map(|cache| cache["cache"].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), run.code)
+    };
+    assert_eq!(checked(&[]), (vec!["orders".to_owned(), "carts".to_owned()], Some(0)));
+    assert_eq!(checked(&["orders"]), (vec!["orders".to_owned()], Some(0)));
+    assert_eq!(installed(&["config", "check"], &[]).stdout, "the configuration is good: 2 caches\n");
+    let run = installed(&["check", "ordres"], &[]);
+    let words = "configured in /etc/cachewatch/cachewatch.toml (there are: orders, carts; did you mean orders?)";
+    assert!(run.code == Some(3) && run.stderr.contains(words), "{run:?}");
+    // The daemon is looked for where that file says it listens.
+    let listen = ("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:9");
+    for arguments in [&["health"][..], &["events"], &["baseline", "accept", "orders"]] {
+        let run = installed(arguments, &[listen]);
+        assert!(run.code == Some(3) && run.stderr.contains("http://127.0.0.1:9"), "{arguments:?}: {run:?}");
+    }
+
+    // A file of one's own wins, in either way.
+    let own = site.write("own.toml", "[server]\nlisten = \"127.0.0.1:1\"\n");
+    for (arguments, environment) in
+        [(&["health", "--config", &own][..], vec![]), (&["health"], vec![("CACHEWATCH_CONFIG", &*own)])]
+    {
+        let run = installed(arguments, &environment);
+        assert!(run.stderr.contains("http://127.0.0.1:1/"), "{run:?}");
+    }
+
+    // What names no cache says where one is named; what is broken keeps no host from being checked.
+    site.write("config.toml", "");
+    for (command, words) in [("check", "nothing to check: "), ("run", "nothing to watch: ")] {
+        let run = installed(&[command], &[]);
+        let words = format!("{words}name a cache in /etc/cachewatch/cachewatch.toml ([[caches]])");
+        assert!(run.code == Some(3) && run.stderr.starts_with(&words), "{run:?}");
+    }
+    site.write("config.toml", "[[caches]");
+    let (ca, password) = (site.authority.ca_file(), site.file("password"));
+    let run = installed(&["check", HOST, "--ca-file", &ca.to_string_lossy(), "--password-file", &password], &[]);
+    assert!(
+        run.code == Some(0) && run.stderr.starts_with("note: /etc/cachewatch/cachewatch.toml cannot be used"),
+        "{run:?}"
+    );
+    // A sidecar does without, whatever the machine's own service watches.
+    let run = installed(&["run", "192.0.2.1:6380"], &[("CACHEWATCH__SERVER__LISTEN", "192.0.2.1:1")]);
+    assert!(run.stderr.contains("cannot listen on 192.0.2.1:1"), "{run:?}");
 }
 
 #[test]
@@ -721,6 +823,10 @@ fn every_problem_of_a_configuration_is_told_at_once() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
+    let [asked, told] = [["check", "--help"], ["help", "check"]].map(|words| cachewatch(&words).run());
+    assert_eq!((told.code, &told.stdout), (Some(0), &asked.stdout), "{told:?}");
+    let whole = cachewatch(&["help"]).run().stdout;
+    assert!(whole.contains("Files: /etc/cachewatch/cachewatch.toml, and conf.d/*.toml beside it"), "{whole}");
     for command in [&["check"][..], &["run"], &["config", "check"], &["config", "show"]] {
         let run = cachewatch(&[command, &["--help"]].concat()).run();
         let example = format!("cachewatch {}", command.join(" "));
@@ -746,8 +852,9 @@ fn a_reader_that_has_gone_is_no_error() {
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cachewatch"));
-        let output = command.args(arguments).env_clear().stdout(writer).stdin(Stdio::null()).output().unwrap();
+        let words = [&program()[..], arguments].concat();
+        let mut command = Command::new(words[0]);
+        let output = command.args(&words[1..]).env_clear().stdout(writer).stdin(Stdio::null()).output().unwrap();
         let told = (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned());
         assert_eq!(told, (Some(code), String::new()), "{arguments:?}");
     }

@@ -695,7 +695,8 @@ fn a_baseline_is_accepted_by_command() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
 
     for (name, words) in [
-        ("nobody", "404: no cache of that name is configured"),
+        ("nobody", "no cache named nobody; there are: orders, silent\n"),
+        ("order", "no cache named order; there are: orders, silent; did you mean orders?\n"),
         ("silent", "409: no resolver has answered"),
         ("a/b", "\"a/b\" is not the name of a cache"),
     ] {

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read, Write as _},
     net::SocketAddr,
+    path::Path,
     process::{Command, ExitStatus, Stdio},
     thread,
     time::Duration,
@@ -44,7 +45,30 @@ impl Run {
 /// The program with arguments, in an environment that holds nothing but what the test puts there.
 #[track_caller]
 pub(crate) fn cachewatch(arguments: &[&str]) -> Call {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cachewatch"));
+    let words = [&program()[..], arguments].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).env_clear();
+    Call { command, input: String::new(), limit: PATIENCE }
+}
+
+/// The program as it is started where its package is not installed: a configuration of this machine is hidden from it.
+pub(crate) fn program() -> Vec<&'static str> {
+    const HIDE: &str = "/bin/mount -t tmpfs none /etc/cachewatch && exec \"$@\"";
+    let program = env!("CARGO_BIN_EXE_cachewatch");
+    if Path::new("/etc/cachewatch").exists() {
+        vec!["/usr/bin/unshare", "--mount", "/bin/sh", "-euc", HIDE, "sh", program]
+    } else {
+        vec![program]
+    }
+}
+
+/// The program on a machine with nothing in /etc but this configuration, where its package puts it.
+#[track_caller]
+pub(crate) fn installed(configuration: &Path, arguments: &[&str]) -> Call {
+    const INSTALL: &str = "/bin/mount -t tmpfs none /etc && /bin/mkdir /etc/cachewatch && \
+                           /bin/cp \"$0\" /etc/cachewatch/cachewatch.toml && exec \"$@\"";
+    let mut command = Command::new("/usr/bin/unshare");
+    command.args(["--mount", "/bin/sh", "-euc", INSTALL]).arg(configuration).arg(env!("CARGO_BIN_EXE_cachewatch"));
     command.args(arguments).env_clear();
     Call { command, input: String::new(), limit: PATIENCE }
 }
@@ -135,7 +159,7 @@ impl Daemon {
     /// The same, started by another program: the command that is to be executed is appended to its arguments.
     #[track_caller]
     pub(crate) fn start_through(starter: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let words = [starter, &[env!("CARGO_BIN_EXE_cachewatch"), "run"], arguments].concat();
+        let words = [starter, &program(), &["run"], arguments].concat();
         let mut command = Command::new(words[0]);
         command
             .env_clear()
