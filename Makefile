@@ -51,11 +51,14 @@ soak: ## ten minutes of restarts, drift and reloads, then 1,000 caches at 30 s o
 	$(CARGO) test --locked --profile bench --test soak -- --caches 1000 --resolvers 3 --interval 30
 
 deb: $(TOOLS)/bin/cargo-deb ## the Debian package of the release, with manual pages and completions; says where it is
-	$(CARGO) run --locked --quiet --example manual -- target/manual
+	@echo "2/3 the manual pages"
+	$(CARGO) run --locked --example manual -- target/manual
+	@echo "3/3 the release and its package"
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) deb --locked
 
 $(TOOLS)/bin/cargo-deb:
-	$(CARGO) install --locked --quiet --root $(TOOLS) --version 3.8.0 cargo-deb
+	@echo "1/3 cargo-deb, once"
+	$(CARGO) install --locked --root $(TOOLS) --version 3.8.0 cargo-deb
 
 clean: ## remove everything that was built
 	$(CARGO) clean

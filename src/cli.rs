@@ -27,6 +27,7 @@ use crate::judge;
 use crate::model::{
     Cache, CacheName, Event, EventKind, FindingId, Password, Resolver, Secret, Severity, Standing, Timestamp, WireText,
 };
+use crate::sink::Refusal;
 use crate::style::Style;
 
 /// The environment variable that says where a running daemon is.
@@ -696,6 +697,8 @@ fn health_command(client: &Client, cache: Option<&str>, caches: bool) -> Result<
     #[derive(Deserialize)]
     struct Health {
         caches: Vec<CacheHealth>,
+        #[serde(default)]
+        configuration_refused: Option<Refusal>,
     }
     let path = match cache {
         Some(cache) => {
@@ -712,13 +715,19 @@ fn health_command(client: &Client, cache: Option<&str>, caches: bool) -> Result<
     runtime.shutdown_background();
     let answer = answer.map_err(|error| error.to_string())?;
     if cache.is_none() && !caches {
-        if answer.good(&url)? != b"alive\n" {
+        let text = String::from_utf8_lossy(answer.good(&url)?);
+        let mut lines = text.lines();
+        if lines.next() != Some("alive") {
             return Err(format!("{url}: what answers there is no cachewatch"));
         }
-        write_out(|out| writeln!(out, "alive"))?;
+        // A refused configuration stops nothing: the daemon is alive all the same.
+        write_out(|out| {
+            writeln!(out, "alive")?;
+            lines.try_for_each(|line| writeln!(out, "{}", WireText::new(line)))
+        })?;
         return Ok(Exit::Well);
     }
-    let Health { caches } = match (answer.status, serde_json::from_slice(&answer.body)) {
+    let Health { caches, configuration_refused } = match (answer.status, serde_json::from_slice(&answer.body)) {
         // The same answer, of caches that are not well.
         (503, Ok(health)) => health,
         _ => answer.json(&url)?,
@@ -726,7 +735,11 @@ fn health_command(client: &Client, cache: Option<&str>, caches: bool) -> Result<
     if caches.is_empty() {
         return Err(format!("{url}: the daemon watches no cache"));
     }
-    write_out(|out| caches.iter().try_for_each(|cache| cache.write(out)))?;
+    write_out(|out| {
+        caches.iter().try_for_each(|cache| cache.write(out))?;
+        let Some(refusal) = &configuration_refused else { return Ok(()) };
+        writeln!(out, "{} since {}, the old one stays: {}", Refusal::WORDS, refusal.since(), refusal.reason())
+    })?;
     Ok(exit_of(&caches.iter().map(|cache| cache.standing).collect::<Vec<_>>()))
 }
 
@@ -737,6 +750,19 @@ struct CacheHealth {
     standing: Standing,
     probed_at: Option<Timestamp>,
     findings: Vec<Complaint>,
+    #[serde(default)]
+    doubts: Vec<Suspicion>,
+    #[serde(default)]
+    next_probe_at: Option<Timestamp>,
+}
+
+/// What was seen and has not been seen often enough to be a finding.
+#[derive(Deserialize)]
+struct Suspicion {
+    finding: WireText,
+    stage: WireText,
+    bad_rounds: u32,
+    open_after: u32,
 }
 
 /// An open finding, maybe of a later version than this one.
@@ -753,6 +779,15 @@ impl CacheHealth {
     /// A line a finding; one for the cache where there is none, or what is known of it is too old.
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { cache, standing, .. } = self;
+        if let Some(Suspicion { finding, stage, bad_rounds, open_after }) =
+            self.doubts.first().filter(|_| self.findings.is_empty())
+        {
+            let next = self.next_probe_at.map_or_else(String::new, |at| format!(", the next at {}", at.clock()));
+            return writeln!(
+                out,
+                "{cache}: {standing}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
+            );
+        }
         match (standing, self.probed_at) {
             (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {standing}, last probed at {at}")?,
             (Standing::Unknown, None) => writeln!(out, "{cache}: {standing}, not probed yet")?,

@@ -21,7 +21,12 @@ use crate::sink::{Board, Chronicle, Metrics, Pulse};
 #[derive(Debug)]
 pub(super) enum Observation {
     /// A probe has reported.
-    Probed { cache: Arc<Cache>, report: Arc<ProbeReport> },
+    Probed {
+        cache: Arc<Cache>,
+        report: Arc<ProbeReport>,
+        /// When the cache is due again.
+        next: Option<Instant>,
+    },
     /// A lookup beside the probes has reported.
     Looked { cache: Arc<Cache>, report: Arc<ProbeReport> },
     /// A probe or a lookup has panicked: a defect of this program, and the end of that errand only.
@@ -272,14 +277,14 @@ impl Dispatch {
     }
 
     fn observe(&mut self, observation: Observation) {
-        let (errand, cache, report) = match observation {
-            Observation::Probed { cache, report } => (Errand::Probe, cache, report),
-            Observation::Looked { cache, report } => (Errand::Lookup, cache, report),
+        let (errand, cache, report, next) = match observation {
+            Observation::Probed { cache, report, next } => (Errand::Probe, cache, report, next),
+            Observation::Looked { cache, report } => (Errand::Lookup, cache, report, None),
             Observation::Panicked { cache, errand } => {
                 tracing::error!(cache = %cache.name, "a {errand} panicked; this is a defect of cachewatch, please report it");
                 self.metrics.probe_panicked();
                 let report = broken(&cache, errand);
-                (errand, cache, Arc::new(report))
+                (errand, cache, Arc::new(report), None)
             }
         };
         let others_reach = self.others_reach(&report);
@@ -303,9 +308,10 @@ impl Dispatch {
             // Where the schedule cannot keep up a hint is lost, and the next probe gives another.
             let _ = self.hints.try_send(Hint { cache: Arc::clone(&cache), at: run_out(&report, after) });
         }
-        let (open, suspicious) = (watched.watch.open(), watched.watch.is_suspicious());
+        let (open, doubts) = (watched.watch.open(), watched.watch.doubts(&cache));
+        let next = next.map(|next| clock::now().plus(next.saturating_duration_since(clock::instant())));
         let exhaustion = watched.watch.exhaustion(&report);
-        let round = Round { errand, cache, report, open, suspicious, exhaustion, events };
+        let round = Round { errand, cache, report, open, doubts, next, exhaustion, events };
         self.metrics.observe(&round);
         self.board.observe(&round);
         watched.keep(|news| self.chronicle.tell_round(&round, news));
@@ -402,7 +408,7 @@ mod tests {
     }
 
     fn probed(cache: &Arc<Cache>) -> Observation {
-        Observation::Probed { cache: Arc::clone(cache), report: fixture::healthy(cache).report }
+        Observation::Probed { cache: Arc::clone(cache), report: fixture::healthy(cache).report, next: None }
     }
 
     fn looked(cache: &Arc<Cache>, address: &str) -> Observation {
@@ -434,6 +440,17 @@ mod tests {
             dispatch.observe(probed(&cache));
             assert!(hints.try_recv().is_err(), "{follow_ttl:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_board_knows_when_the_next_probe_is_due() {
+        let cache = cache(None);
+        let (mut dispatch, _hints) = watching(&cache);
+        let (before, next) = (clock::now(), Some(clock::instant() + Duration::from_secs(30)));
+        let report = fixture::healthy(&cache).report;
+        dispatch.observe(Observation::Probed { cache: Arc::clone(&cache), report, next });
+        let shown = dispatch.board.snapshot().caches["orders"].next.unwrap();
+        assert!(shown >= before.plus(Duration::from_secs(30)) && shown <= clock::now().plus(Duration::from_secs(30)));
     }
 
     #[tokio::test(start_paused = true)]

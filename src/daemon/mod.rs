@@ -126,7 +126,7 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
         streams: http::Streams::new(stopped.clone(), config.server.max_connections),
     };
     let notices = guard.notices(address);
-    let (machine_metrics, machine_board) = (Arc::clone(&metrics), Arc::clone(&board));
+    let (machine_metrics, machine_board, init_board) = (Arc::clone(&metrics), Arc::clone(&board), Arc::clone(&board));
     let mut reloader = Reloader::new(inputs, Arc::clone(&config), caches, plan, metrics, board, chronicle.clone());
 
     // Before all that happens in this run.
@@ -141,25 +141,26 @@ pub async fn run(inputs: Inputs, config: Config) -> Result<(), StartError> {
     for notice in config.notices.iter().chain(&notices).chain(&config.unreadable_passwords()) {
         tracing::warn!("{notice}");
     }
-    systemd::ready(config.caches.len());
+    let mut init = systemd::Init::new(init_board);
+    init.ready();
     let machine = tokio::spawn(machine::watch(machine_metrics, machine_board, chronicle.clone(), machine_left));
     let watchdog = systemd::watchdog(Arc::clone(&pulse), STANDSTILL);
 
     loop {
-        tokio::select! {
+        let (cause, answer) = tokio::select! {
             () = terminate.asked() => break,
-            _ = hang_up.recv() => {
-                // The log tells the outcome to whoever sent the signal.
-                let _ = reloader.reload("SIGHUP").await;
-            }
-            Some(answer) = requested.recv() => {
-                let outcome = reloader.reload("POST /-/reload").await;
-                // Who asked may have gone; the reload stands all the same.
-                let _ = answer.send(outcome);
-            }
-            () = reloader.file_changed() => {
-                let _ = reloader.reload("file changed").await;
-            }
+            // The log and the status tell the outcome to whoever sent the signal.
+            _ = hang_up.recv() => ("SIGHUP", None),
+            Some(answer) = requested.recv() => ("POST /-/reload", Some(answer)),
+            () = reloader.file_changed() => ("file changed", None),
+            () = init.follow() => continue,
+        };
+        systemd::reloading();
+        let outcome = reloader.reload(cause).await;
+        init.ready();
+        if let Some(answer) = answer {
+            // Who asked may have gone; the reload stands all the same.
+            let _ = answer.send(outcome);
         }
     }
 

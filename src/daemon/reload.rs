@@ -10,7 +10,6 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::dispatch::Caches;
 use super::schedule::Plan;
-use super::systemd;
 use crate::clock;
 use crate::config::{self, Config, Inputs, Server};
 use crate::model::{Event, EventKind, FileVersion};
@@ -80,13 +79,12 @@ impl Reloader {
     ///
     /// The answer is what is in use now, or every problem, one a line.
     pub(super) async fn reload(&mut self, cause: &str) -> Result<String, String> {
-        systemd::reloading();
         self.read = versions(&self.config.files);
         self.seen.clone_from(&self.read);
         let outcome = config::load(&self.inputs).map_err(|problems| problems.iter().map(ToString::to_string).collect());
         let outcome = outcome.and_then(|new| if new.caches.is_empty() { Err(nothing_to_watch()) } else { Ok(new) });
         let at = clock::now();
-        let answer = match outcome {
+        match outcome {
             Ok(new) => {
                 let summary = self.take(new).await;
                 let event = Event::new(at, None, EventKind::ConfigReloaded).now(&format!("{summary} ({cause})"));
@@ -103,9 +101,7 @@ impl Reloader {
                 self.chronicle.tell(&[lines.iter().fold(event, |event, line| event.evidence(line))]);
                 Err(lines.join("\n"))
             }
-        };
-        systemd::ready(self.config.caches.len());
-        answer
+        }
     }
 
     /// Takes a checked configuration into use and says what it changed.

@@ -89,6 +89,8 @@ struct Entry {
     /// Tells this entry from an earlier one of the same name.
     number: u64,
     slots: Slots,
+    /// When it is due next.
+    next: Instant,
     /// Whether it is due and waits for a free place.
     waiting: bool,
     running: Option<AbortHandle>,
@@ -259,7 +261,17 @@ impl Schedule {
         let window = (FIRST_ROUND_STEP * count).min(cache.interval);
         let first = now + window.mul_f64(share(slots.seed));
         self.due.push(Reverse((first, cache.name.clone(), number)));
-        Entry { cache, number, slots, waiting: false, running: None, tested: None, look: None, looking: None }
+        Entry {
+            cache,
+            number,
+            slots,
+            next: first,
+            waiting: false,
+            running: None,
+            tested: None,
+            look: None,
+            looking: None,
+        }
     }
 
     /// Notes when a cache is due for a look. The latest hint holds; none does while a probe or a look is under way.
@@ -285,6 +297,7 @@ impl Schedule {
             // After its early first probe a cache waits for a slot that is at least half an interval away.
             let is_first = entry.slots.next == 0;
             let next = entry.slots.after(if is_first { now + entry.cache.interval / 2 } else { now });
+            entry.next = next;
             self.due.push(Reverse((next, name.clone(), number)));
             // The probe before is still running or waiting for its place: this slot is left out.
             if entry.running.is_none() && !entry.waiting {
@@ -361,13 +374,15 @@ impl Schedule {
             // A look that was cut off for a probe.
             (None, None) => return,
         };
+        let mut next = None;
         if let Some(entry) = self.entries.get_mut(&cache.name) {
+            next = Some(entry.next);
             let is_this = |running: &mut AbortHandle| running.id() == id;
             entry.running.take_if(is_this);
             entry.looking.take_if(is_this);
         }
         let observation = match (ended, errand) {
-            (Ok((_, report)), Errand::Probe) => Observation::Probed { cache, report: Arc::new(report) },
+            (Ok((_, report)), Errand::Probe) => Observation::Probed { cache, report: Arc::new(report), next },
             (Ok((_, report)), Errand::Lookup) => Observation::Looked { cache, report: Arc::new(report) },
             (Err(error), errand) if error.is_panic() => Observation::Panicked { cache, errand },
             // Cut off by a reload: the cache is gone, or is another one now.
@@ -482,6 +497,7 @@ mod tests {
                 cache: Arc::clone(cache),
                 number: 1,
                 slots,
+                next: start,
                 waiting: false,
                 running: None,
                 tested: tested.map(at),

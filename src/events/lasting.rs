@@ -48,8 +48,11 @@ pub(super) fn of(events: &[&Event]) -> Vec<Lasting> {
             continue;
         }
         let mut end = |began: usize, at: Timestamp| {
-            // What changed while nobody watched is known to have lasted only as long as somebody did.
-            let lasted = event.lasted.filter(|_| gap(event).is_some()).unwrap_or_else(|| event.at.since(at));
+            // What changed while nobody watched is known to have lasted only as long as somebody did. A finding counts from
+            // its first bad round, as everywhere, and not from the one that opened it.
+            let is_whole = event.kind == EventKind::FindingCleared && events[began].kind == EventKind::FindingOpened;
+            let told = event.lasted.filter(|_| is_whole || gap(event).is_some());
+            let lasted = told.unwrap_or_else(|| event.at.since(at));
             (lasting[began].lasted, lasting[began].still) = (Some(lasted), false);
         };
         let Some(thing) = thing(event) else { continue };
@@ -149,6 +152,13 @@ mod tests {
         assert_eq!(told(&[event(0, EventKind::AddressesChanged), moved]), ["- 45", "45 still"]);
         let cleared = Event { lasted: Some(Duration::from_secs(7)), ..event(9, EventKind::FindingCleared) };
         assert_eq!(told(&[cleared]), ["7 -"], "it opened before all that was read");
+    }
+
+    #[test]
+    fn a_finding_lasts_from_its_first_bad_round_wherever_that_is_told() {
+        let cleared = Event { lasted: Some(Duration::from_secs(48)), ..event(48, EventKind::FindingCleared) };
+        let opened = event(8, EventKind::FindingOpened);
+        assert_eq!(told(&[opened, event(20, EventKind::FindingChanged), cleared]), ["- 48", "12 28", "48 -"]);
     }
 
     #[test]

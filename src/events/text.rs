@@ -67,7 +67,7 @@ fn print_nothing(out: &mut impl Write, history: &History) -> io::Result<()> {
 
 fn print_event(out: &mut impl Write, told: &Told, lasting: &Lasting, widest: usize, style: Style) -> io::Result<()> {
     let event = &told.event;
-    let time: String = event.at.to_string().chars().skip(11).take(8).collect();
+    let time = event.at.clock();
     let name = event.cache.as_ref().map_or("", |cache| cache.as_str());
     let what = format!("{:11}", word(event.kind));
     let what = match (event.kind, event.severity) {
@@ -149,9 +149,9 @@ fn times(kind: EventKind, lasting: &Lasting) -> Vec<String> {
     match kind {
         EventKind::FindingOpened => {
             let still = || lasting.still.then(|| "still open".to_owned());
-            lasted.map(|time| format!("cleared after {time}")).or_else(still).into_iter().collect()
+            lasted.map(|time| format!("lasted {time}")).or_else(still).into_iter().collect()
         }
-        EventKind::FindingCleared => held.map(|time| format!("was open for {time}")).into_iter().collect(),
+        EventKind::FindingCleared => held.map(|time| format!("lasted {time}")).into_iter().collect(),
         EventKind::AddressesChanged | EventKind::ChainChanged | EventKind::CertificateChanged => {
             let before = held.map(|time| format!("had been so for {time}"));
             let still = || lasting.still.then(|| "still so".to_owned());

@@ -9,16 +9,23 @@ use serde::Serialize;
 use super::admit::Stranger;
 use super::{State, reply};
 use crate::clock;
-use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Standing, Timestamp};
-use crate::sink::Watched;
+use crate::model::{CacheName, Doubt, Finding, FindingId, Severity, Stage, Standing, Timestamp};
+use crate::sink::{Refusal, Watched};
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
-pub(super) async fn live(Shared(state): Shared<State>) -> Response {
-    if state.pulse.is_alive(state.standstill) {
-        "alive\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "a loop of the daemon stands still\n").into_response()
+/// A refused configuration is told and is no reason to restart; a stranger is not told of it.
+pub(super) async fn live(Shared(state): Shared<State>, stranger: Option<Extension<Stranger>>) -> Response {
+    if !state.pulse.is_alive(state.standstill) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "a loop of the daemon stands still\n").into_response();
     }
+    match &state.board.snapshot().configuration.refused {
+        Some(refusal) if stranger.is_none() => format!("alive\n{}\n", told(refusal)).into_response(),
+        _ => "alive\n".into_response(),
+    }
+}
+
+fn told(refusal: &Refusal) -> String {
+    format!("{} since {}, the old one stays: {}", Refusal::WORDS, refusal.since(), refusal.reason())
 }
 
 /// `/readyz`: whether every cache has had its first report. A reload that adds a cache makes it wait for that one. A
@@ -45,7 +52,8 @@ pub(super) async fn of_all(Shared(state): Shared<State>) -> Response {
     let (snapshot, now) = (state.board.snapshot(), clock::now());
     let caches: Vec<_> = snapshot.caches.values().map(|watched| CacheHealth::new(watched, now)).collect();
     let healthy = snapshot.configuration.generation > 0 && caches.iter().all(|cache| is_healthy(cache.standing));
-    reply::json(status(healthy), Health { healthy, caches })
+    let configuration_refused = snapshot.configuration.refused.as_ref();
+    reply::json(status(healthy), Health { healthy, caches, configuration_refused })
 }
 
 /// `/healthz/{cache}`: the same, of one cache.
@@ -54,13 +62,16 @@ pub(super) async fn of_one(Shared(state): Shared<State>, Path(name): Path<String
     let Some(watched) = snapshot.caches.get(name.as_str()) else { return reply::no_such_cache() };
     let cache = CacheHealth::new(watched, clock::now());
     let healthy = is_healthy(cache.standing);
-    reply::json(status(healthy), Health { healthy, caches: vec![cache] })
+    let configuration_refused = snapshot.configuration.refused.as_ref();
+    reply::json(status(healthy), Health { healthy, caches: vec![cache], configuration_refused })
 }
 
 #[derive(Serialize)]
 struct Health<'a> {
     healthy: bool,
     caches: Vec<CacheHealth<'a>>,
+    /// A newer configuration that is not in use; null where there is none.
+    configuration_refused: Option<&'a Refusal>,
 }
 
 #[derive(Serialize)]
@@ -69,6 +80,10 @@ struct CacheHealth<'a> {
     standing: Standing,
     probed_at: Option<Timestamp>,
     findings: Vec<Complaint<'a>>,
+    /// What was seen and has not been seen often enough to be a finding.
+    doubts: &'a [Doubt],
+    /// When the next probe is due, where that is known.
+    next_probe_at: Option<Timestamp>,
 }
 
 /// A finding in few words: what gates on it needs no remedy.
@@ -88,6 +103,8 @@ impl<'a> CacheHealth<'a> {
             standing: watched.standing(now),
             probed_at: watched.report.as_ref().map(|report| report.at),
             findings: watched.open.iter().map(Complaint::new).collect(),
+            doubts: &watched.doubts,
+            next_probe_at: watched.next,
         }
     }
 }

@@ -106,7 +106,8 @@ async fn health_of_the_caches_is_not_good_before_there_is_evidence() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let unknown = json!({
         "schema_version": 1, "healthy": false,
-        "caches": [{"cache": "orders", "standing": "unknown", "probed_at": null, "findings": []}],
+        "caches": [{"cache": "orders", "standing": "unknown", "probed_at": null, "findings": [], "doubts": [], "next_probe_at": null}],
+        "configuration_refused": null,
     });
     assert_eq!(document, unknown);
 
@@ -139,6 +140,35 @@ async fn health_of_the_caches_falls_with_a_serious_finding_only() {
 }
 
 #[tokio::test]
+async fn health_says_how_far_the_judgement_is_and_when_it_goes_on() {
+    let daemon = Daemon::new();
+    let failed = fixture::name_not_found(&daemon.cache);
+    let next = Some(fixture::start().plus(Duration::from_secs(30)));
+    daemon.observe(Round { open: Vec::new(), doubts: vec![fixture::doubt()], next, ..failed });
+    let (_, document) = daemon.json("/healthz/orders").await;
+    let cache = &document["caches"][0];
+    let doubt = json!([{
+        "finding": "auth-required", "severity": 1, "stage": "auth", "summary": "the server asks for a password",
+        "bad_rounds": 1, "open_after": 2,
+    }]);
+    assert_eq!((&cache["standing"], &cache["doubts"]), (&json!("unknown"), &doubt));
+    assert_eq!(cache["next_probe_at"], "2023-11-14T22:13:50.000Z");
+    daemon.observe(fixture::healthy(&daemon.cache));
+    assert_eq!(daemon.json("/healthz/orders").await.1["caches"][0]["doubts"], json!([]));
+}
+
+#[tokio::test]
+async fn a_refused_configuration_is_told_and_ends_no_life() {
+    let daemon = Daemon::new();
+    daemon.state.board.configuration_refused(fixture::start(), &["a.toml:7: no".to_owned(), "b".to_owned()]);
+    let words = "alive\nthe new configuration is refused since 2023-11-14 22:13:20Z, the old one stays: a.toml:7: no \
+                 (and 1 more)\n";
+    assert_eq!(daemon.get("/livez").await, (StatusCode::OK, words.to_owned()));
+    let refused = json!({"at": "2023-11-14T22:13:20.000Z", "problems": ["a.toml:7: no", "b"]});
+    assert_eq!(daemon.json("/healthz").await.1["configuration_refused"], refused);
+}
+
+#[tokio::test]
 async fn readiness_waits_for_every_cache() {
     let daemon = Daemon::new();
     let waiting = (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first report of orders\n".to_owned());
@@ -159,8 +189,11 @@ async fn a_stranger_learns_no_name_of_a_cache() {
     server.basic_auth_file = Some(users);
     let router = router(daemon.state.clone(), Arc::new(Guard::load(&server).unwrap()));
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
-    let said = text(router.oneshot(request).await.unwrap()).await;
+    let said = text(router.clone().oneshot(request).await.unwrap()).await;
     assert_eq!(said, (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first report of 1 caches\n".to_owned()));
+    daemon.state.board.configuration_refused(fixture::start(), &["caches.orders: no host".to_owned()]);
+    let request = Request::get("/livez").body(Body::empty()).unwrap();
+    assert_eq!(text(router.oneshot(request).await.unwrap()).await, (StatusCode::OK, "alive\n".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -221,10 +221,10 @@ fn each_broken_round_names_its_cause_and_nothing_else() {
         (at(Stage::Ping, Kind::Timeout), &["redis-timeout 1"]),
         (at(Stage::Ping, Kind::NotRedis), &["redis-protocol 1"]),
         (at(Stage::Ping, Kind::Closed), &["redis-failed 1"]),
-        // Two causes at once, the deepest first.
+        // Two causes at once, the worst first.
         (
             report(public(), vec![failed("20.1.2.3", Stage::Tls, Kind::CertificateExpired)]),
-            &["dns-zone-not-linked 2", "tls-expired 1"],
+            &["tls-expired 1", "dns-zone-not-linked 2"],
         ),
     ];
     let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
@@ -232,6 +232,32 @@ fn each_broken_round_names_its_cause_and_nothing_else() {
         assert_eq!(verdict(&cache(), report), *expected, "{report:?}");
         assert_eq!(verdict(&elsewhere, report), *expected, "{report:?}");
     }
+}
+
+#[test]
+fn a_bad_round_is_counted_until_it_opens_and_not_beyond() {
+    let mut watch = Watch::default();
+    let cache = Cache { rules: Rules { open_after: 3, clear_after: 2 }, ..cache() };
+    let public = || resolution(&[PRIVATELINK], &["20.1.2.3"]);
+    let bad = || report(public(), vec![failed("20.1.2.3", Stage::Tls, FaultKind::CertificateExpired)]);
+    let counted = |watch: &Watch| {
+        let doubts = watch.doubts(&cache);
+        doubts
+            .iter()
+            .map(|doubt| format!("{} {}: {}", doubt.stage, doubt.finding, doubt.progress()))
+            .collect::<Vec<_>>()
+    };
+    for round in ["1", "2"] {
+        let _ = watch.observe(&cache, &bad(), false);
+        let of = |what: &str| format!("{what}: {round} of 3 bad rounds seen");
+        assert_eq!(counted(&watch), [of("tls tls-expired"), of("resolve dns-zone-not-linked")], "the worst first");
+    }
+    let _ = watch.observe(&cache, &bad(), false);
+    assert_eq!((counted(&watch).len(), watch.open().len()), (0, 2));
+    let mut watch = Watch::default();
+    let _ = watch.observe(&cache, &bad(), false);
+    let _ = watch.observe(&cache, &healthy(), false);
+    assert_eq!(counted(&watch), [""; 0], "a good round ends it");
 }
 
 #[test]

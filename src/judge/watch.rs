@@ -1,7 +1,6 @@
 //! Watches one cache over many rounds: a condition becomes an open finding after enough bad rounds, and clears after
 //! enough good ones. A round that could not tell counts as neither.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::diagnosis::{self, Diagnosis};
 use super::memory::{self, Kept, Memory, NothingToAccept};
 use super::salvage;
-use crate::model::{Cache, Event, EventKind, Finding, FindingId, ProbeReport, Resolution, Rules, Timestamp, WireText};
+use crate::model::{
+    Cache, Doubt, Event, EventKind, Finding, FindingId, ProbeReport, Resolution, Rules, Severity, Stage, Timestamp,
+    WireText,
+};
 
 /// What of a [`Watch`] must outlive the program that kept it, as it is written to a journal. What cannot be read of it,
 /// such as a finding of another version, is left out.
@@ -185,12 +187,12 @@ impl Watch {
         self.memory.take_up(memento.memory, last_alive, has_told);
     }
 
-    /// The open findings, the deepest cause first.
+    /// The open findings, the worst first; of two that are equally bad the deeper cause.
     #[must_use]
     pub fn open(&self) -> Vec<Finding> {
         let open = self.conditions.values().filter(|seen| seen.condition.open);
         let mut open: Vec<_> = open.map(|seen| seen.now.clone()).collect();
-        sort(&mut open);
+        open.sort_by_key(rank);
         open
     }
 
@@ -203,12 +205,22 @@ impl Watch {
         self.memory.forecast.exhaustion(limit)
     }
 
-    /// Whether something of severity 1 or 2 was seen and has not been seen often enough to open.
+    /// What of severity 1 or 2 was seen and has not been seen often enough to open, the worst first.
     #[must_use]
-    pub fn is_suspicious(&self) -> bool {
-        let is_suspicious =
-            |Seen { condition, now }: &Seen| !condition.open && condition.good == 0 && now.severity.is_serious();
-        self.conditions.values().any(is_suspicious)
+    pub fn doubts(&self, cache: &Cache) -> Vec<Doubt> {
+        let is_doubt =
+            |Seen { condition, now }: &&Seen| !condition.open && condition.good == 0 && now.severity.is_serious();
+        let mut doubts: Vec<_> = self.conditions.values().filter(is_doubt).collect();
+        doubts.sort_by_key(|seen| rank(&seen.now));
+        let doubt = |Seen { condition, now }: &Seen| Doubt {
+            finding: now.id,
+            severity: now.severity,
+            stage: now.stage,
+            summary: now.summary.clone(),
+            bad_rounds: condition.bad,
+            open_after: diagnosis::rules(now.id, cache.rules).open_after,
+        };
+        doubts.into_iter().map(doubt).collect()
     }
 
     /// The condition holds in this round.
@@ -252,12 +264,9 @@ impl Watch {
     }
 }
 
-/// The deepest cause first: what breaks or exposes the cache in the order of the path, then risks and advice.
-fn sort(findings: &mut [Finding]) {
-    findings.sort_by_key(|finding| {
-        let serious = finding.severity.is_serious();
-        (Reverse(serious), finding.stage, finding.severity, finding.id)
-    });
+/// The worst first; of two that are equally bad the deeper cause, which is the one earlier on the path.
+fn rank(finding: &Finding) -> (Severity, Stage, FindingId) {
+    (finding.severity, finding.stage, finding.id)
 }
 
 /// It is over, and for how long it was so.

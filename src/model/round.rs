@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cache, Clients, Event, Finding, Leg, ProbeReport, ServerFacts, vocabulary};
+use serde::Serialize;
+
+use super::{
+    Cache, Clients, Event, Finding, FindingId, Leg, ProbeReport, ServerFacts, Severity, Stage, Timestamp, vocabulary,
+};
 
 /// What every sink is given, once for each probe and for each lookup beside the probes.
 #[derive(Debug, Clone)]
@@ -14,14 +18,41 @@ pub struct Round {
     pub cache: Arc<Cache>,
     /// What was seen.
     pub report: Arc<ProbeReport>,
-    /// The findings open after this round, the deepest cause first.
+    /// The findings open after this round, the worst first.
     pub open: Vec<Finding>,
-    /// Whether something that would make the cache ill was seen and has not been seen often enough to open.
-    pub suspicious: bool,
+    /// What would make the cache ill, was seen, and has not been seen often enough to open; the worst first.
+    pub doubts: Vec<Doubt>,
+    /// When the next probe is due, where that is known.
+    pub next: Option<Timestamp>,
     /// How long until the client limit is reached at the present rate; `None` while the count does not rise steadily.
     pub exhaustion: Option<Duration>,
     /// What changed in this round.
     pub events: Vec<Event>,
+}
+
+/// A condition on its way to become a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Doubt {
+    /// Which finding it would be.
+    pub finding: FindingId,
+    /// How bad.
+    pub severity: Severity,
+    /// Where on the path it was seen.
+    pub stage: Stage,
+    /// What is wrong, in one sentence.
+    pub summary: String,
+    /// Bad rounds so far.
+    pub bad_rounds: u32,
+    /// With so many in a row it opens.
+    pub open_after: u32,
+}
+
+impl Doubt {
+    /// `1 of 2 bad rounds seen`.
+    #[must_use]
+    pub fn progress(&self) -> String {
+        format!("{} of {} bad rounds seen", self.bad_rounds, self.open_after)
+    }
 }
 
 vocabulary! {

@@ -78,6 +78,12 @@ impl Timestamp {
         text.truncate(10);
         text
     }
+
+    /// The time of day alone, `12:03:11`.
+    #[must_use]
+    pub fn clock(self) -> String {
+        self.to_string().chars().skip(11).take(8).collect()
+    }
 }
 
 impl fmt::Display for Timestamp {

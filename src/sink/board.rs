@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
-    Cache, CacheName, Errand, Event, Finding, ProbeReport, Resolution, Round, Stage, Standing, Timestamp, WireText,
+    Cache, CacheName, Doubt, Errand, Event, Finding, ProbeReport, Resolution, Round, Stage, Standing, Timestamp,
+    WireText,
 };
 
 /// The last state of every cache, written by the dispatch loop and read by HTTP.
@@ -40,8 +43,38 @@ pub struct Configuration {
     pub generation: u64,
     /// When the one in use was read.
     pub read_at: Option<Timestamp>,
-    /// When a newer one was last refused, and why; `None` once one is accepted again.
-    pub refused: Option<(Timestamp, Vec<WireText>)>,
+    /// The newer one that was last refused; `None` once one is accepted again.
+    pub refused: Option<Refusal>,
+}
+
+/// A configuration that could not be taken into use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Every problem, one each.
+    pub problems: Vec<WireText>,
+}
+
+impl Refusal {
+    /// How it is told, everywhere.
+    pub const WORDS: &str = "the new configuration is refused";
+
+    /// Such as `2026-11-21 03:50:12Z`.
+    #[must_use]
+    pub fn since(&self) -> String {
+        format!("{} {}Z", self.at.date(), self.at.clock())
+    }
+
+    /// The first problem, and how many more there are.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let first = self.problems.first().map_or("", WireText::as_str);
+        match self.problems.len() {
+            0 | 1 => first.to_owned(),
+            count => format!("{first} (and {} more)", count - 1),
+        }
+    }
 }
 
 /// One cache as the board knows it.
@@ -53,8 +86,12 @@ pub struct Watched {
     pub report: Option<Arc<ProbeReport>>,
     /// What a lookup has seen since, which knows of nothing but names; `None` where the probe is the latest to have asked.
     pub lookup: Option<Arc<ProbeReport>>,
-    /// The findings open now, the deepest cause first.
+    /// The findings open now, the worst first; of two that are equally bad the deeper cause.
     pub open: Vec<Finding>,
+    /// What was seen and has not been seen often enough to open, the worst first.
+    pub doubts: Vec<Doubt>,
+    /// When the next probe is due, where that is known.
+    pub next: Option<Timestamp>,
     /// The last probe that tested what should be closed; `None` where none has.
     pub tested: Option<Arc<ProbeReport>>,
     /// The revision of the board in which anything of this last changed.
@@ -170,7 +207,7 @@ impl Board {
     /// A new configuration was refused; the old one stays in use.
     pub fn configuration_refused(&self, at: Timestamp, problems: &[String]) {
         let problems = problems.iter().map(|problem| WireText::new(problem)).collect();
-        self.settle(|snapshot| Arc::make_mut(&mut snapshot.configuration).refused = Some((at, problems)));
+        self.settle(|snapshot| Arc::make_mut(&mut snapshot.configuration).refused = Some(Refusal { at, problems }));
     }
 
     /// Everything, as it is now.
@@ -245,6 +282,8 @@ impl Watched {
             report: None,
             lookup: None,
             open: Vec::new(),
+            doubts: Vec::new(),
+            next: None,
             tested: None,
             revision: 0,
             events: VecDeque::new(),
@@ -267,7 +306,8 @@ impl Watched {
         match round.errand {
             Errand::Probe => {
                 (self.report, self.lookup) = (report, None);
-                self.proven |= !round.suspicious;
+                self.proven |= round.doubts.is_empty();
+                self.next = round.next;
                 if self.recent.len() >= Self::MOST_GLIMPSES {
                     self.recent.pop_front();
                 }
@@ -276,6 +316,7 @@ impl Watched {
             // It proves nothing of the cache.
             Errand::Lookup => self.lookup = report,
         }
+        self.doubts.clone_from(&round.doubts);
         self.judged(round.open.clone(), &round.events);
         is_news
     }
@@ -335,7 +376,7 @@ mod tests {
     fn a_cache_that_has_only_failed_is_unknown_and_not_well() {
         let cache = fixture::cache("orders");
         let board = board(&cache);
-        let suspicious = Round { suspicious: true, open: Vec::new(), ..fixture::name_not_found(&cache) };
+        let suspicious = Round { doubts: vec![fixture::doubt()], open: Vec::new(), ..fixture::name_not_found(&cache) };
         board.observe(&suspicious);
         assert_eq!(standing(&board, fixture::start()), Standing::Unknown);
         board.observe(&fixture::healthy(&cache));

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Errand, Event, EventKind, Expectation, Exposure,
-    ExposureReport, Fault, FaultKind, Finding, FindingId, Isolation, Leg, Mode, Opening, Passage, ProbeReport,
-    Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts, Severity, Source, Stage, Thresholds, Timeouts,
-    Timestamp, Tls, TlsSession, Trial, WireText,
+    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Doubt, Errand, Event, EventKind, Expectation,
+    Exposure, ExposureReport, Fault, FaultKind, Finding, FindingId, Isolation, Leg, Mode, Opening, Passage,
+    ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts, Severity, Source, Stage,
+    Thresholds, Timeouts, Timestamp, Tls, TlsSession, Trial, WireText,
 };
 
 /// When the first probe of every test began.
@@ -107,13 +107,26 @@ pub(crate) fn looked_up(cache: &Cache, addresses: &[&str]) -> Round {
     Round { errand: Errand::Lookup, ..round(cache, report) }
 }
 
+/// The first of two bad rounds of a cache that wants a password.
+pub(crate) fn doubt() -> Doubt {
+    Doubt {
+        finding: FindingId::AuthRequired,
+        severity: Severity::Unavailable,
+        stage: Stage::Auth,
+        summary: "the server asks for a password".to_owned(),
+        bad_rounds: 1,
+        open_after: 2,
+    }
+}
+
 fn round(cache: &Cache, report: ProbeReport) -> Round {
     Round {
         errand: Errand::Probe,
         cache: Arc::new(cache.clone()),
         report: Arc::new(report),
         open: Vec::new(),
-        suspicious: false,
+        doubts: Vec::new(),
+        next: None,
         exhaustion: None,
         events: Vec::new(),
     }

@@ -45,12 +45,19 @@ fn log(event: &Event, finding: Option<&Finding>) {
                 before = event.before.as_ref().map(WireText::as_str),
                 // What a finding says is the line itself.
                 after = event.after.as_ref().filter(|_| finding.is_none()).map(WireText::as_str),
+                reason = reason(event),
                 "{}",
                 finding.map_or(event.kind.as_str(), |finding| finding.summary.as_str())
             )
         };
     }
     if is_warning(event) { write_event!(warn) } else { write_event!(info) }
+}
+
+/// Why, of what nothing else in the line explains.
+fn reason(event: &Event) -> Option<String> {
+    let is_bare = matches!(event.kind, EventKind::ConfigRejected) && !event.evidence.is_empty();
+    is_bare.then(|| event.evidence.iter().map(WireText::as_str).collect::<Vec<_>>().join("; "))
 }
 
 fn is_warning(event: &Event) -> bool {
@@ -154,10 +161,13 @@ mod tests {
         let at = fixture::start();
         let mild = Event { severity: Some(Severity::Advice), ..Event::new(at, None, EventKind::FindingOpened) };
         let moved = Event::new(at, None, EventKind::AddressesChanged).change("10.0.0.4", "10.0.0.5");
-        let refused = Event::new(at, None, EventKind::ConfigRejected);
+        let refused =
+            Event::new(at, None, EventKind::ConfigRejected).evidence("a.toml:7: no").evidence("b.toml:1: nor");
         let lines = logged(|| [mild, moved, refused].iter().for_each(|event| log_event(event, &[])));
         let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
         assert_eq!(levels, ["INFO", "INFO", "WARN"]);
         assert_eq!((&lines[1]["before"], &lines[1]["after"]), (&json!("10.0.0.4"), &json!("10.0.0.5")));
+        assert_eq!(lines[2]["reason"], "a.toml:7: no; b.toml:1: nor");
+        assert!(lines[1].get("reason").is_none(), "{}", lines[1]);
     }
 }

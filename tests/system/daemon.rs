@@ -251,7 +251,9 @@ fn metrics_and_health_follow_the_server() {
                 "findings": [{
                     "finding": "tcp-refused", "severity": 1, "stage": "connect", "summary": summary, "since": since,
                 }],
+                "doubts": [], "next_probe_at": document["caches"][0]["next_probe_at"],
             }],
+            "configuration_refused": null,
         })
     );
     for (path, status) in
@@ -621,14 +623,38 @@ fn the_init_system_is_told() {
             return heard;
         }
     };
-    assert_eq!(next(), "READY=1\nSTATUS=watching 1 caches");
+    // As soon as it serves; what the first probe came to may be known by then.
+    let ready = next();
+    let well = "STATUS=watching 1 cache: well";
+    assert!(
+        ["1 unknown", "well"].map(|how| format!("READY=1\nSTATUS=watching 1 cache: {how}")).contains(&ready),
+        "{ready}"
+    );
+    if !ready.ends_with(well) {
+        assert_eq!(next(), well);
+    }
+    // Nothing is said again while nothing changes.
     assert_eq!([hear(), hear()], ["WATCHDOG=1", "WATCHDOG=1"]);
+    let good = fs::read_to_string(&config).unwrap();
+    fs::write(&config, good.clone() + "isolatoin = 1\n").unwrap();
+    daemon.signal(Signal::HUP);
+    assert!(next().starts_with("RELOADING=1\n"));
+    let refused = next();
+    let reason = format!("Z, the old one stays: {}:", config.display());
+    assert!(
+        refused.starts_with("READY=1\nSTATUS=the new configuration is refused since ") && refused.contains(&reason)
+    );
+    assert!(refused.contains("isolatoin") && refused.ends_with(" (watching 1 cache: well)"), "{refused}");
     fs::write(&config, lab.configuration(&["carts", "orders"])).unwrap();
     daemon.signal(Signal::HUP);
     let reloading = next();
     let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{reloading}"));
     assert!(since.parse::<u64>().is_ok(), "{reloading}");
-    assert_eq!(next(), "READY=1\nSTATUS=watching 2 caches");
+    let ready = next();
+    assert!(ready.starts_with("READY=1\nSTATUS=watching 2 caches: "), "{ready}");
+    if !ready.ends_with(": well") {
+        assert_eq!(next(), "STATUS=watching 2 caches: well");
+    }
     daemon.signal(Signal::TERM);
     assert_eq!(next(), "STOPPING=1");
     assert_eq!(daemon.wait().code(), Some(0));

@@ -72,6 +72,38 @@ fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
     daemon.signal(Signal::CONT);
 }
 
+/// One bad round of two is no finding yet, and a configuration that is refused stops nothing: both are told.
+#[test]
+fn what_is_not_settled_is_told() {
+    let lab = Lab::new();
+    lab.lead("orders", PRIVATE);
+    let probe = "interval = \"1h\"\nopen_after = 2\n";
+    let cache = lab.cache("orders", "").replace(&lab.server.address().to_string(), "127.0.0.1:1");
+    let daemon = Daemon::start(&(lab.settings(probe) + &cache));
+    let server = format!("http://{}", daemon.address());
+    let told = daemon.wait_until("a bad round", |_| {
+        let run = health(&server, &["--caches"]);
+        run.stdout.contains("bad round").then_some(run)
+    });
+    let words = "orders: unknown, 1 of 2 bad rounds seen (connect: tcp-refused), the next at ";
+    assert!(told.code == Some(3) && told.stdout.starts_with(words), "{told:?}");
+    let due = &daemon.get("/healthz").json()["caches"][0]["next_probe_at"];
+    let due: String = due.as_str().unwrap().chars().skip(11).take(8).collect();
+    assert_eq!(told.stdout.trim_end(), format!("{words}{due}"));
+
+    daemon.configure("nonsense = 1\n");
+    daemon.signal(Signal::HUP);
+    let told = daemon.wait_until("the refusal", |_| {
+        let run = health(&server, &[]);
+        (run.stdout != "alive\n").then_some(run)
+    });
+    let line = told.stdout.strip_prefix("alive\n").unwrap_or_else(|| panic!("{told:?}"));
+    assert!(line.starts_with("the new configuration is refused since ") && line.contains("nonsense"), "{told:?}");
+    assert_eq!(told.code, Some(0), "the daemon is alive all the same");
+    let run = health(&server, &["--caches"]);
+    assert!(run.stdout.ends_with(line), "{run:?}");
+}
+
 #[test]
 fn nobody_or_somebody_else_is_not_alive() {
     let run = cachewatch(&["health"]).env("CACHEWATCH__SERVER__LISTEN", "0.0.0.0:1").run();

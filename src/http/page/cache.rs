@@ -38,6 +38,7 @@ pub(super) fn render(snapshot: &Snapshot, watched: &Watched, since: Option<Since
     };
     let main = html! {
         (refused(snapshot, now))
+        (doubted(watched))
         (redirected(cache))
         (findings(cache, &open, now))
         // What was seen from the name to the cache, and beside it what is known of it.
@@ -72,6 +73,18 @@ pub(super) fn render_missing(snapshot: &Snapshot, now: Timestamp) -> Markup {
     let main = refused(snapshot, now);
     Document { snapshot, now, since: None, title: "No such cache", class: "one", json: "/api/v1/caches" }
         .render(&top, Some(&main))
+}
+
+/// What was seen and is no finding yet.
+fn doubted(watched: &Watched) -> Markup {
+    let (Some(doubt), Some(progress)) = (watched.doubts.first(), parts::doubt(watched)) else {
+        return Markup::default();
+    };
+    let body = html! {
+        h2 { (doubt.summary) }
+        p.quiet { (progress) }
+    };
+    parts::versioned("section", "doubted", "notice mild", &body)
 }
 
 fn redirected(cache: &Cache) -> Markup {

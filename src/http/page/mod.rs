@@ -21,7 +21,7 @@ use self::since::Since;
 use super::State;
 use crate::clock;
 use crate::model::{EventKind, Timestamp};
-use crate::sink::Snapshot;
+use crate::sink::{Refusal, Snapshot};
 
 /// Seconds from one look to the next, for a page left open on a wall without scripts.
 const REFRESH: u32 = 30;
@@ -165,7 +165,7 @@ fn build() -> String {
 
 /// A new configuration that was refused: what is shown is not what its author expects.
 fn refused(snapshot: &Snapshot, now: Timestamp) -> Markup {
-    let Some((at, problems)) = &snapshot.configuration.refused else { return Markup::default() };
+    let Some(Refusal { at, problems }) = &snapshot.configuration.refused else { return Markup::default() };
     let body = html! {
         h2 { (parts::mark("risk")) " The new configuration was refused" }
         p { "Since " (parts::moment(*at)) ", " (parts::ago(*at, now)) ". The older one stays in use." }

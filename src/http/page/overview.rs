@@ -211,9 +211,17 @@ fn machine(snapshot: &Snapshot, now: Timestamp) -> Markup {
     if snapshot.machine.is_empty() {
         return Markup::default();
     }
+    let open = parts::worst_first(&snapshot.machine);
+    // Advice about the machine must not fill more room than a cache that is ill.
+    let is_advice = open.iter().all(|finding| finding.severity == Severity::Advice);
     let body = html! {
-        h2 { "This machine" }
-        @for finding in parts::worst_first(&snapshot.machine) { (super::cache::finding_card(finding, now)) }
+        details open[!is_advice] {
+            summary {
+                h2 { "This machine" }
+                @for finding in &open { " " (parts::severity(finding.severity)) " " code { (finding.id) } }
+            }
+            @for finding in &open { (super::cache::finding_card(finding, now)) }
+        }
     };
     parts::versioned("section", "machine", "findings", &body)
 }
@@ -246,6 +254,7 @@ fn show(row: &Row<'_>, now: Timestamp) -> Markup {
         div.cell.path-cell {
             h4.hidden { "Path" }
             @match report { Some(report) => (path(cache, report)), None => p.quiet { "not probed yet" }, }
+            @if let Some(doubt) = parts::doubt(watched) { p.quiet { (doubt) } }
         }
         div.cell {
             h4.label { "Address" }

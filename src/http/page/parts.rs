@@ -6,6 +6,7 @@ use std::time::Duration;
 use maud::{Markup, PreEscaped, html};
 
 use crate::model::{Cache, Fault, Finding, Leg, ProbeReport, Severity, Stage, Standing, Timestamp};
+use crate::sink::Watched;
 
 const DAY: u64 = 86_400;
 
@@ -94,6 +95,16 @@ pub(super) fn breakable(word: &str) -> Markup {
     html! { @for (index, part) in word.split('_').enumerate() { @if index > 0 { "_" wbr; } (part) } }
 }
 
+/// How far the judgement is, where a round was bad and no finding is open yet: what was seen, how often, and when it is
+/// looked at again.
+pub(super) fn doubt(watched: &Watched) -> Option<Markup> {
+    let doubt = watched.doubts.first().filter(|_| watched.open.is_empty())?;
+    Some(html! {
+        (doubt.progress()) " (" (doubt.stage) ": " (doubt.finding) ")"
+        @if let Some(next) = watched.next { ", the next at " time datetime=(next) { (next.clock()) } }
+    })
+}
+
 /// One stage of the path as it went.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Step<'a> {
@@ -154,27 +165,23 @@ pub(super) fn walk<'a>(cache: &Cache, leg: &'a Leg) -> [Step<'a>; 4] {
         let took = leg.timings.of(stage);
         let went = match &leg.fault {
             Some(fault) if fault.stage == stage => Went::Wrong(fault),
+            // What was sent there may have had an answer, such as a PING that is told to log in first.
             Some(fault) if fault.stage < stage => Went::Unreached,
             _ if took.is_none() || (stage == Stage::Tls && cache.tls.is_none()) => Went::Unused,
             _ => Went::Well,
         };
-        Step { stage, took, went }
+        Step { stage, took: took.filter(|_| went != Went::Unreached), went }
     })
 }
 
 /// Such as `2026-11-21 12:03:11`.
 pub(super) fn moment(at: Timestamp) -> Markup {
-    html! { time datetime=(at) { (at.date()) " " (clock_time(at)) } }
-}
-
-/// Such as `12:03:11`.
-pub(super) fn clock_time(at: Timestamp) -> String {
-    at.to_string().chars().skip(11).take(8).collect()
+    html! { time datetime=(at) { (at.date()) " " (at.clock()) } }
 }
 
 /// Such as `2026-11-21 12:03:11 UTC`, for what stands alone.
 pub(super) fn utc(at: Timestamp) -> String {
-    format!("{} {} UTC", at.date(), clock_time(at))
+    format!("{} {} UTC", at.date(), at.clock())
 }
 
 /// Such as `5 min ago`, which the script keeps true. The moment itself stands beside it, or is too much for the place.
@@ -194,7 +201,9 @@ fn age(age: Duration) -> String {
 /// A time that a stage took, with as many digits as a person reads.
 pub(super) fn took(took: Duration) -> String {
     let milliseconds = took.as_secs_f64() * 1000.0;
-    if milliseconds < 9.95 {
+    if milliseconds < 0.05 {
+        "<0.1 ms".to_owned()
+    } else if milliseconds < 9.95 {
         format!("{milliseconds:.1} ms")
     } else if milliseconds < 999.5 {
         format!("{milliseconds:.0} ms")
@@ -268,8 +277,9 @@ mod tests {
     #[test]
     fn numbers_are_written_for_people() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        let shown = [400, 9_949, 9_960, 999_400, 999_600, 61_000_000].map(|micros| took(Duration::from_micros(micros)));
-        assert_eq!(shown, ["0.4 ms", "9.9 ms", "10 ms", "999 ms", "1.0 s", "61.0 s"]);
+        let shown = [0, 49, 50, 400, 9_949, 9_960, 999_400, 999_600, 61_000_000]
+            .map(|micros| took(Duration::from_micros(micros)));
+        assert_eq!(shown, ["<0.1 ms", "<0.1 ms", "0.1 ms", "0.4 ms", "9.9 ms", "10 ms", "999 ms", "1.0 s", "61.0 s"]);
         let ages = [0, 59, 60, 3_599, 3_600, 172_799, 172_800].map(|seconds| age(Duration::from_secs(seconds)));
         assert_eq!(ages, ["just now", "just now", "1 min ago", "59 min ago", "1 h ago", "47 h ago", "2 d ago"]);
     }

@@ -145,6 +145,47 @@ fn a_drift_says_how_to_accept_it() {
 }
 
 #[test]
+fn a_bad_round_that_is_no_finding_yet_says_how_far_the_judgement_is() {
+    let cache = fixture::cache("orders");
+    let next = Some(fixture::start().plus(Duration::from_secs(30)));
+    let failed = fixture::name_not_found(&cache);
+    let board = board(&cache, &[Round { open: Vec::new(), doubts: vec![fixture::doubt()], next, ..failed.clone() }]);
+    let progress = "1 of 2 bad rounds seen (auth: auth-required), the next at <time";
+    holds(&overview_of(&board, &[]), &["Unknown: 1 of 1", progress, ">22:13:50</time>"]);
+    holds(&page_of(&board, "orders"), &["the server asks for a password", progress]);
+    board.observe(&failed);
+    assert!(!overview_of(&board, &[]).contains("bad rounds"), "it is a finding now");
+}
+
+/// A PING that is told to log in first has taken its time and has not been reached.
+#[test]
+fn a_stage_that_was_not_reached_has_no_time() {
+    let cache = fixture::cache("orders");
+    let mut round = fixture::healthy(&cache);
+    let report = Arc::get_mut(&mut round.report).unwrap();
+    let fault = Fault::new(Stage::Auth, FaultKind::AuthRequired, "NOAUTH".to_owned());
+    report.legs[0].fault = Some(fault);
+    assert!(report.legs[0].timings.of(Stage::Ping).is_some());
+    let steps = parts::path(&cache, report);
+    let ping = steps.iter().find(|step| step.stage == Stage::Ping).unwrap();
+    assert_eq!((ping.went, ping.took), (parts::Went::Unreached, None));
+}
+
+#[test]
+fn advice_about_the_machine_is_folded_and_worse_is_not() {
+    let cache = fixture::cache("orders");
+    let board = board(&cache, &[fixture::healthy(&cache)]);
+    let found = |severity| {
+        let finding = fixture::name_not_found(&cache).open.remove(0);
+        board.machine(vec![Finding { cache: crate::model::CacheName::new(""), severity, ..finding }]);
+        let text = overview_of(&board, &[]);
+        text.split("id=\"machine\"").nth(1).unwrap().split("<summary>").next().unwrap().contains("<details open")
+    };
+    use crate::model::Severity::{Advice, Degraded};
+    assert_eq!([found(Advice), found(Degraded)], [false, true]);
+}
+
+#[test]
 fn a_refused_configuration_and_the_machine_are_shown() {
     let cache = fixture::cache("orders");
     let board = board(&cache, &[fixture::healthy(&cache)]);

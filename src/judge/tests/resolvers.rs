@@ -400,7 +400,7 @@ fn a_healthy_hour_says_nothing_and_writes_nothing() {
         assert_eq!(told(&watch.observe(&cache, &seen, false)), [""; 0], "round {number}");
         let beside = lookup(number, seen.resolutions);
         assert_eq!(told(&watch.look(&cache, &beside)), [""; 0], "lookup {number}");
-        assert!(!watch.is_suspicious());
+        assert_eq!(watch.doubts(&cache), []);
         let written = serde_json::to_string(&watch.memento()).unwrap();
         assert_eq!(*first.get_or_insert_with(|| written.clone()), written, "round {number}");
     }
