@@ -37,6 +37,15 @@ fn troubled() -> (Lab, Daemon) {
     text += &lab
         .cache("billing", "isolation = \"private_endpoint\"")
         .replace(&format!("{}", lab.server.address()), "127.0.0.1:1");
+    // It is told to log in first, and has nothing to log in with.
+    lab.lead("locked", PRIVATE);
+    for line in lab.cache("locked", "isolation = \"private_endpoint\"").lines().filter(|line| !line.starts_with("auth"))
+    {
+        text += line;
+        text += "\n";
+    }
+    text += "[[resolvers]]\nname = \"nobody\"\naddress = \"127.0.0.1:1\"\n";
+    text += &lab.cache_asking(&["nobody".to_owned()], "deaf", "");
     // Failed once, and not asked again for an hour: nobody knows.
     lab.names.set(&host("reports"), Answer::new().servfail());
     text += &lab.cache("reports", "interval = \"1h\"");
@@ -56,7 +65,7 @@ fn troubled() -> (Lab, Daemon) {
         text += "\n";
     }
     let daemon = Daemon::start(&text);
-    for cache in ["orders", "carts", "billing", "limits"] {
+    for cache in ["orders", "carts", "billing", "limits", "locked", "deaf"] {
         daemon.wait_until(&format!("a finding of {cache}"), |daemon| {
             let findings = daemon.get(&format!("/api/v1/caches/{cache}")).json()["findings"].clone();
             (!findings.as_array()?.is_empty()).then_some(())
@@ -77,11 +86,12 @@ fn both_pages_are_within_reach_of_everybody() {
     for (path, name) in [
         ("/".to_owned(), "overview"),
         ("/caches/orders".to_owned(), "orders"),
+        ("/caches/locked".to_owned(), "locked"),
         ("/caches/sessions".to_owned(), "sessions"),
         ("/caches/limits".to_owned(), "limits"),
         (format!("/caches/{LONG}"), "wide"),
     ] {
-        for width in [360, 800, 1440] {
+        for width in [360, 800, 1280, 1440] {
             for dark in [false, true] {
                 let page = browser.page(Look { width, dark, scripts: true });
                 page.open(&format!("http://{}{path}", daemon.address()));
@@ -94,6 +104,12 @@ fn both_pages_are_within_reach_of_everybody() {
                 page.eval(&axe);
                 let violations = page.eval(VIOLATIONS);
                 let seen = (&violations, overflow.as_i64() <= Some(0), page.complaints());
+                // A word of the path that does not fit would run into the next stage.
+                let cramped = "[...document.querySelectorAll('.path .stage, .path .time, .waterfall .time')] \
+                               .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)";
+                if width >= 1280 {
+                    assert_eq!(page.eval(cramped), json!([]), "{name} at {width}");
+                }
                 assert_eq!(seen, (&json!([]), true, vec![]), "{name} at {width}, dark: {dark}, overflow {overflow}");
             }
         }
@@ -270,6 +286,10 @@ fn it_is_printed_and_shown_in_forced_colours() {
             "[...document.querySelectorAll('button, .filter, .skip')].filter((one) => one.checkVisibility()).length";
         let ground = "getComputedStyle(document.querySelector('main section:not(.notice)')).color";
         assert_eq!((page.eval(pressed), page.eval(ground)), (json!(0), json!("rgb(0, 0, 0)")), "{path}");
+        // What is folded on the screen cannot be unfolded on paper.
+        let folded = "[...document.querySelectorAll('details > :not(summary)')].filter((one) => \
+                      !one.checkVisibility({contentVisibilityAuto: true}) || one.getBoundingClientRect().height === 0).length";
+        assert_eq!(page.eval(folded), 0, "{path}");
         keep("print");
         page.media("", &[("forced-colors", "active"), ("prefers-color-scheme", "dark")]);
         page.eval(&axe);
