@@ -164,7 +164,9 @@ mod tests {
         one.observe(&fixture::healthy(&caches[1]));
         assert_eq!(told(&one), "watching 1 cache: well");
         let all = board(&caches);
-        caches.iter().for_each(|cache| all.observe(&fixture::healthy(cache)));
+        for cache in &caches {
+            all.observe(&fixture::healthy(cache));
+        }
         assert_eq!(told(&all), "watching 3 caches: well");
         let ill = |cache: &Cache, severity| {
             let mut round = fixture::name_not_found(cache);
@@ -185,7 +187,9 @@ mod tests {
     fn a_status_is_one_line_of_bounded_length() {
         let caches: Vec<_> = (0..200).map(|number| fixture::cache(&format!("{number:0>60}"))).collect();
         let many = board(&caches);
-        caches.iter().for_each(|cache| many.observe(&fixture::name_not_found(cache)));
+        for cache in &caches {
+            many.observe(&fixture::name_not_found(cache));
+        }
         assert!(told(&many).ends_with(", 197 more)"), "{}", told(&many));
         let long = "x".repeat(5_000);
         many.configuration_refused(fixture::start(), &[format!("a.toml:7: no\nREADY=1 {long}"), "b".to_owned()]);

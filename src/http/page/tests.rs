@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Alias, Cache, DialOverride, Fault, FaultKind, Finding, FindingId, Passage, Round, Stage, WireText};
+use crate::model::{
+    Alias, Cache, DialOverride, Fault, FaultKind, Finding, FindingId, Passage, Round, Severity, Stage, WireText,
+};
 use crate::sink::{Board, fixture};
 
 fn board(cache: &Cache, rounds: &[Round]) -> Board {
@@ -163,7 +165,7 @@ fn a_stage_that_was_not_reached_has_no_time() {
     let cache = fixture::cache("orders");
     let mut round = fixture::healthy(&cache);
     let report = Arc::get_mut(&mut round.report).unwrap();
-    let fault = Fault::new(Stage::Auth, FaultKind::AuthRequired, "NOAUTH".to_owned());
+    let fault = Fault::new(Stage::Auth, FaultKind::AuthRequired, "NOAUTH");
     report.legs[0].fault = Some(fault);
     assert!(report.legs[0].timings.of(Stage::Ping).is_some());
     let steps = parts::path(&cache, report);
@@ -181,8 +183,7 @@ fn advice_about_the_machine_is_folded_and_worse_is_not() {
         let text = overview_of(&board, &[]);
         text.split("id=\"machine\"").nth(1).unwrap().split("<summary>").next().unwrap().contains("<details open")
     };
-    use crate::model::Severity::{Advice, Degraded};
-    assert_eq!([found(Advice), found(Degraded)], [false, true]);
+    assert_eq!([Severity::Advice, Severity::Degraded].map(found), [false, true]);
 }
 
 #[test]
