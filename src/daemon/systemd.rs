@@ -1,5 +1,6 @@
 //! What is told to the init system. Where no one listens, nothing happens.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +28,17 @@ const LONGEST_REASON: usize = 160;
 pub(super) struct Init {
     board: Arc<Board>,
     told: String,
-    looks: Interval,
+    /// `None` where no init system listens, as in a container: then nothing is looked at.
+    looks: Option<Interval>,
 }
 
 impl Init {
     pub(super) fn new(board: Arc<Board>) -> Self {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looks = std::env::var_os("NOTIFY_SOCKET").map(|_| {
+            let mut looks = interval(LOOK);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            looks
+        });
         Self { board, told: String::new(), looks }
     }
 
@@ -45,7 +50,10 @@ impl Init {
 
     /// Waits for the next look, and tells the status where it has changed. Safe to drop and to call again.
     pub(super) async fn follow(&mut self) {
-        self.looks.tick().await;
+        match &mut self.looks {
+            Some(looks) => looks.tick().await,
+            None => pending().await,
+        };
         let now = status(&self.board.snapshot(), clock::now());
         if now != self.told {
             self.told = now;

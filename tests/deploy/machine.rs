@@ -134,6 +134,19 @@ impl Machine {
         }
     }
 
+    /// Looks again until `systemctl status` has these words: it changes without a word in the journal.
+    #[track_caller]
+    pub(super) fn status_until(&self, words: &str) {
+        let watch = Stopwatch::start();
+        loop {
+            let status = self.service("StatusText");
+            if status.contains(words) {
+                return;
+            }
+            assert!(watch.elapsed() < PATIENCE, "the status never said {words:?}, but {status:?}");
+        }
+    }
+
     /// The end of the journal as it is now.
     #[track_caller]
     pub(super) fn mark(&self) -> Mark {

@@ -217,14 +217,15 @@ fn a_reload_takes_a_change_and_no_mistake() {
     machine.run(&["systemctl", "reload", "cachewatch"]);
     machine.until(&mark, "2 caches, 1 of them unchanged");
     machine.http_until("/api/v1/caches", "carts");
-    assert_eq!(machine.service("StatusText"), "watching 2 caches");
+    machine.status_until("watching 2 caches: well");
     let mark = machine.mark();
     machine.write(CONFIG, &ORDERS.replace("port", "prot"));
     machine.run(&["systemctl", "reload", "cachewatch"]);
     machine.until(&mark, "the new configuration is refused, the old one stays");
     assert!(machine.http("/api/v1/caches").contains("carts"));
     assert_eq!(main_pid(&machine), pid, "a reload is no restart");
-    assert_eq!(machine.service("StatusText"), "watching 2 caches");
+    machine.status_until("the old one stays: /etc/cachewatch/cachewatch.toml:");
+    machine.status_until("(watching 2 caches: well)");
 }
 
 /// A daemon that hangs is found by the watchdog, one that is killed by its end; both go on with the same journal.
