@@ -22,7 +22,7 @@ pub struct Checked {
     pub cache: Arc<Cache>,
     /// What was seen.
     pub report: ProbeReport,
-    /// What is wrong, the worst first; of two that are equally bad the deeper cause. One round is all there is, so each condition counts at once.
+    /// What is wrong, the deepest cause first. One round is all there is, so each condition counts at once.
     pub findings: Vec<Finding>,
 }
 

@@ -278,7 +278,7 @@ fn print_verdict(out: &mut impl Write, checked: &Checked, style: Style) -> io::R
     let (word, rest) = match checked.standing() {
         Standing::Well => (style.good("WELL"), format!("{reached}, in {took}")),
         Standing::AtRisk => (style.doubtful("AT RISK"), format!("{reached}, in {took}; see below")),
-        Standing::Ill => (style.bad("ILL"), format!("{reached}; worst first; of equals the deepest cause")),
+        Standing::Ill => (style.bad("ILL"), format!("{reached}; the deepest cause is named first")),
         Standing::Unknown => (style.doubtful("UNKNOWN"), "there was no way to tell".to_owned()),
     };
     writeln!(out, "  {word}: {rest}")

@@ -221,10 +221,10 @@ fn each_broken_round_names_its_cause_and_nothing_else() {
         (at(Stage::Ping, Kind::Timeout), &["redis-timeout 1"]),
         (at(Stage::Ping, Kind::NotRedis), &["redis-protocol 1"]),
         (at(Stage::Ping, Kind::Closed), &["redis-failed 1"]),
-        // Two causes at once, the worst first.
+        // Two causes at once, the deepest first.
         (
             report(public(), vec![failed("20.1.2.3", Stage::Tls, Kind::CertificateExpired)]),
-            &["tls-expired 1", "dns-zone-not-linked 2"],
+            &["dns-zone-not-linked 2", "tls-expired 1"],
         ),
     ];
     let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
@@ -250,7 +250,7 @@ fn a_bad_round_is_counted_until_it_opens_and_not_beyond() {
     for round in ["1", "2"] {
         let _ = watch.observe(&cache, &bad(), false);
         let of = |what: &str| format!("{what}: {round} of 3 bad rounds seen");
-        assert_eq!(counted(&watch), [of("tls tls-expired"), of("resolve dns-zone-not-linked")], "the worst first");
+        assert_eq!(counted(&watch), [of("resolve dns-zone-not-linked"), of("tls tls-expired")], "the deepest first");
     }
     let _ = watch.observe(&cache, &bad(), false);
     assert_eq!((counted(&watch).len(), watch.open().len()), (0, 2));

@@ -1,6 +1,7 @@
 //! Watches one cache over many rounds: a condition becomes an open finding after enough bad rounds, and clears after
 //! enough good ones. A round that could not tell counts as neither.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -187,7 +188,7 @@ impl Watch {
         self.memory.take_up(memento.memory, last_alive, has_told);
     }
 
-    /// The open findings, the worst first; of two that are equally bad the deeper cause.
+    /// The open findings, the deepest cause first.
     #[must_use]
     pub fn open(&self) -> Vec<Finding> {
         let open = self.conditions.values().filter(|seen| seen.condition.open);
@@ -205,7 +206,7 @@ impl Watch {
         self.memory.forecast.exhaustion(limit)
     }
 
-    /// What of severity 1 or 2 was seen and has not been seen often enough to open, the worst first.
+    /// What of severity 1 or 2 was seen and has not been seen often enough to open, the deepest cause first.
     #[must_use]
     pub fn doubts(&self, cache: &Cache) -> Vec<Doubt> {
         let is_doubt =
@@ -264,9 +265,10 @@ impl Watch {
     }
 }
 
-/// The worst first; of two that are equally bad the deeper cause, which is the one earlier on the path.
-fn rank(finding: &Finding) -> (Severity, Stage, FindingId) {
-    (finding.severity, finding.stage, finding.id)
+/// The deepest cause first: what breaks or exposes the cache in the order of the path, then risks and advice. What follows from a
+/// cause may be worse than the cause itself.
+fn rank(finding: &Finding) -> (Reverse<bool>, Stage, Severity, FindingId) {
+    (Reverse(finding.severity.is_serious()), finding.stage, finding.severity, finding.id)
 }
 
 /// It is over, and for how long it was so.

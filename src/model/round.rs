@@ -18,9 +18,9 @@ pub struct Round {
     pub cache: Arc<Cache>,
     /// What was seen.
     pub report: Arc<ProbeReport>,
-    /// The findings open after this round, the worst first.
+    /// The findings open after this round, the deepest cause first.
     pub open: Vec<Finding>,
-    /// What would make the cache ill, was seen, and has not been seen often enough to open; the worst first.
+    /// What would make the cache ill, was seen, and has not been seen often enough to open; the deepest cause first.
     pub doubts: Vec<Doubt>,
     /// When the next probe is due, where that is known.
     pub next: Option<Timestamp>,

@@ -86,9 +86,9 @@ pub struct Watched {
     pub report: Option<Arc<ProbeReport>>,
     /// What a lookup has seen since, which knows of nothing but names; `None` where the probe is the latest to have asked.
     pub lookup: Option<Arc<ProbeReport>>,
-    /// The findings open now, the worst first; of two that are equally bad the deeper cause.
+    /// The findings open now, the deepest cause first.
     pub open: Vec<Finding>,
-    /// What was seen and has not been seen often enough to open, the worst first.
+    /// What was seen and has not been seen often enough to open, the deepest cause first.
     pub doubts: Vec<Doubt>,
     /// When the next probe is due, where that is known.
     pub next: Option<Timestamp>,
