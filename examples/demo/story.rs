@@ -21,7 +21,7 @@ pub(crate) struct Expected {
     pub(crate) status: u16,
     /// How `orders` fares. The other cache must be well throughout.
     pub(crate) standing: &'static str,
-    /// Every open finding with its severity, the worst first.
+    /// Every open finding with its severity, the deepest cause first.
     pub(crate) findings: &'static [(&'static str, u8)],
     pub(crate) metric: Metric,
 }

@@ -148,7 +148,7 @@ fn mask(document: &mut Value) {
     }
 }
 
-/// The ids of the findings of the one cache checked, the worst first.
+/// The ids of the findings of the one cache checked, the deepest cause first.
 fn findings(document: &Value) -> Vec<&str> {
     let findings = document["caches"][0]["findings"].as_array().unwrap();
     findings.iter().map(|finding| finding["id"].as_str().unwrap()).collect()
@@ -199,7 +199,7 @@ fn a_cause_is_told_with_what_was_seen_and_what_to_run() {
         [
             "connect FAILED _ ms 10.20.1.4:6380: Connection refused (os error 111)",
             "",
-            "ILL: an application here cannot rely on it; worst first; of equals the deepest cause",
+            "ILL: an application here cannot rely on it; the deepest cause is named first",
             "",
             "tcp-refused (severity 1, unavailable)",
             "orders.redis.cache.windows.net:6380 at 10.20.1.4 (private) refuses connections on port 6380",
