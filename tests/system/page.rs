@@ -18,6 +18,9 @@ use crate::support::{
 /// A name as long as a configuration takes it.
 const LONG: &str = "catalogue-search-suggestions-and-more-westeurope-production-042";
 
+/// How many caches `troubled` has.
+const TROUBLED: u64 = 10;
+
 /// A healthy cache, and one of every kind of trouble.
 fn troubled() -> (Lab, Daemon) {
     let lab = Lab::new();
@@ -340,7 +343,7 @@ fn everything_is_done_by_keyboard() {
     page.wait_for(&format!("({shown}).join() === 'c-orders'"));
     assert_eq!(
         (page.text("#count"), page.eval("location.search")),
-        ("1 of 8 caches shown".to_owned(), json!("?q=orders"))
+        (format!("1 of {TROUBLED} caches shown"), json!("?q=orders"))
     );
     tab_to(&page, ".choice input");
     page.key("ArrowRight");
@@ -421,7 +424,7 @@ fn without_scripts_the_pages_are_whole() {
     let browser = Browser::start();
     let page = browser.page(Look { scripts: false, ..Look::WIDE });
     page.open(&origin(&daemon));
-    assert_eq!(page.eval("document.querySelectorAll('#rows > li').length"), 8);
+    assert_eq!(page.eval("document.querySelectorAll('#rows > li').length"), TROUBLED);
     assert_eq!(page.eval("document.querySelector('meta[http-equiv=refresh]').content"), "30");
     tab_to(&page, "#q");
     page.write("billing");
