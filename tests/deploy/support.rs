@@ -2,8 +2,6 @@
 
 #![expect(dead_code, reason = "fixtures for all tests, of which these need a part")]
 
-use std::time::Duration;
-
 #[path = "../system/support/background.rs"]
 pub(crate) mod background;
 #[path = "../system/support/dns.rs"]
@@ -12,6 +10,8 @@ pub(crate) mod dns;
 pub(crate) mod http;
 #[path = "../system/support/net.rs"]
 pub(crate) mod net;
+#[path = "../system/support/patience.rs"]
+mod patience;
 #[path = "../system/support/peer.rs"]
 pub(crate) mod peer;
 #[path = "../system/support/pki.rs"]
@@ -23,5 +23,4 @@ pub(crate) mod redis;
 #[path = "../system/support/resp.rs"]
 pub(crate) mod resp;
 
-/// How long anything that should happen soon may take on a busy machine, before it counts as never.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) use patience::PATIENCE;

@@ -7,17 +7,19 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
 use std::{fs, thread};
 
 use serde_json::Value;
+
+#[path = "../system/support/patience.rs"]
+mod patience;
+
+pub(crate) use patience::PATIENCE;
 
 pub(crate) const PACKAGE: &str = "prometheus-alertmanager";
 pub(crate) const EXAMPLE: &str = "alertmanager.example.yml";
 /// Where the receivers of the example are.
 const RECEIVERS: &str = "https://alerts.example.com";
-/// How long a program may take on a busy machine to say that it listens, or to have done what it was told.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// It, on a port of its own; dropping it ends it.
 pub(crate) struct Alertmanager {

@@ -74,7 +74,7 @@ fn each_way_not_to_connect_has_its_name() {
     let watch = Stopwatch::start();
     let dropped = end(Timeouts { connect: SOON, ..AMPLE });
     assert!(watch.elapsed() < SOON + SLACK, "{:?}", watch.elapsed());
-    assert_eq!(dropped, said("connect filtered", "no answer to SYN from 10.20.1.4:6380 within 400ms"));
+    assert_eq!(dropped, said("connect filtered", "no answer to SYN from 10.20.1.4:6380 within 1s"));
 
     filter(&format!("{dial} reject with icmp type admin-prohibited"));
     assert_eq!(end(AMPLE), said("connect unreachable", "10.20.1.4:6380: No route to host (os error 113)"));

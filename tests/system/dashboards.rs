@@ -23,6 +23,7 @@ use crate::{
     alerts::Told,
     names::{self, Said, Speaker},
     support::{
+        PATIENCE,
         cachewatch::Daemon,
         dns::Answer,
         lab::{Lab, PASSWORD, PRIVATE, PUBLIC, host},
@@ -84,7 +85,7 @@ const EMPTY: [(&str, &[&str], &str); 25] = [
 ];
 
 /// How long the whole world may take until every query shows what it should.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = PATIENCE.saturating_mul(3);
 
 /// The kinds of panels that every Grafana since 10 has.
 const KINDS: [&str; 6] = ["bargauge", "row", "stat", "state-timeline", "table", "timeseries"];

@@ -261,7 +261,7 @@ fn each_old_version_is_asked_for_by_itself() {
             vec![Step::Hear, Step::say("-ERR what?\r\n")],
             r#"unclear tls: the peer answered "-ERR what?", which is no TLS"#,
         ),
-        (vec![Step::Hold], "unclear tls: no answer within 400ms"),
+        (vec![Step::Hold], "unclear tls: no answer within 1s"),
     ] {
         let peer = Peer::plain(steps);
         let timeouts = Timeouts { tls: SOON, ..AMPLE };

@@ -12,13 +12,14 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use cachewatch::clock::Stopwatch;
+use cachewatch::{clock::Stopwatch, model::Timestamp};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
     PATIENCE,
+    cache::SLACK,
     cachewatch::{Daemon, Run, cachewatch, field},
     dns::Answer,
     http::{self, Response, request_over},
@@ -174,18 +175,20 @@ fn a_right_password_is_verified_once() {
     let dear = bcrypt::hash(PASSWORD, 11).unwrap();
     let users = files.write("users", &format!("alice:{dear}\n"));
     let daemon = Daemon::start(&format!("[server]\nbasic_auth_file = {}\n{CACHE}", quoted(&users)));
+    // Work is what is measured, for time on a busy machine is also what others do.
     let took = |login: &str| {
-        let watch = Stopwatch::start();
+        let before = daemon.processor_time();
         let status = status(daemon.address(), "/api/v1/caches", &[login]);
-        (status, watch.elapsed())
+        (status, daemon.processor_time() - before)
     };
     let (first, dear) = took(&basic("alice", PASSWORD));
-    let watch = Stopwatch::start();
+    let before = daemon.processor_time();
     for _ in 0..20 {
         assert_eq!(took(&basic("alice", PASSWORD)).0, 200);
     }
+    let cheap = daemon.processor_time() - before;
     assert_eq!(first, 200);
-    assert!(watch.elapsed() < dear * 10, "20 more took {:?}, the first {dear:?}", watch.elapsed());
+    assert!(cheap < dear * 10, "20 more took {cheap:?}, the first {dear:?}");
     for user in ["alice", "nobody"] {
         let (status, wrong) = took(&basic(user, "wrong"));
         assert!(status == 401 && wrong * 4 > dear, "{user}: {status} in {wrong:?}, where a right one takes {dear:?}");
@@ -476,9 +479,12 @@ fn what_a_web_configuration_asks_for_and_cannot_have_is_refused_by_name() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(3), said));
 }
 
-/// Reads until the other side has closed or broken off, and says how long that took.
-fn until_closed(stream: &mut TcpStream) -> Duration {
+/// Connects, says this, and reads until the other side has closed or broken off; how long that took, from before the
+/// connection.
+fn until_closed(address: SocketAddr, words: &[u8]) -> Duration {
     let watch = Stopwatch::start();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(words).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut bytes = [0; 1024];
     loop {
@@ -495,8 +501,8 @@ fn until_closed(stream: &mut TcpStream) -> Duration {
 
 /// Sends a byte every 200 ms until nobody takes it, and says how long that took and what came back.
 fn drip(address: SocketAddr, head: &str) -> (Duration, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
     let watch = Stopwatch::start();
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let mut said = String::new();
@@ -520,19 +526,16 @@ fn a_slow_client_is_cut_off_and_harms_no_other() {
     let files = Files::new();
     files.copy(&authority.leaf(&[NAME]));
     let (plain, tls) = (Daemon::start(CACHE), Daemon::start(&(tls_server(&files, "") + CACHE)));
-    let limit = Duration::from_secs(9)..Duration::from_secs(16);
+    // Ten seconds for a head, a body or a handshake, and what a busy machine adds; an idle connection has 75.
+    let limit = Duration::from_secs(10)..Duration::from_secs(10) + SLACK;
     thread::scope(|scope| {
-        let silent = scope.spawn(|| until_closed(&mut TcpStream::connect(plain.address()).unwrap()));
+        let silent = scope.spawn(|| until_closed(plain.address(), b""));
         let head = scope.spawn(|| drip(plain.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: "));
         let body = "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n";
         let body = scope.spawn(|| drip(plain.address(), body));
-        let half_open = scope.spawn(|| until_closed(&mut TcpStream::connect(tls.address()).unwrap()));
-        let hello = scope.spawn(|| {
-            let mut stream = TcpStream::connect(tls.address()).unwrap();
-            // The beginning of a record that holds a ClientHello, and no more of it.
-            stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1]).unwrap();
-            until_closed(&mut stream)
-        });
+        let half_open = scope.spawn(|| until_closed(tls.address(), b""));
+        // The beginning of a record that holds a ClientHello, and no more of it.
+        let hello = scope.spawn(|| until_closed(tls.address(), &[22, 3, 1, 2, 0, 1, 0, 1]));
         assert_eq!(plain.get("/livez").status, 200);
         assert_eq!(over_tls(&authority, None, tls.address(), "GET", "/livez", &[]).unwrap().status, 200);
         for (case, slow) in [("silent", silent), ("half open", half_open), ("half a hello", hello)] {
@@ -629,13 +632,16 @@ fn a_want_of_descriptors_neither_ends_the_loop_nor_spins_it() {
     let held: Vec<_> = (0..8).map(|_| TcpStream::connect(daemon.address()).unwrap()).collect();
     let is_told = |record: &Value| field(record, "message")?.starts_with(TOLD).then_some(());
     daemon.wait_for_record(is_told);
-    let watch = Stopwatch::start();
-    let mut times = 0;
+    // By the times of its log: the test may hear of them late.
+    let mut times = Vec::new();
     daemon.wait_for_record(|record| {
-        times += usize::from(is_told(record).is_some());
-        (times == 3).then_some(())
+        times.extend(
+            is_told(record).map(|()| serde_json::from_value::<Timestamp>(record["timestamp"].clone()).unwrap()),
+        );
+        (times.len() == 3).then_some(())
     });
-    assert!(watch.elapsed() > Duration::from_secs(1), "three times within {:?}", watch.elapsed());
+    let took = times[2].since(times[0]);
+    assert!(took > Duration::from_secs(1), "three times within {took:?}");
     drop(held);
     prlimit(Some(pid), Resource::Nofile, before).unwrap();
     daemon.wait_until("an answer", |daemon| http::get(daemon.address(), "/livez").ok());
@@ -643,7 +649,8 @@ fn a_want_of_descriptors_neither_ends_the_loop_nor_spins_it() {
 
 #[test]
 fn an_open_connection_does_not_hold_up_the_end() {
-    let mut daemon = Daemon::start(&format!("[server]\nshutdown_grace = \"15s\"\n{CACHE}"));
+    let grace = PATIENCE / 2;
+    let mut daemon = Daemon::start(&format!("[server]\nshutdown_grace = \"{}s\"\n{CACHE}", grace.as_secs()));
     let mut stream = TcpStream::connect(daemon.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -651,7 +658,7 @@ fn an_open_connection_does_not_hold_up_the_end() {
     let watch = Stopwatch::start();
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(watch.elapsed() < Duration::from_secs(10), "{:?}", watch.elapsed());
+    assert!(watch.elapsed() < grace, "{:?}", watch.elapsed());
     assert!(daemon.log().contains("\"stopped\""), "{}", daemon.log());
 }
 

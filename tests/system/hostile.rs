@@ -19,7 +19,7 @@ use crate::support::{
 const NAME: &str = "orders.test";
 
 /// What a stage, or the whole walk, may take: long enough for every flood to be seen through on a busy machine.
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(8);
 
 /// Each peer, and how a walk to it ends: in plain text, over TLS, and where it is taken for a TLS port.
 ///

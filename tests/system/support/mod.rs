@@ -15,8 +15,6 @@
 
 #![expect(dead_code, reason = "fixtures come before the tests that use them; remove this when it is unfulfilled")]
 
-use std::time::Duration;
-
 pub(crate) mod background;
 pub(crate) mod browser;
 pub(crate) mod cache;
@@ -27,6 +25,7 @@ pub(crate) mod http;
 pub(crate) mod lab;
 pub(crate) mod name_server;
 pub(crate) mod net;
+mod patience;
 pub(crate) mod peer;
 pub(crate) mod pki;
 pub(crate) mod process;
@@ -35,5 +34,4 @@ pub(crate) mod redis;
 pub(crate) mod resp;
 pub(crate) mod scrape;
 
-/// How long anything that should happen soon may take on a busy machine, before it counts as never.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) use patience::PATIENCE;
