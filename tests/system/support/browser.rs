@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead as _, BufReader, Write as _},
+    fs,
+    io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
@@ -15,6 +16,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cachewatch::clock::Stopwatch;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -36,9 +38,10 @@ const FLAGS: [&str; 12] = [
     "about:blank",
 ];
 
-/// The browser. Dropping it ends it.
+/// The browser. Dropping it ends all its processes; then its files are removed, which none of them writes any more.
 #[derive(Debug)]
 pub(crate) struct Browser {
+    /// Leads a session of its own, in which all processes of the browser stay.
     child: Child,
     line: Arc<Line>,
     _profile: TempDir,
@@ -65,15 +68,16 @@ impl Browser {
     pub(crate) fn start() -> Self {
         let profile = TempDir::new().expect("a temporary directory");
         // The protocol is spoken over descriptors 3 and 4, which a shell can arrange.
-        let mut child = Command::new("sh")
-            .args(["-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "chromium"])
+        let mut child = Command::new("setsid")
+            .args(["sh", "-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "chromium"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .args(FLAGS)
             .env("HOME", profile.path())
+            .env("TMPDIR", profile.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("a shell");
+            .expect("util-linux is installed");
         let to = Mutex::new(child.stdin.take().expect("stdin is piped"));
         let from = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let line = Arc::new(Line { to, next: AtomicU64::new(1), heard: Mutex::default(), more: Condvar::new() });
@@ -88,6 +92,11 @@ impl Browser {
         let browser = Self { child, line, _profile: profile };
         browser.line.call(None, "Browser.getVersion", &json!({}));
         browser
+    }
+
+    /// All its processes as they are now.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        session(self.child.id()).into_iter().map(|process| process.as_raw_nonzero().get().unsigned_abs()).collect()
     }
 
     /// An empty page with nothing remembered from any other.
@@ -106,6 +115,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Network", "Audits"] {
             page.call(&format!("{domain}.enable"), &json!({}));
         }
+        page.call("Page.setLifecycleEventsEnabled", &json!({"enabled": true}));
         page.call("Emulation.setFocusEmulationEnabled", &json!({"enabled": true}));
         page.look(look);
         page
@@ -114,9 +124,41 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        let watch = Stopwatch::start();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        loop {
+            let left = session(self.child.id());
+            if left.is_empty() {
+                break;
+            }
+            for process in &left {
+                let _ = kill_process(*process, Signal::KILL);
+            }
+            if watch.elapsed() > PATIENCE {
+                // A panic here would hide why a test failed.
+                let _ = writeln!(io::stderr(), "chromium does not end: {left:?}");
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
+}
+
+/// The processes of a session that have not ended.
+fn session(leader: u32) -> Vec<Pid> {
+    let processes = fs::read_dir("/proc").expect("Linux has /proc").flatten();
+    let number = |entry: &fs::DirEntry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw);
+    let is_in_session = |process: &Pid| {
+        // proc_pid_stat(5): the command, which may hold spaces, ends with a parenthesis; state and session are first and
+        // fourth after it. One that has ended since is in none.
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+        let state = fields.next();
+        let runs = state.is_some_and(|state| !["", "Z", "X"].contains(&state));
+        runs && fields.nth(2) == Some(&leader.to_string())
+    };
+    processes.filter_map(|entry| number(&entry)).filter(is_in_session).collect()
 }
 
 impl Line {
@@ -132,6 +174,12 @@ impl Line {
 
     #[track_caller]
     fn call(&self, session: Option<&str>, method: &str, parameters: &Value) -> Value {
+        self.attempt(session, method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The result of a call, or the error that the browser answers with.
+    #[track_caller]
+    fn attempt(&self, session: Option<&str>, method: &str, parameters: &Value) -> Result<Value, Value> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut message = json!({"id": id, "method": method, "params": parameters});
         if let Some(session) = session {
@@ -142,8 +190,10 @@ impl Line {
         let sent = self.to.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes);
         sent.unwrap_or_else(|error| panic!("chromium does not listen ({error}); is Debian's `chromium` installed?"));
         let mut answer = self.wait(method, |heard| heard.answers.remove(&id));
-        assert!(answer.get("error").is_none(), "{method}: {answer}");
-        answer["result"].take()
+        match answer.get_mut("error") {
+            Some(error) => Err(error.take()),
+            None => Ok(answer["result"].take()),
+        }
     }
 
     #[track_caller]
@@ -172,6 +222,19 @@ pub(crate) struct Look {
 
 impl Look {
     pub(crate) const WIDE: Self = Self { width: 1440, dark: false, scripts: true };
+}
+
+/// What the browser says of an expression whose document has gone.
+const LOST: [&str; 3] =
+    ["Inspected target navigated or closed", "Execution context was destroyed", "Cannot find context"];
+
+/// One of the documents that a page shows one after the other.
+#[derive(Debug, Clone, Copy)]
+struct Document {
+    /// How many there were before it.
+    number: usize,
+    /// Whether all of it is loaded.
+    is_whole: bool,
 }
 
 /// A tab.
@@ -204,14 +267,13 @@ impl Page<'_> {
         self.call("Emulation.setEmulatedMedia", &json!({"media": medium, "features": features}));
     }
 
-    /// Goes there and waits until all of it is loaded.
+    /// Goes there and waits until all of the document that comes of it is loaded.
     #[track_caller]
     pub(crate) fn open(&self, address: &str) {
-        let loads = |heard: &Heard| self.events_of(heard, "Page.loadEventFired").count();
-        let before = loads(&self.line.heard.lock().unwrap_or_else(PoisonError::into_inner));
         let answer = self.call("Page.navigate", &json!({"url": address}));
         assert!(answer.get("errorText").is_none(), "{address}: {answer}");
-        self.line.wait(address, |heard| (loads(heard) > before).then_some(()));
+        let loader = answer["loaderId"].as_str().unwrap_or_else(|| panic!("{address}: no new document: {answer}"));
+        self.line.wait(address, |heard| self.is_loaded(heard, loader).then_some(()));
     }
 
     /// Runs this before the scripts of each page that is opened from now on.
@@ -220,14 +282,30 @@ impl Page<'_> {
         self.call("Page.addScriptToEvaluateOnNewDocument", &json!({"source": script}));
     }
 
-    /// What an expression comes to in the page, once its promise is kept.
+    /// What an expression comes to in the page, once its promise is kept. Where the page goes to another document
+    /// meanwhile, it is asked of that one, as soon as all of it is loaded.
     #[track_caller]
     pub(crate) fn eval(&self, expression: &str) -> Value {
         let parameters =
             json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
-        let mut answer = self.call("Runtime.evaluate", &parameters);
-        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
-        answer["result"]["value"].take()
+        loop {
+            let document = self.document(&self.line.heard.lock().unwrap_or_else(PoisonError::into_inner));
+            match self.line.attempt(Some(&self.session), "Runtime.evaluate", &parameters) {
+                Ok(mut answer) => {
+                    assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+                    return answer["result"]["value"].take();
+                }
+                Err(error) => {
+                    let words = error["message"].as_str().unwrap_or_default();
+                    assert!(LOST.iter().any(|lost| words.contains(lost)), "{expression}: {error}");
+                    // Without another document, and with none under way, this fails.
+                    self.line.wait(&format!("the next document, after {error} of {expression}"), |heard| {
+                        let next = self.document(heard);
+                        (next.is_whole && (next.number > document.number || !document.is_whole)).then_some(())
+                    });
+                }
+            }
+        }
     }
 
     #[track_caller]
@@ -236,12 +314,12 @@ impl Page<'_> {
         text.as_str().expect("text is text").to_owned()
     }
 
-    /// Waits until an expression is true.
+    /// Waits until all of the document is loaded and an expression is true in it.
     #[track_caller]
     pub(crate) fn wait_for(&self, expression: &str) {
         let watch = Stopwatch::start();
-        while self.eval(&format!("Boolean({expression})")) != json!(true) {
-            let body = || self.eval("document.body.innerText");
+        while self.eval(&format!("document.readyState === 'complete' && Boolean({expression})")) != json!(true) {
+            let body = || self.eval("document.body?.innerText ?? ''");
             assert!(watch.elapsed() < PATIENCE, "not in time: {expression}\n{}", body().as_str().unwrap_or_default());
             thread::sleep(Duration::from_millis(20));
         }
@@ -313,6 +391,21 @@ impl Page<'_> {
         let answer = self.call("Page.captureScreenshot", &json!({"format": "png"}));
         let bytes = STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64");
         std::fs::write(file, bytes).expect("a picture can be written");
+    }
+
+    /// The document that is shown.
+    fn document(&self, heard: &Heard) -> Document {
+        let is_whole_page = |event: &&Value| event["frame"].get("parentId").is_none();
+        let shown = self.events_of(heard, "Page.frameNavigated").filter(is_whole_page);
+        let (number, last) = shown.fold((0, None), |(number, _), event| (number + 1, Some(event)));
+        let loader = last.and_then(|event| event["frame"]["loaderId"].as_str());
+        // Before any other there is the empty one, which is whole.
+        Document { number, is_whole: loader.is_none_or(|loader| self.is_loaded(heard, loader)) }
+    }
+
+    /// Whether all of the document that came of this navigation is loaded, its scripts or none.
+    fn is_loaded(&self, heard: &Heard, loader: &str) -> bool {
+        self.events_of(heard, "Page.lifecycleEvent").any(|event| event["loaderId"] == loader && event["name"] == "load")
     }
 
     fn events_of<'a>(&'a self, heard: &'a Heard, method: &'a str) -> impl Iterator<Item = &'a Value> {
