@@ -195,8 +195,15 @@ fn two_hundred_kills_lose_nothing_that_was_acknowledged() {
         let mut process = Process::spawn(command.env("SEED", dice.throw(u64::MAX).to_string()), "cargo");
         let begun = process.transcript().wait_for(PATIENCE, |line| line.strip_prefix("begun ").map(str::to_owned));
         let begun = begun.unwrap_or_else(|unsaid| panic!("kill {kill}: {unsaid:?}"));
-        // Somewhere in what follows: this is the blow, and nothing waits for it.
-        thread::sleep(Duration::from_micros(dice.throw(30_000)));
+        // Somewhere in what follows: after as many events as the dice say, however long a busy machine takes for them, and
+        // some time more. This is the blow, and nothing waits for it.
+        let mut events = dice.throw(24);
+        let recorded = process.transcript().wait_for(PATIENCE, |line| {
+            events = events.saturating_sub(u64::from(line.starts_with("kept ")));
+            (events == 0).then_some(())
+        });
+        recorded.unwrap_or_else(|unsaid| panic!("kill {kill}: {unsaid:?}"));
+        thread::sleep(Duration::from_micros(dice.throw(10_000)));
         process.signal(Signal::KILL);
         process.wait(PATIENCE).unwrap();
         if let Some(before) = last_states.replace(String::new()) {
