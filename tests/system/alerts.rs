@@ -14,12 +14,13 @@ use crate::support::{
     cachewatch::Daemon,
     lab::{Lab, PRIVATE, PUBLIC},
     prometheus::Prometheus,
+    starvation::Starvation,
 };
 
 /// From one probe, scrape and evaluation to the next, each.
 const PACE: Duration = Duration::from_secs(1);
 
-/// What a busy machine may add.
+/// What starting a probe, answering a scrape and asking for the alerts may take in addition.
 const GRACE: Duration = Duration::from_millis(1500);
 
 #[test]
@@ -37,17 +38,18 @@ fn an_answer_that_turns_public_pages_within_a_probe_a_scrape_and_an_evaluation()
     prometheus.wait_for("cachewatch:finding_open:host_stage == 0 or absent(cachewatch:finding_open:host_stage)");
     assert_eq!(firing(&prometheus), [""; 0], "before anything happened");
 
+    let starvation = Starvation::of(&[daemon.pid(), prometheus.pid()]);
     let watch = Stopwatch::start();
     lab.lead("orders", PUBLIC);
     while !firing(&prometheus).contains(&"CachewatchDnsPathPublic".to_owned()) {
         assert!(watch.elapsed() < PATIENCE, "nobody is paged: {:?}", prometheus.get("alerts"));
         thread::sleep(Duration::from_millis(20));
     }
-    let took = watch.elapsed();
+    let (took, starved) = (watch.elapsed(), starvation.so_far());
     let limit = PACE * 3;
     // A figure of the project's: shown whether the test passes or not.
     let _ = writeln!(std::io::stderr(), "from the public answer to a firing alert: {took:.1?}, of {limit:?} at most");
-    assert!(took <= limit + GRACE, "{took:?}");
+    assert!(took <= limit + GRACE + starved, "{took:?}, of which the machine took {starved:?} at most");
 }
 
 /// What a real Alertmanager makes of the alerts that a Prometheus has, those that wait for their time among them: for each

@@ -13,6 +13,7 @@ use crate::support::{
     cachewatch::Daemon,
     dns::Answer,
     lab::{Lab, PRIVATE, PUBLIC, alias, host},
+    starvation::Starvation,
 };
 
 /// A name as long as a configuration takes it.
@@ -483,10 +484,15 @@ fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alo
     });
     let browser = Browser::start();
     let page = browser.page(Look::WIDE);
+    // What the machine does for others meanwhile is no work of the page's.
+    let processes = [browser.processes(), vec![daemon.pid()]].concat();
     let paint = |()| {
+        let starvation = Starvation::of(&processes);
         page.open(&origin(&daemon));
         page.wait_for("performance.getEntriesByName('first-contentful-paint').length");
-        page.eval("performance.getEntriesByName('first-contentful-paint')[0].startTime").as_f64().unwrap()
+        let painted =
+            page.eval("performance.getEntriesByName('first-contentful-paint')[0].startTime").as_f64().unwrap();
+        painted - starvation.so_far().as_secs_f64() * 1_000.0
     };
     let paint = [(); 3].map(paint);
     assert!(paint.into_iter().fold(f64::INFINITY, f64::min) < 1_000.0, "the first paint took {paint:?} ms");
@@ -531,7 +537,7 @@ fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alo
     let sizes: Vec<_> = sizes.as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
     assert!(sizes.len() > 1 && sizes[1..].iter().all(|size| (1..sizes[0] / 20).contains(size)), "{sizes:?}");
 
-    // The machine may have other things to do; it has not all the time.
+    let starvation = Starvation::of(&processes);
     let took = page.eval(
         "(() => { const q = document.getElementById('q'); \
            return Math.min(...['cache-0', 'cache-1', '', 'cache-3', 'cache-1'].map((text) => { \
@@ -539,6 +545,8 @@ fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alo
            document.body.offsetHeight; return performance.now() - start; })); })()",
     );
     assert_eq!(page.text("#count"), "100 of 500 caches shown");
-    assert!(took.as_f64() < Some(100.0), "choosing rows took {took} ms");
+    let starved = starvation.so_far();
+    let limit = 100.0 + starved.as_secs_f64() * 1_000.0;
+    assert!(took.as_f64() < Some(limit), "choosing rows took {took} ms, of which the machine took {starved:?} at most");
     all_is_quiet(&page, &daemon);
 }

@@ -13,6 +13,7 @@ use super::{
     dns::{Answer, DnsServer},
     lab::{Lab, RESOLVER, host},
     scrape::Scrape,
+    starvation::Starvation,
 };
 
 /// Into how many equal parts the interval is cut to see how starts are spread.
@@ -35,6 +36,8 @@ pub(crate) struct Size {
 #[derive(Debug)]
 pub(crate) struct Crowd {
     pub(crate) daemon: Daemon,
+    /// What the daemon and the server have waited for a processor since it started.
+    pub(crate) starvation: Starvation,
     lab: Lab,
     /// The name servers after the lab's own.
     others: Vec<DnsServer>,
@@ -51,6 +54,8 @@ pub(crate) struct Schedule {
     pub(crate) late: f64,
     /// The bound, in seconds, that no lateness exceeds.
     pub(crate) latest: f64,
+    /// The greatest bound, in seconds, that some lateness exceeds; zero where there is none.
+    pub(crate) beyond: f64,
     /// How many caches had their last start in each part of the interval.
     pub(crate) spread: [usize; PARTS],
     /// How many lookups beside the probes have ended, over all caches.
@@ -96,7 +101,8 @@ impl Crowd {
             let _ = writeln!(text, "{}", lab.cache_asking(&resolvers, &name, &more));
         }
         let daemon = if size.one_core { on_one_core(|| Daemon::start(&text)) } else { Daemon::start(&text) };
-        Self { daemon, lab, others, size, since: Stopwatch::start() }
+        let starvation = Starvation::of(&[daemon.pid(), lab.server.pid()]);
+        Self { daemon, starvation, lab, others, size, since: Stopwatch::start() }
     }
 
     /// Waits until this many rounds of every cache must have ended, counted together, and returns when that was. It
@@ -122,15 +128,18 @@ impl Crowd {
             scrape.value("cachewatch_probe_lateness_seconds_bucket", &[("le", le)]).expect("a histogram has its bounds")
         };
         let started = lateness("+Inf");
-        let bounds = scrape.all("cachewatch_probe_lateness_seconds_bucket", &[]);
-        let bounds = bounds.iter().filter(|bucket| bucket.value >= started).map(|bucket| &bucket.labels["le"]);
-        let latest = bounds.filter_map(|bound| bound.parse().ok()).fold(f64::INFINITY, f64::min);
+        let buckets = scrape.all("cachewatch_probe_lateness_seconds_bucket", &[]);
+        let bounds = buckets.iter().map(|bucket| (bucket.labels["le"].parse::<f64>(), bucket.value < started));
+        let bounds: Vec<_> = bounds.filter_map(|(bound, is_exceeded)| Some((bound.ok()?, is_exceeded))).collect();
+        let latest = bounds.iter().filter(|(_, is_exceeded)| !is_exceeded).map(|(bound, _)| *bound);
+        let beyond = bounds.iter().filter(|(_, is_exceeded)| *is_exceeded).map(|(bound, _)| *bound);
         let rounds = || scrape.all("cachewatch_probes_total", &[]).into_iter().map(|sample| sample.value);
         let looks = scrape.all("cachewatch_lookups_total", &[]).into_iter().map(|sample| sample.value);
         Schedule {
             started,
             late: started - lateness("1"),
-            latest,
+            latest: latest.fold(f64::INFINITY, f64::min),
+            beyond: beyond.fold(0.0, f64::max),
             spread: self.spread(&scrape),
             lookups: self.lookups(&scrape),
             looks: looks.sum(),

@@ -7,6 +7,7 @@
 //! - [`lab`]: a cache to watch, on loopback · [`crowd`]: very many of them
 //! - [`cachewatch`]: the program under test · [`http`] and [`scrape`]: what it says
 //! - [`browser`]: who looks at its page
+//! - [`starvation`]: what a busy machine adds to the times of it all
 //! - [`resp`], [`process`] and [`background`]: how fixtures run, and how they end
 //!
 //! Invariant: a fixture binds its sockets and starts its processes in the constructor, on the calling thread, so inside
@@ -33,5 +34,6 @@ pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod resp;
 pub(crate) mod scrape;
+pub(crate) mod starvation;
 
 pub(crate) use patience::PATIENCE;

@@ -19,7 +19,7 @@ const RANGE: Duration = Duration::from_mins(1);
 /// A Prometheus of the test's own. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
-    _process: Process,
+    process: Process,
     address: SocketAddr,
     _files: TempDir,
 }
@@ -50,7 +50,11 @@ impl Prometheus {
             address.filter(|_| is_ready)
         });
         let address = listening.unwrap_or_else(|unsaid| panic!("Prometheus does not start: {unsaid:?}"));
-        Self { _process: process, address, _files: files }
+        Self { process: process, address, _files: files }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// What an expression gives now: the labels of each series that has a number.

@@ -157,6 +157,12 @@ impl RedisServer {
         Builder::default()
     }
 
+    /// The process that runs now.
+    #[track_caller]
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").pid()
+    }
+
     /// The first address it listens on, with the TLS port if it has one.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

@@ -1,0 +1,71 @@
+//! What a busy machine adds to the times of a test, as its kernel has counted it.
+
+use std::{fs, time::Duration};
+
+/// How long processes have waited for a processor, although they had work to do.
+///
+/// A limit of time that a test holds a process to is a limit of what the process does; what the machine did meanwhile for
+/// others is measured by this, and added to the limit.
+#[derive(Debug)]
+pub(crate) struct Starvation {
+    processes: Vec<u32>,
+    before: Duration,
+}
+
+impl Starvation {
+    /// Measures from now on. All threads of these processes count, added up.
+    #[track_caller]
+    pub(crate) fn of(processes: &[u32]) -> Self {
+        Self { processes: processes.to_vec(), before: waited(processes) }
+    }
+
+    /// How long they have waited since.
+    #[track_caller]
+    pub(crate) fn so_far(&self) -> Duration {
+        waited(&self.processes).saturating_sub(self.before)
+    }
+}
+
+#[track_caller]
+fn waited(processes: &[u32]) -> Duration {
+    let threads = |process: &u32| {
+        // One that has ended since waits no more.
+        fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten()
+    };
+    processes.iter().flat_map(threads).map(|thread| waited_by(&thread.path().join("schedstat"))).sum()
+}
+
+#[track_caller]
+fn waited_by(schedstat: &std::path::Path) -> Duration {
+    let Ok(text) = fs::read_to_string(schedstat) else { return Duration::ZERO };
+    // Documentation/scheduler/sched-stats.rst: time on a processor, time waiting for one, both in nanoseconds, and slices.
+    let waited = text.split(' ').nth(1).and_then(|field| field.parse().ok());
+    Duration::from_nanos(waited.unwrap_or_else(|| panic!("{}: not three numbers: {text}", schedstat.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{hint, thread};
+
+    use super::*;
+    use crate::support::PATIENCE;
+    use cachewatch::clock::Stopwatch;
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    #[test]
+    fn two_threads_on_one_processor_keep_each_other_waiting() {
+        let starvation = Starvation::of(&[std::process::id()]);
+        let watch = Stopwatch::start();
+        let all = sched_getaffinity(None).unwrap();
+        let mut one = CpuSet::new();
+        one.set((0..CpuSet::MAX_CPU).find(|core| all.is_set(*core)).unwrap());
+        let spin = || {
+            sched_setaffinity(None, &one).unwrap();
+            while starvation.so_far() < Duration::from_millis(100) {
+                assert!(watch.elapsed() < PATIENCE, "nobody waited");
+                hint::spin_loop();
+            }
+        };
+        thread::scope(|scope| [(); 2].map(|()| scope.spawn(spin)).map(|thread| thread.join().unwrap()));
+    }
+}
