@@ -3,7 +3,6 @@
 //! It has its own processes, network and mounts. Nothing of it reaches the host, and nothing is left of it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,10 +12,8 @@ use cachewatch::clock::Stopwatch;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
+use super::support::PATIENCE;
 use super::{root, run};
-
-/// What takes longer than this does not come any more.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Ends, with all that runs in it, when dropped, and also when the test's process ends in another way.
 pub(super) struct Machine {
@@ -155,22 +152,24 @@ impl Machine {
         Mark(said.lines().find_map(|line| line.strip_prefix("-- cursor: ")).unwrap().to_owned())
     }
 
-    /// Waits until the service, or systemd of it, says `words` in the journal, later than at `mark`.
+    /// Looks again until the service, or systemd of it, has said `words` in the journal, later than at `mark`.
     #[track_caller]
     pub(super) fn until(&self, mark: &Mark, words: &str) {
         let after = format!("--after-cursor={}", mark.0);
-        let mut command =
-            self.command(&["journalctl", "--follow", "--lines=all", "--output=cat", "--unit=cachewatch", &after]);
-        let mut journal = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(journal.stdout.take().unwrap()).lines();
-        let mut said = Vec::new();
-        let found = lines.map_while(Result::ok).any(|line| {
-            said.push(line);
-            said.last().is_some_and(|line| line.contains(words))
-        });
-        kill_process(Pid::from_child(&journal), Signal::TERM).unwrap();
-        journal.wait().unwrap();
-        assert!(found, "nobody said {words:?}:\n{}", said.join("\n"));
+        let watch = Stopwatch::start();
+        loop {
+            // What was said before this is in the journal after it, however slow the machine is to write it.
+            self.run(&["journalctl", "--sync"]);
+            let said = self.run(&["journalctl", "--no-pager", "--output=cat", "--unit=cachewatch", &after]);
+            if said.contains(words) {
+                return;
+            }
+            assert!(
+                watch.elapsed() < PATIENCE,
+                "the journal never said {words:?}, but:\n{said}\n{}",
+                self.last_words()
+            );
+        }
     }
 
     /// Every file that differs from the host's, or is not there.
