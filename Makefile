@@ -14,11 +14,11 @@ demo: ## a story told by the real daemon: drift, full cache, wrong certificate, 
 
 test: $(TOOLS)/deploy/ready $(TOOLS)/bin/cargo-deb ## install what tests need, then run them all
 	.ci/install-test-needs
-	$(CARGO) test --locked
+	.ci/in-a-fresh-folder $(CARGO) test --locked --no-fail-fast
 
 lab: ## every cause, made real in a network of its own: does cachewatch name it?
 	.ci/install-test-needs
-	$(CARGO) test --locked --test lab
+	.ci/in-a-fresh-folder $(CARGO) test --locked --test lab
 
 lint: deny ## format, clippy, licences and dependencies
 	$(CARGO) fmt --check
