@@ -11,11 +11,12 @@ use toml::{Table, Value};
 
 use crate::{
     scenario::{self, World},
-    support::{cachewatch::Daemon, http},
+    support::{PATIENCE, cachewatch::Daemon, http, starvation::Starvation},
     world::Real,
 };
 
-/// What a busy machine may add to any time that a story gives.
+/// What asking, judging and telling may add to any time that a story gives. A busy machine adds what it keeps the processes
+/// waiting.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A daemon and what becomes of its world.
@@ -123,6 +124,7 @@ pub(crate) fn play(story: &Story) -> Retold {
     let mut heard = 0;
     for (number, (world, chapter)) in story.chapters.iter().enumerate() {
         let watch = Stopwatch::start();
+        let starvation = Starvation::of(&[real.processes(), vec![daemon.pid()]].concat());
         // A millisecond is the measure of an event's time.
         let began = if number == 0 { began } else { clock::now().minus(Duration::from_millis(1)) };
         if number > 0 {
@@ -133,17 +135,17 @@ pub(crate) fn play(story: &Story) -> Retold {
             let answer = real.network.run(|| daemon.post(&path));
             assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         }
-        let within = duration(&chapter.within) + GRACE;
         let wanted = heard + chapter.events.len();
         let all = loop {
             let all = events(&real, &daemon);
-            if all.len() >= wanted || watch.elapsed() > within {
+            if all.len() >= wanted || watch.elapsed() > duration(&chapter.within) + PATIENCE {
                 break all;
             }
             thread::sleep(Duration::from_millis(50));
         };
         let lasts = chapter.lasts.as_deref().map(duration).unwrap_or_default();
         thread::sleep(lasts.saturating_sub(watch.elapsed()));
+        let within = duration(&chapter.within) + GRACE + starvation.so_far();
         let new = &all[heard.min(all.len())..wanted.min(all.len())];
         retold.compare(number, chapter, new, began, within);
         heard += new.len();

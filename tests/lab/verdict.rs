@@ -13,12 +13,13 @@ use serde_json::Value;
 
 use crate::{
     scenario::{self, Scenario},
-    support::{PATIENCE, cache::runtime, cachewatch::cachewatch},
+    support::{
+        PATIENCE,
+        cache::{SLACK, runtime},
+        cachewatch::cachewatch,
+    },
     world::Real,
 };
-
-/// What starting a program and printing may take beyond a probe's deadline, on a busy machine.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What came of a scenario.
 #[derive(Debug)]
@@ -172,7 +173,7 @@ fn faults(scenario: &Scenario, answer: &Answer) -> Vec<String> {
     if expect.exit.is_some() && answer.exit != expect.exit {
         wrong.push(format!("exit code {:?}, expected {:?}", answer.exit, expect.exit));
     }
-    if answer.took > answer.deadline + GRACE {
+    if answer.took > answer.deadline + SLACK {
         wrong.push(format!("late: {:?}, the probe's deadline is {:?}", answer.took, answer.deadline));
     }
     if let Some(first) = answer.findings.first() {

@@ -85,6 +85,12 @@ impl Real {
         self.file("cachewatch.toml")
     }
 
+    /// The processes of its resolvers and servers.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let servers = self.servers.values().filter_map(|running| running.redis.as_ref()).map(RedisServer::pid);
+        self.resolvers.values().map(NameServer::pid).chain(servers).collect()
+    }
+
     fn settle(&mut self, before: Option<&World>) {
         let world = self.world.clone();
         self.add_addresses(&world);
@@ -277,13 +283,12 @@ fn redis(spec: &Redis, leaf: Option<&Leaf>) -> (RedisServer, Vec<UnixStream>) {
 
 /// Connects so many times; those that are only passing are gone, and their places free, when this returns.
 fn connect(connections: &Connections) -> Vec<TcpStream> {
-    let dial = || {
-        let stream = TcpStream::connect(connections.to).unwrap_or_else(|error| panic!("{}: {error}", connections.to));
-        stream.set_read_timeout(Some(Duration::from_millis(100))).expect("the limit is not zero");
-        stream
-    };
+    // So long must a server be silent to have room, on a busy machine as well.
+    const SILENCE: Duration = Duration::from_secs(1);
+    let dial = || TcpStream::connect(connections.to).unwrap_or_else(|error| panic!("{}: {error}", connections.to));
     // A server without room hangs up; one that has room waits for the client to speak.
-    let is_turned_away = |mut stream: &TcpStream| {
+    let is_turned_away_within = |limit: Duration, mut stream: &TcpStream| {
+        stream.set_read_timeout(Some(limit)).expect("the limit is not zero");
         let heard = stream.read(&mut [0; 64]).map_err(|error| error.kind());
         !matches!(heard, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut))
     };
@@ -291,10 +296,13 @@ fn connect(connections: &Connections) -> Vec<TcpStream> {
     if !connections.passing {
         return streams;
     }
-    assert!(streams.last().is_some_and(is_turned_away), "{connections:?} are not too many");
+    assert!(
+        streams.last().is_some_and(|last| is_turned_away_within(PATIENCE, last)),
+        "{connections:?} are not too many"
+    );
     drop(streams);
     let watch = Stopwatch::start();
-    while is_turned_away(&dial()) {
+    while is_turned_away_within(SILENCE, &dial()) {
         assert!(watch.elapsed() < PATIENCE, "{connections:?} are never gone");
     }
     vec![]

@@ -55,6 +55,10 @@ impl NameServer {
         Self::started(command, "unbound", "start of service", directory)
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Where its files are.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
