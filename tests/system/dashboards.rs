@@ -536,7 +536,7 @@ impl World {
         let mut gone = RedisServer::builder().start();
         gone.stop();
 
-        let mut text = lab.settings("interval = \"500ms\"\ntimeout = \"450ms\"\njitter = 0.0\n");
+        let mut text = lab.settings("interval = \"1s\"\ntimeout = \"950ms\"\njitter = 0.0\n");
         for name in CACHES {
             lab.lead(name, PRIVATE);
             let own = match name {

@@ -666,7 +666,7 @@ fn an_open_connection_does_not_hold_up_the_end() {
 fn drifted(lab: &Lab, server: &str) -> Daemon {
     lab.lead("orders", PRIVATE);
     lab.names.set(&host("silent"), Answer::new().servfail());
-    let probe = "interval = \"500ms\"\ntimeout = \"450ms\"\njitter = 0.0\n";
+    let probe = "interval = \"1s\"\ntimeout = \"950ms\"\njitter = 0.0\n";
     let caches = lab.cache("orders", "") + &lab.cache("silent", "");
     Daemon::start(&format!("{server}\n{}{caches}", lab.settings(probe)))
 }

@@ -471,7 +471,7 @@ fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alo
     for number in 0..CACHES {
         let name = format!("cache-{number:03}");
         lab.lead(&name, PRIVATE);
-        let pace = if number / 2 == 125 { "interval = \"500ms\"\ntimeout = \"450ms\"\n" } else { "" };
+        let pace = if number / 2 == 125 { "interval = \"1s\"\ntimeout = \"950ms\"\n" } else { "" };
         text += &lab.cache(
             &name,
             &format!("isolation = \"private_endpoint\"\n{pace}port = {}\ntls.enabled = false", port.port()),

@@ -59,10 +59,10 @@ impl Lab {
         self.names.set(&host(name), Answer::new().alias(&alias(name), 300).address(address, 10));
     }
 
-    /// A whole configuration of these caches, with half a second from probe to probe. Names not led yet lead to
+    /// A whole configuration of these caches, with a second from probe to probe. Names not led yet lead to
     /// [`PRIVATE`].
     pub(crate) fn configuration(&self, names: &[&str]) -> String {
-        let mut text = self.settings("interval = \"500ms\"\ntimeout = \"450ms\"\njitter = 0.0\n");
+        let mut text = self.settings("interval = \"1s\"\ntimeout = \"950ms\"\njitter = 0.0\n");
         for name in names {
             self.lead(name, PRIVATE);
             text += &self.cache(name, "isolation = \"private_endpoint\"");
