@@ -66,7 +66,10 @@ static PACKAGES: LazyLock<Packages> = LazyLock::new(|| {
 
 #[test]
 fn lintian_finds_nothing() {
+    // It leaves files behind in the temporary folder.
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("lintian");
+    command.env("TMPDIR", folder.path());
     command.args(["--fail-on", "error,warning", "--allow-root", "--tag-display-limit=0"]).arg(&PACKAGES.first);
     let said = run(&mut command, "").unwrap();
     // Lines that are no findings of severity error or warning are not shown; an override that fits nothing would be.
