@@ -7,7 +7,8 @@ use std::time::Duration;
 use cachewatch::clock::Stopwatch;
 use serde_json::json;
 
-use crate::server::{Alertmanager, EXAMPLE, PACKAGE, PATIENCE};
+use crate::PATIENCE;
+use crate::server::{Alertmanager, EXAMPLE, PACKAGE};
 use crate::{rules, run, words};
 
 #[test]

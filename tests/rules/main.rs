@@ -11,6 +11,8 @@
 
 mod alertmanager;
 mod azure;
+#[path = "../system/support/patience.rs"]
+mod patience;
 mod promql;
 mod rules;
 mod server;
@@ -22,6 +24,7 @@ use std::process::{Command, Output};
 use std::{fs, thread};
 
 use cachewatch::model::FindingId;
+use patience::PATIENCE;
 use promql::Selector;
 use rules::Rule;
 use yaml::Yaml;

@@ -11,10 +11,7 @@ use std::{fs, thread};
 
 use serde_json::Value;
 
-#[path = "../system/support/patience.rs"]
-mod patience;
-
-pub(crate) use patience::PATIENCE;
+use crate::PATIENCE;
 
 pub(crate) const PACKAGE: &str = "prometheus-alertmanager";
 pub(crate) const EXAMPLE: &str = "alertmanager.example.yml";

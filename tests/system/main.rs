@@ -33,3 +33,5 @@ mod resolve;
 mod resolvers;
 mod scale;
 mod tls;
+
+use support::PATIENCE;

@@ -1,7 +1,5 @@
 //! Very many caches: the schedule keeps its time, and nothing grows. `tests/soak.rs` does the same at length.
 
-#![expect(clippy::float_cmp, reason = "a scrape holds whole numbers, and they come through unharmed")]
-
 use std::time::Duration;
 
 use crate::support::crowd::Crowd;

@@ -50,7 +50,7 @@ impl Prometheus {
             address.filter(|_| is_ready)
         });
         let address = listening.unwrap_or_else(|unsaid| panic!("Prometheus does not start: {unsaid:?}"));
-        Self { process: process, address, _files: files }
+        Self { process, address, _files: files }
     }
 
     pub(crate) fn pid(&self) -> u32 {
