@@ -76,7 +76,7 @@ fn print_event(out: &mut impl Write, told: &Told, lasting: &Lasting, widest: usi
             Severity::Risk | Severity::Advice => style.doubtful(&what),
         },
         (EventKind::FindingCleared, _) => style.good(&what),
-        (EventKind::ConfigRejected | EventKind::JournalSetAside, _) => style.doubtful(&what),
+        (EventKind::ConfigRejected | EventKind::JournalSetAside | EventKind::ClockJumped, _) => style.doubtful(&what),
         _ => what,
     };
     let column = if widest == 0 { String::new() } else { format!("{name:widest$}  ") };
@@ -109,6 +109,7 @@ fn word(kind: EventKind) -> &'static str {
         EventKind::ConfigReloaded => "reloaded",
         EventKind::ConfigRejected => "rejected",
         EventKind::JournalSetAside => "new journal",
+        EventKind::ClockJumped => "clock",
         EventKind::Started => "started",
         EventKind::Stopping => "stopping",
     }
@@ -137,6 +138,10 @@ fn subject(event: &Event, style: Style) -> String {
                 .filter(|part| !part.is_empty())
                 .collect::<Vec<_>>()
                 .join(BETWEEN)
+        }
+        // Its first line says both times.
+        EventKind::ClockJumped if !event.evidence.is_empty() => {
+            event.evidence.iter().map(WireText::as_str).collect::<Vec<_>>().join(BETWEEN)
         }
         _ if before.is_empty() => after,
         _ => format!("{before} → {}", style.strong(&after)),
@@ -209,6 +214,14 @@ mod tests {
         assert_eq!(gap(&day).unwrap(), "between 23:59:58 and 01:04:18, nobody watched");
         assert_eq!(gap("2026-11-01").unwrap(), "between 2026-11-01 23:59:58 and 01:04:18, nobody watched");
         assert_eq!(unwatched(&event.evidence("resolver hub: 10.0.0.4:53 over udp")), None);
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_is_told_in_its_own_words() {
+        let event = Event::new(Timestamp::from_unix_seconds(1_795_223_058), None, EventKind::ClockJumped);
+        let event = event.change("then", "now").evidence("the clock says now").evidence("ask timedatectl");
+        let told = subject(&event, Style::default());
+        assert_eq!(told, format!("the clock says now{BETWEEN}ask timedatectl"));
     }
 
     #[test]

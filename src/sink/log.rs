@@ -56,14 +56,15 @@ fn log(event: &Event, finding: Option<&Finding>) {
 
 /// Why, of what nothing else in the line explains.
 fn reason(event: &Event) -> Option<String> {
-    let is_bare = matches!(event.kind, EventKind::ConfigRejected) && !event.evidence.is_empty();
+    let is_bare =
+        matches!(event.kind, EventKind::ConfigRejected | EventKind::ClockJumped) && !event.evidence.is_empty();
     is_bare.then(|| event.evidence.iter().map(WireText::as_str).collect::<Vec<_>>().join("; "))
 }
 
 fn is_warning(event: &Event) -> bool {
     match event.kind {
         EventKind::FindingOpened | EventKind::FindingChanged => event.severity.is_some_and(Severity::is_serious),
-        EventKind::ConfigRejected | EventKind::JournalSetAside => true,
+        EventKind::ConfigRejected | EventKind::JournalSetAside | EventKind::ClockJumped => true,
         EventKind::FindingCleared
         | EventKind::AddressesChanged
         | EventKind::ChainChanged
@@ -163,11 +164,13 @@ mod tests {
         let moved = Event::new(at, None, EventKind::AddressesChanged).change("10.0.0.4", "10.0.0.5");
         let refused =
             Event::new(at, None, EventKind::ConfigRejected).evidence("a.toml:7: no").evidence("b.toml:1: nor");
-        let lines = logged(|| [mild, moved, refused].iter().for_each(|event| log_event(event, &[])));
+        let jumped = Event::new(at, None, EventKind::ClockJumped).change("then", "now").evidence("see timedatectl");
+        let lines = logged(|| [mild, moved, refused, jumped].iter().for_each(|event| log_event(event, &[])));
         let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
-        assert_eq!(levels, ["INFO", "INFO", "WARN"]);
+        assert_eq!(levels, ["INFO", "INFO", "WARN", "WARN"]);
         assert_eq!((&lines[1]["before"], &lines[1]["after"]), (&json!("10.0.0.4"), &json!("10.0.0.5")));
         assert_eq!(lines[2]["reason"], "a.toml:7: no; b.toml:1: nor");
+        assert_eq!((&lines[3]["message"], &lines[3]["reason"]), (&json!("clock_jumped"), &json!("see timedatectl")));
         assert!(lines[1].get("reason").is_none(), "{}", lines[1]);
     }
 }

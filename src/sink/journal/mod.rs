@@ -9,6 +9,7 @@
 mod schema;
 
 mod query;
+mod reference;
 mod state;
 mod store;
 

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::query::{self, Query, Rows};
+use super::reference::Kept;
 use super::schema::{self, APPLICATION_ID, JOURNAL_VERSION};
 use super::state::{Run, State};
 use crate::model::{CacheName, Event, EventKind, Timestamp};
@@ -23,6 +25,12 @@ const STEP: usize = 500;
 
 /// Pages that one step gives back to the file system.
 const PAGES: usize = 256;
+
+/// In `meta`: when the journal was last written, by the clock of that moment.
+const ALIVE: &str = "last_alive_ms";
+
+/// In `meta`: what the age of events is measured against. A version that does not know it leaves it alone.
+const REFERENCE: &str = "reference_ms";
 
 /// A journal that can be written.
 #[derive(Debug)]
@@ -171,11 +179,14 @@ impl Store {
     }
 
     /// Writes in one transaction: all of it is there afterwards, or nothing. Gives the ids of the events.
+    ///
+    /// `alive` is what the clock says; `reference` is what the age of events is measured against.
     pub(super) fn write(
         &mut self,
         events: &[Event],
         states: &[(CacheName, Option<State>)],
         alive: Timestamp,
+        reference: Timestamp,
     ) -> Result<Vec<u64>, Trouble> {
         self.check_place()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -196,8 +207,10 @@ impl Store {
                 None => transaction.execute("DELETE FROM states WHERE cache = ?1", [cache.as_str()])?,
             };
         }
-        transaction
-            .execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('last_alive_ms', ?1)", [alive.unix_millis()])?;
+        for (name, moment) in [(ALIVE, alive), (REFERENCE, reference)] {
+            let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
+            transaction.execute(sql, (name, moment.unix_millis()))?;
+        }
         transaction.commit()?;
         // What was committed into a file that nobody can find any more is not acknowledged.
         self.check_place()?;
@@ -217,6 +230,12 @@ impl Store {
     /// How the run before this one ended.
     pub(super) fn last_run(&self) -> Result<Option<Run>, Trouble> {
         Ok(last_run(&self.connection)?)
+    }
+
+    /// What the file says of time; `None` where nothing was written to it yet.
+    pub(super) fn kept_time(&self) -> Result<Option<Kept>, Trouble> {
+        let (alive, reference) = (moment(&self.connection, ALIVE)?, moment(&self.connection, REFERENCE)?);
+        Ok(alive.or(reference).map(|alive| Kept { reference, alive }))
     }
 
     /// The highest id there is.
@@ -412,10 +431,18 @@ pub(super) fn states(connection: &Connection) -> rusqlite::Result<Vec<State>> {
     states.collect()
 }
 
+/// A moment that `meta` keeps under this name; `None` where it keeps none, or another hand has put there what is none.
+fn moment(connection: &Connection, name: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let value = connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0));
+    Ok(match value.optional()? {
+        Some(Value::Integer(millis)) => u64::try_from(millis).ok().map(Timestamp::from_unix_millis),
+        _ => None,
+    })
+}
+
 /// When the last run was alive last, and whether it ended in order.
 pub(super) fn last_run(connection: &Connection) -> rusqlite::Result<Option<Run>> {
-    let alive = connection.query_row("SELECT value FROM meta WHERE name = 'last_alive_ms'", [], |row| row.get(0));
-    let Some(alive) = alive.optional()? else { return Ok(None) };
+    let Some(last_alive) = moment(connection, ALIVE)? else { return Ok(None) };
     let [started, stopping] = [EventKind::Started, EventKind::Stopping].map(EventKind::as_str);
     let last = connection.query_row(
         "SELECT kind FROM events WHERE kind IN (?1, ?2) ORDER BY id DESC LIMIT 1",
@@ -423,7 +450,7 @@ pub(super) fn last_run(connection: &Connection) -> rusqlite::Result<Option<Run>>
         |row| row.get::<_, String>(0),
     );
     let stopped = last.optional()?.is_some_and(|kind| kind == stopping);
-    Ok(Some(Run { last_alive: Timestamp::from_unix_millis(alive), stopped }))
+    Ok(Some(Run { last_alive, stopped }))
 }
 
 /// Moves a broken file out of the way, with what belongs to it, and gives its new name. Nothing is deleted.

@@ -10,11 +10,12 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::reference::Kept;
 use super::store::{Store, Trouble, beside};
 use super::writer::{MOST_IN_MEMORY, MOST_WAITING};
 use super::*;
 use crate::clock::{self, Stopwatch};
-use crate::model::{CacheName, Event, EventKind, FindingId, ResolverName, Severity, Timestamp};
+use crate::model::{CacheName, Event, EventKind, FindingId, ResolverName, Severity, Timestamp, WireText};
 use crate::sink::Metrics;
 
 const ROOMY: Limits = Limits { retention: Duration::from_hours(24), max_size: 256 << 20 };
@@ -385,7 +386,7 @@ fn the_oldest_give_way_to_age_and_size_in_small_steps() {
         .map(|number| Event { at: start.plus(Duration::from_secs(number)), ..event(number).evidence(&"x".repeat(200)) })
         .collect();
     for chunk in events.chunks(1_000) {
-        store.write(chunk, &[], start).unwrap();
+        store.write(chunk, &[], start, start).unwrap();
     }
     let steps = |store: &mut Store, oldest: Timestamp, max_size: u64| {
         let mut steps = 1;
@@ -416,7 +417,37 @@ fn the_oldest_give_way_to_age_and_size_in_small_steps() {
     assert_eq!(store.read(&Query::latest(1)).unwrap().events[0].event.at, events[11_999].at, "the latest stay");
     assert_eq!(steps(&mut store, start, most), 1, "nothing more to do");
     assert_eq!(store.last_id().unwrap(), 12_000);
-    assert_eq!(store.write(&events[..1], &[], start).unwrap(), [12_001]);
+    assert_eq!(store.write(&events[..1], &[], start, start).unwrap(), [12_001]);
+}
+
+/// A file whose last run ended ten years ago is for its journal the same as a clock that is ten years ahead.
+#[tokio::test]
+async fn a_clock_that_is_years_ahead_does_not_empty_the_journal() {
+    const YEARS: Duration = Duration::from_hours(10 * 365 * 24);
+    let place = Place::new();
+    let before = clock::now().minus(YEARS);
+    let old: Vec<_> = (0..40).map(|number| Event { at: before, ..event(number) }).collect();
+    Store::open(&place.path(), 0, 0, None).unwrap().write(&old, &[], before, before).unwrap();
+    Connection::open(place.path()).unwrap().execute("DELETE FROM meta WHERE name = 'reference_ms'", []).unwrap();
+    // An older version kept no reference; and a daemon that starts again and again does not move it each time.
+    for start in 1..=3 {
+        let (journal, _) = place.start().await;
+        journal.record(&[event(start)], None);
+        // What is due is removed in the turn in which this is written, before anything is read.
+        let is_new = |kept: &Event| kept.before == event(start).before && kept.at > before;
+        let kept = until(async || Some(kept(&journal).await).filter(|kept| kept.iter().any(is_new))).await;
+        let left = kept.iter().filter(|event| event.at == before).count();
+        assert_eq!(left, old.len(), "old events after start {start}");
+        let told: Vec<_> = kept.iter().filter(|event| event.kind.as_str() == "clock_jumped").collect();
+        assert_eq!(told.len(), 1, "told once, and not again at start {start}: {kept:#?}");
+        let words = told[0].evidence.iter().map(WireText::as_str).collect::<Vec<_>>().join("; ");
+        for part in
+            [before.to_string().as_str(), told[0].at.to_string().as_str(), "timedatectl", "a day of them an hour"]
+        {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        journal.close(PATIENCE).await;
+    }
 }
 
 /// A later version may know other words; another hand may write anything.
@@ -424,7 +455,7 @@ fn the_oldest_give_way_to_age_and_size_in_small_steps() {
 fn rows_that_cannot_be_read_are_left_out_and_counted() {
     let place = Place::new();
     let mut store = Store::open(&place.path(), 0, 0, None).unwrap();
-    store.write(&(0..6).map(opened).collect::<Vec<_>>(), &[], clock::now()).unwrap();
+    store.write(&(0..6).map(opened).collect::<Vec<_>>(), &[], clock::now(), clock::now()).unwrap();
     let other = Connection::open(place.path()).unwrap();
     for (id, change) in
         ["kind = 'teleported'", "finding = 'x'", "severity = 9", "evidence = 'no'", "at_ms = -5"].iter().enumerate()
@@ -434,6 +465,26 @@ fn rows_that_cannot_be_read_are_left_out_and_counted() {
     let rows = store.read(&first_to_last(6)).unwrap();
     let ids: Vec<_> = rows.events.iter().map(|recorded| recorded.id).collect();
     assert_eq!((ids, rows.unreadable, rows.next), (vec![6], 5, Some(6)));
+}
+
+/// What the file says of time is read as it was written; what is no time says nothing.
+#[test]
+fn what_age_is_measured_against_is_kept_beside_the_time_of_the_last_write() {
+    let place = Place::new();
+    let mut store = Store::open(&place.path(), 0, 0, None).unwrap();
+    assert_eq!(store.kept_time().unwrap(), None, "a new file");
+    let (alive, reference) = (Timestamp::from_unix_seconds(1_800_000_000), Timestamp::from_unix_seconds(1_700_000_000));
+    store.write(&[event(1)], &[], alive, reference).unwrap();
+    assert_eq!(store.kept_time().unwrap(), Some(Kept { reference: Some(reference), alive }));
+    let other = Connection::open(place.path()).unwrap();
+    for (change, kept) in [
+        ("UPDATE meta SET value = 'x' WHERE name = 'reference_ms'", Some(Kept { reference: None, alive })),
+        ("UPDATE meta SET value = -1 WHERE name = 'last_alive_ms'", None),
+    ] {
+        other.execute(change, []).unwrap();
+        assert_eq!(store.kept_time().unwrap(), kept, "{change}");
+    }
+    assert_eq!(store.last_run().unwrap(), None);
 }
 
 /// No query that names what it wants walks through the whole journal.

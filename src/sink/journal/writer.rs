@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::handle::{Limits, Page, Shared};
 use super::query::{Order, Query, Recorded, Rows};
 use super::reader::Reader;
+use super::reference::Reference;
 use super::state::{Late, Recovered, Settled, State};
 use super::store::{self, Identity, Store, Trouble};
 use crate::clock;
@@ -97,6 +98,8 @@ pub(super) struct Writer {
     loss: Option<String>,
     /// When a broken file was last set aside.
     set_aside_at: Option<Instant>,
+    /// What the age of events is measured against.
+    reference: Reference,
     /// Events in memory.
     held: usize,
     write_states_at: Option<Instant>,
@@ -139,6 +142,7 @@ impl Writer {
             last_id: 0,
             loss: None,
             set_aside_at: None,
+            reference: Reference::of(None, clock::now(), now),
             held: 0,
             write_states_at: None,
             beat_at: now,
@@ -300,6 +304,12 @@ impl Writer {
             Err(trouble) => return self.go_away(&trouble),
         };
         let is_same = self.known.is_some() && self.known == store.identity();
+        if !is_same {
+            match store.kept_time() {
+                Ok(kept) => self.reference = Reference::of(kept, clock::now(), self.reference.looked()),
+                Err(trouble) => return self.go_away(&trouble),
+            }
+        }
         (self.known, self.is_checked) = (store.identity(), true);
         self.store = Some(store);
         if is_same {
@@ -429,10 +439,16 @@ impl Writer {
         self.beat_at = now + HEARTBEAT;
         self.write_states_at = None;
         let Some(store) = &mut self.store else { return };
+        let at = clock::now();
+        if let Some(jump) = self.reference.follow(at, now) {
+            let event = jump.event();
+            log::log_event(&event, &[]);
+            self.waiting.push_back(event);
+        }
         let states: Vec<_> =
             self.unwritten.iter().filter_map(|cache| Some((cache.clone(), self.states.get(cache)?.clone()))).collect();
         let events = self.waiting.make_contiguous();
-        let ids = match store.write(events, &states, clock::now()) {
+        let ids = match store.write(events, &states, at, self.reference.at()) {
             Ok(ids) => ids,
             Err(trouble) => {
                 self.in_doubt = self.waiting.len();
@@ -490,7 +506,7 @@ impl Writer {
     fn prune(&mut self) {
         self.prune_at = clock::instant() + PRUNING;
         let Some(store) = &mut self.store else { return };
-        let oldest = clock::now().minus(self.limits.retention);
+        let oldest = self.reference.oldest(self.limits.retention, clock::now());
         match store.prune(oldest, self.limits.max_size) {
             Ok(true) => self.prune_at = clock::instant(),
             Ok(false) => {
