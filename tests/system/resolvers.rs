@@ -1,9 +1,10 @@
 //! Stage one by every protocol: real name servers, right and wrong certificates, and servers that are no name servers.
 
 use std::{
+    convert::Infallible,
     fmt::Write as _,
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -13,10 +14,26 @@ use cachewatch::{
     clock::Stopwatch,
     model::{Cache, Protocol, Resolution, Resolver, SystemFiles, Timeouts, Tls},
 };
+use futures_util::{StreamExt, stream};
+use hickory_resolver::proto::{
+    op::{Message, MessageType, OpCode},
+    rr::{RData, Record, RecordType, rdata::A},
+};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{
+    Request, Response,
+    body::{Body, Bytes, Frame, Incoming},
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tempfile::TempDir;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
+    background::Background,
     cache::{AMPLE, SLACK, SOON, named, walk, walk_as},
     cachewatch::cachewatch,
     dns::{Answer, DnsServer},
@@ -421,6 +438,102 @@ fn whatever_a_server_says_in_http2_is_told_for_what_it_is() {
     for (case, steps, expected) in cases {
         let said = told_of(Protocol::Https, steps, Some("h2"), expected.starts_with("timeout"));
         assert!(said.starts_with(expected), "{case}: {said}");
+    }
+}
+
+/// A server that answers each question with so many addresses, in pieces of this length: DATA frames of HTTP/2, or chunks of
+/// HTTP/1.1.
+struct Piecemeal {
+    address: SocketAddr,
+    authority: Authority,
+    _service: Background,
+}
+
+impl Piecemeal {
+    fn start(alpn: &str, addresses: u16, length: usize) -> Self {
+        let authority = Authority::new();
+        let mut config = ServerConfig::clone(&authority.leaf(&["127.0.0.1"]).server());
+        config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        listener.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let is_http2 = alpn == "h2";
+        let service = Background::run("pieces", async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("inside a runtime");
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let answer = service_fn(move |request| in_pieces(request, addresses, length));
+                    // It ends as the client likes.
+                    if is_http2 {
+                        let _ = http2::Builder::new(Here).serve_connection(TokioIo::new(stream), answer).await;
+                    } else {
+                        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+                    }
+                });
+            }
+        });
+        Self { address, authority, _service: service }
+    }
+
+    fn ask(&self) -> Resolution {
+        let tls = Tls { ca_file: Some(self.authority.ca_file()), server_name: None };
+        resolve(HOST, &resolver(self.address, Protocol::Https, tls, Resolver::PATH), AMPLE.resolve)
+    }
+}
+
+/// Starts what HTTP/2 does in the background.
+#[derive(Clone)]
+struct Here;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Here {
+    fn execute(&self, work: F) {
+        tokio::spawn(work);
+    }
+}
+
+async fn in_pieces(
+    request: Request<Incoming>,
+    addresses: u16,
+    length: usize,
+) -> Result<Response<impl Body<Data = Bytes, Error = Infallible>>, hyper::Error> {
+    let question = request.into_body().collect().await?.to_bytes();
+    let question = Message::from_vec(&question).expect("the client asks in order");
+    let mut answer = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
+    let (name, kind) = (question.queries[0].name().clone(), question.queries[0].query_type());
+    answer.add_query(question.queries[0].clone());
+    for number in (0..addresses).filter(|_| kind == RecordType::A) {
+        let [high, low] = number.to_be_bytes();
+        answer.add_answer(Record::from_rdata(name.clone(), 30, RData::A(A([10, 53, high, low].into()))));
+    }
+    let bytes = Bytes::from(answer.to_vec().expect("the answer fits a message"));
+    let pieces: Vec<_> =
+        (0..bytes.len()).step_by(length).map(|at| bytes.slice(at..bytes.len().min(at + length))).collect();
+    let body = StreamBody::new(Box::pin(stream::iter(pieces).then(move |piece| {
+        // Each on its way before the next: a reader that keeps pace has none of them waiting.
+        async move {
+            tokio::task::yield_now().await;
+            Ok(Frame::data(piece))
+        }
+    })));
+    Ok(Response::builder().header("content-type", "application/dns-message").body(body).expect("a plain response"))
+}
+
+#[test]
+fn an_answer_in_many_pieces_is_read_and_one_in_thousands_is_not() {
+    for alpn in ["h2", "http/1.1"] {
+        // Some 230 bytes, one at a time; and the largest answer, as proxies pass it on.
+        for (addresses, length) in [(12, 1), (2_400, 1_024)] {
+            let server = Piecemeal::start(alpn, addresses, length);
+            let resolution = server.ask();
+            let found = resolution.addresses.len() + resolution.addresses_dropped;
+            assert_eq!((found, told(&resolution)), (usize::from(addresses), None), "{alpn}: {length}");
+        }
+        let server = Piecemeal::start(alpn, 2_400, 1);
+        let said = told(&server.ask()).map(|told| told.replace(&server.address.to_string(), "SERVER"));
+        assert_eq!(said.as_deref(), Some("reply_too_large: SERVER: the answer came in more than 256 pieces"), "{alpn}");
     }
 }
 

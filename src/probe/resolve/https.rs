@@ -7,8 +7,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use hickory_resolver::proto::op::Message;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::rt::Executor;
@@ -27,8 +27,13 @@ const MEDIA_TYPE: &str = "application/dns-message";
 /// The largest answer: what a message over TCP can be.
 const LARGEST: usize = 65_535;
 
-/// How much the server may send before it is read: one answer each for IPv4 and IPv6.
-const WINDOW: u32 = 1 << 17;
+/// The most pieces of an answer, DATA frames of HTTP/2 or chunks of HTTP/1.1. A piece of one byte is as much work as a large
+/// one; servers send the largest answer in some ten, and proxies in a hundred.
+const MOST_PIECES: usize = 256;
+
+/// How much the server may send before it is read: one answer each for IPv4 and IPv6, and as much again. The library lets so
+/// many small frames wait to be read as half of it is quarters of a KiB: one answer each in [`MOST_PIECES`].
+const WINDOW: u32 = 1 << 18;
 
 /// A connection that takes questions.
 pub(super) struct Client {
@@ -126,14 +131,12 @@ impl Client {
             let shown = if bare.is_empty() { "no content type" } else { bare };
             return Err(wrong(format!("{shown}, and not {MEDIA_TYPE}; is the path right?")));
         }
-        let body = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|error| {
-            match error.downcast::<hyper::Error>() {
-                Ok(error) => failure(self.server, &error),
-                Err(error) if error.is::<LengthLimitError>() => too_large(self.server),
-                Err(error) => wrong(error.to_string()),
-            }
+        let body = gather(response.into_body()).await.map_err(|spoiled| match spoiled {
+            Spoiled::TooLarge => too_large(self.server),
+            Spoiled::TooManyPieces => too_many_pieces(self.server),
+            Spoiled::Broken(error) => failure(self.server, &error),
         })?;
-        let message = decode(self.server, &body.to_bytes())?;
+        let message = decode(self.server, &body)?;
         if answers(&message, question) {
             Ok(message)
         } else {
@@ -141,6 +144,35 @@ impl Client {
             Err(Failure::new(Outcome::Malformed, words))
         }
     }
+}
+
+/// Why a body is no answer.
+#[derive(Debug, PartialEq, Eq)]
+enum Spoiled<E> {
+    TooLarge,
+    TooManyPieces,
+    Broken(E),
+}
+
+/// Reads a body, within its bounds in bytes and in pieces.
+async fn gather<B>(mut body: B) -> Result<Vec<u8>, Spoiled<B::Error>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (mut gathered, mut pieces) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        pieces += 1;
+        if pieces > MOST_PIECES {
+            return Err(Spoiled::TooManyPieces);
+        }
+        // What is not data is a trailer, and says nothing of the answer.
+        let Ok(data) = frame.map_err(Spoiled::Broken)?.into_data() else { continue };
+        if gathered.len() + data.len() > LARGEST {
+            return Err(Spoiled::TooLarge);
+        }
+        gathered.extend_from_slice(&data);
+    }
+    Ok(gathered)
 }
 
 /// Lets HTTP/2 start what it does in the background, for as long as the lookup lasts.
@@ -158,6 +190,10 @@ fn too_large(server: SocketAddr) -> Failure {
     Failure::new(Outcome::TooLarge, format!("{server}: the answer is larger than 64 KiB"))
 }
 
+fn too_many_pieces(server: SocketAddr) -> Failure {
+    Failure::new(Outcome::TooLarge, format!("{server}: the answer came in more than {MOST_PIECES} pieces"))
+}
+
 /// Why a request got no response.
 fn failure(server: SocketAddr, error: &hyper::Error) -> Failure {
     let causes: Vec<&(dyn Error + 'static)> = std::iter::successors(error.source(), |&cause| cause.source()).collect();
@@ -169,5 +205,41 @@ fn failure(server: SocketAddr, error: &hyper::Error) -> Failure {
     }
     // The library says what it was doing; its last cause says why it could not.
     let cause = causes.last().map_or_else(String::new, |cause| format!(": {cause}"));
+    // What came faster than it was read is counted by the library, which has no other name for it.
+    if cause.contains("too_many_data_frames") {
+        return too_many_pieces(server);
+    }
     Failure::new(Outcome::HttpError, format!("{server}: {error}{cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::{StreamExt, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// What comes of a body of so many pieces of this length, and how many of them were taken.
+    async fn gathered(pieces: usize, length: usize) -> (Result<usize, Spoiled<Infallible>>, usize) {
+        let taken = AtomicUsize::new(0);
+        let body = stream::iter(0..pieces).map(|_| {
+            taken.fetch_add(1, Ordering::Relaxed);
+            Ok(Frame::data(Bytes::from(vec![7; length])))
+        });
+        let outcome = gather(StreamBody::new(body)).await.map(|bytes| bytes.len());
+        (outcome, taken.into_inner())
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_of_an_answer_is_bounded_in_bytes_and_in_pieces() {
+        assert_eq!(gathered(MOST_PIECES, 1).await, (Ok(MOST_PIECES), MOST_PIECES));
+        assert_eq!(gathered(60_000, 1).await, (Err(Spoiled::TooManyPieces), MOST_PIECES + 1));
+        assert_eq!(gathered(60_000, 0).await, (Err(Spoiled::TooManyPieces), MOST_PIECES + 1));
+        assert_eq!(gathered(5, LARGEST / 5).await, (Ok(LARGEST), 5));
+        assert_eq!(gathered(60_000, 1_024).await, (Err(Spoiled::TooLarge), 64));
+    }
 }
