@@ -13,7 +13,10 @@ use cachewatch::{
     clock::Stopwatch,
     model::{Cache, ProbeReport, Protocol, Resolution, Resolver, SystemFiles, Timeouts},
 };
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::{
+    op::ResponseCode,
+    rr::{DNSClass, RecordType},
+};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -82,6 +85,11 @@ fn an_answer_is_told_unedited() {
             vec![a, "udp AAAA orders.test: nodata", "= 10.20.1.4 (0s)"],
         ),
         (
+            "a TTL of 31 bits, and one that has more and is none (RFC 2181, 8)",
+            Answer::new().alias(PRIVATELINK, 0x7fff_ffff).address([10, 20, 1, 4], 0x8000_0000),
+            vec![a, aaaa, "orders.test -> orders.privatelink.test (2147483647s)", "= 10.20.1.4 (0s)"],
+        ),
+        (
             "both families, IPv4 first",
             chain().address(v6("fd00::4"), 9).address([10, 20, 1, 4], 10),
             vec![a, aaaa, alias, "= 10.20.1.4 (10s)", "= fd00::4 (9s)"],
@@ -124,7 +132,12 @@ fn a_name_without_an_address_says_why() {
             "no_address: orders.test exists and has neither an A nor an AAAA record",
         ),
         (Answer::new().servfail(), both("servfail"), vec![], "server_failure: SERVFAIL for orders.test"),
-        (chain().servfail(), both("servfail"), vec![to_alias], "server_failure: SERVFAIL for orders.privatelink.test"),
+        (
+            chain().servfail(),
+            both("servfail"),
+            vec![to_alias.clone()],
+            "server_failure: SERVFAIL for orders.privatelink.test",
+        ),
         (
             Answer::new().refused(),
             both("refused"),
@@ -132,9 +145,44 @@ fn a_name_without_an_address_says_why() {
             "query_refused: the name server refuses to answer for orders.test",
         ),
     ];
+    let cases = cases.into_iter().chain([
+        (
+            Answer::new().code(ResponseCode::NotImp),
+            both("other_code"),
+            vec![],
+            "unrecognised: response code 4 (Not Implemented) for orders.test",
+        ),
+        (
+            Answer::new().code(ResponseCode::Unknown(11)),
+            both("other_code"),
+            vec![],
+            "unrecognised: response code 11 for orders.test",
+        ),
+        (
+            chain().code(ResponseCode::Unknown(11)),
+            both("other_code"),
+            vec![to_alias.clone()],
+            "unrecognised: response code 11 for orders.privatelink.test",
+        ),
+    ]);
     for (answer, queries, chain, fault) in cases {
         let expected = [queries, chain, vec![fault.to_owned()]].concat();
         assert_eq!(answered(&network, answer), expected);
+    }
+}
+
+/// The question is about the Internet; what else a server has is not an answer to it.
+#[test]
+fn records_of_another_class_are_as_if_they_were_not_there() {
+    let network = Namespace::new();
+    let expected = [
+        "udp A orders.test: nodata",
+        "udp AAAA orders.test: nodata",
+        "no_address: orders.test exists and has neither an A nor an AAAA record",
+    ];
+    for class in [DNSClass::CH, DNSClass::HS, DNSClass::ANY, DNSClass::NONE, DNSClass::Unknown(77)] {
+        let answer = Answer::new().alias(PRIVATELINK, 300).address([10, 20, 1, 4], 7);
+        assert_eq!(answered(&network, answer.in_class(class)), expected, "{class}");
     }
 }
 

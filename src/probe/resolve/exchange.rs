@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType, Query as Question, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType as WireType};
+use hickory_resolver::proto::rr::{DNSClass, Name, RecordType as WireType};
 use tokio::net::UdpSocket;
 
 use super::lines::Lines;
@@ -258,9 +258,17 @@ fn read(message: Message, transport: Transport) -> Reply {
         ResponseCode::NXDomain => (Outcome::NxDomain, String::new()),
         ResponseCode::ServFail => (Outcome::ServFail, String::new()),
         ResponseCode::Refused => (Outcome::Refused, String::new()),
-        code => (Outcome::OtherCode, code.to_string()),
+        code => (Outcome::OtherCode, coded(code)),
     };
     Reply { outcome, detail: WireText::new(&detail), message: Some(message) }
+}
+
+/// A response code in words: its number, and its name where it has one.
+fn coded(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::Unknown(number) => format!("response code {number}"),
+        named => format!("response code {} ({named})", u16::from(named)),
+    }
 }
 
 /// One question as a message.
@@ -318,10 +326,19 @@ pub(super) fn framed(bytes: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], bytes].concat()
 }
 
-/// The message that bytes are.
+/// The message that bytes are, as far as it can answer a question: a record of another class than the Internet's is as if it
+/// were not there, and a TTL of more than 31 bits is zero (RFC 2181, 8).
 pub(super) fn decode(server: SocketAddr, bytes: &[u8]) -> Result<Message, Failure> {
-    Message::from_vec(bytes)
-        .map_err(|error| Failure::new(Outcome::Malformed, format!("{server}: unreadable answer: {error}")))
+    const LONGEST: u32 = i32::MAX.cast_unsigned();
+    let mut message = Message::from_vec(bytes)
+        .map_err(|error| Failure::new(Outcome::Malformed, format!("{server}: unreadable answer: {error}")))?;
+    for records in [&mut message.answers, &mut message.authorities] {
+        records.retain(|record| record.dns_class == DNSClass::IN);
+        for record in records {
+            record.ttl = if record.ttl > LONGEST { 0 } else { record.ttl };
+        }
+    }
+    Ok(message)
 }
 
 /// Whether a message answers this question. A refusal may come without the question.
@@ -333,6 +350,8 @@ pub(super) fn answers(message: &Message, question: &Message) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hickory_resolver::proto::op::OpCode;
+    use hickory_resolver::proto::rr::{RData, Record};
     use proptest::prelude::*;
 
     use super::*;
@@ -345,6 +364,39 @@ mod tests {
             let ids: std::collections::BTreeSet<_> = (0..16).map(|_| id(transport)).collect();
             assert!(ids.len() > 1, "{transport}: {ids:?}");
         }
+    }
+
+    /// An SOA of another class would say that the rest of an alias chain need not be asked for.
+    #[test]
+    fn only_what_is_of_the_internet_is_kept_and_a_ttl_has_31_bits() {
+        let mut message = Message::response(7, OpCode::Query);
+        let record = |class, ttl| {
+            let mut record = Record::from_rdata(Name::root(), ttl, RData::A(Ipv4Addr::LOCALHOST.into()));
+            record.dns_class = class;
+            record
+        };
+        for class in [DNSClass::CH, DNSClass::HS, DNSClass::ANY, DNSClass::NONE, DNSClass::Unknown(0x8001)] {
+            message.add_answer(record(class, 1));
+            message.add_authority(record(class, 1));
+        }
+        message.add_answer(record(DNSClass::IN, 0x7fff_ffff));
+        message.add_authority(record(DNSClass::IN, 0x8000_0000));
+        let message = decode(SocketAddr::from(([127, 0, 0, 1], 53)), &message.to_vec().unwrap()).unwrap();
+        assert_eq!(message.answers, [record(DNSClass::IN, 0x7fff_ffff)]);
+        assert_eq!(message.answers[0].ttl, 0x7fff_ffff);
+        assert_eq!((message.authorities.len(), message.authorities[0].ttl), (1, 0));
+    }
+
+    #[test]
+    fn a_response_code_is_told_by_its_number() {
+        let told = |code| {
+            let mut message = Message::response(7, OpCode::Query);
+            message.metadata.response_code = code;
+            let reply = read(message, Transport::Udp);
+            (reply.outcome, reply.detail.to_string())
+        };
+        assert_eq!(told(ResponseCode::Unknown(11)), (Outcome::OtherCode, "response code 11".to_owned()));
+        assert_eq!(told(ResponseCode::NotZone), (Outcome::OtherCode, "response code 10 (Name not in zone)".to_owned()));
     }
 
     proptest! {

@@ -180,8 +180,126 @@ impl Chased {
             }
             Outcome::Malformed if self.looped => (FaultKind::AliasLoop, self.detail.to_string()),
             Outcome::Malformed => (FaultKind::MalformedAnswer, self.detail.to_string()),
-            Outcome::OtherCode => (FaultKind::Unrecognised, format!("response code {} for {last}", self.detail)),
+            Outcome::OtherCode => (FaultKind::Unrecognised, format!("{} for {last}", self.detail)),
         };
         Some(Fault::new(Stage::Resolve, kind, words))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UdpSocket};
+
+    use super::*;
+
+    /// What stands behind the question: any bytes, or records that can be read and hold any bytes.
+    fn tail() -> impl Strategy<Value = Vec<u8>> {
+        let kind = prop::sample::select(vec![1_u16, 2, 5, 6, 16, 28, 39, 41, 65]);
+        let class = prop::sample::select(vec![1_u16, 1, 1, 3, 255, 0x8001]);
+        let text = prop::collection::vec(any::<u8>(), 0..20).prop_map(|mut label| {
+            label.insert(0, u8::try_from(label.len()).unwrap());
+            [label, vec![0]].concat()
+        });
+        let data =
+            prop_oneof![text, prop::collection::vec(any::<u8>(), 0..40), Just(vec![0xc0, 12]), Just(vec![10, 0, 0, 4])];
+        let record = (kind, class, any::<u32>(), data).prop_map(|(kind, class, ttl, data)| {
+            let length = u16::try_from(data.len()).unwrap();
+            [
+                &[0xc0, 12][..],
+                &kind.to_be_bytes(),
+                &class.to_be_bytes(),
+                &ttl.to_be_bytes(),
+                &length.to_be_bytes(),
+                &data,
+            ]
+            .concat()
+        });
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            prop::collection::vec(record, 0..6).prop_map(|records| records.concat()),
+        ]
+    }
+
+    /// A reply to `question` with these bits and counts in its head.
+    fn reply(question: &[u8], flags: u16, [answers, authorities]: [u8; 2], tail: &[u8]) -> Vec<u8> {
+        // A reply, as the highest bit says, to a standard query.
+        let flags = (flags & 0x87ff | 0x8000).to_be_bytes();
+        let counts = [0, 1, 0, answers, 0, authorities, 0, 0];
+        [&question[..2], &flags, &counts, &question[12..], tail].concat()
+    }
+
+    fn assert_safe(text: &WireText) -> Result<(), TestCaseError> {
+        for character in text.as_str().chars() {
+            let alone = format!("a{character}a");
+            prop_assert!(WireText::new(&alone).as_str() == alone, "{:?} in {}", character, text);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// Whatever a name server answers over UDP and TCP, the lookup ends with words that are safe to show. Over TLS and
+        /// HTTPS the same bytes take the same way from `decode` on.
+        #[test]
+        fn any_answer_is_told_in_safe_words(
+            flags in any::<u16>(),
+            counts in [0u8..6, 0u8..3],
+            tail in tail(),
+            is_tcp in any::<bool>(),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let chased = runtime.block_on(async {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+                let address: SocketAddr = listener.local_addr().unwrap();
+                // Where the port is taken over UDP, the questions go over TCP.
+                let socket = UdpSocket::bind(address).await.ok();
+                let way = if is_tcp || socket.is_none() { Way::Tcp } else { Way::Udp };
+                let over_udp = async {
+                    let Some(socket) = socket else { return std::future::pending().await };
+                    let mut question = [0; 512];
+                    while let Ok((length, from)) = socket.recv_from(&mut question).await {
+                        let _ = socket.send_to(&reply(&question[..length], flags, counts, &tail), from).await;
+                    }
+                };
+                let over_tcp = async {
+                    // Both questions of a lookup share a connection; after an answer nobody can read there is another one.
+                    loop {
+                        let (mut stream, _) = listener.accept().await.unwrap();
+                        while let Ok(length) = stream.read_u16().await {
+                            let mut question = vec![0; usize::from(length)];
+                            if stream.read_exact(&mut question).await.is_err() {
+                                break;
+                            }
+                            let answer = reply(&question, flags, counts, &tail);
+                            let framed = [&u16::try_from(answer.len()).unwrap().to_be_bytes()[..], &answer].concat();
+                            if stream.write_all(&framed).await.is_err() {
+                                break;
+                            }
+                        }
+                    }
+                };
+                let servers = Servers::single(address, way);
+                let name = absolute("orders.test").unwrap();
+                tokio::select! {
+                    chased = chase(&name, &servers, Deadline::after(Duration::from_secs(20))) => chased,
+                    () = over_udp => unreachable!("a socket that is bound stays"),
+                    () = over_tcp => unreachable!("a listener that is bound stays"),
+                }
+            });
+            prop_assert!(chased.outcome != Outcome::Timeout, "{:?}", chased);
+            let fault = chased.fault();
+            prop_assert_eq!(fault.is_none(), !chased.addresses.is_empty());
+            let mut texts: Vec<WireText> = fault.into_iter().map(|fault| fault.detail).chain([chased.detail]).collect();
+            texts.extend(chased.chain.into_iter().flat_map(|alias| [alias.owner, alias.target]));
+            texts.extend(chased.queries.into_iter().flat_map(|query| [query.name, query.detail]));
+            for text in &texts {
+                assert_safe(text)?;
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use hickory_resolver::proto::{
     op::{Message, MessageType, OpCode, ResponseCode},
     rr::{
-        Name, RData, Record, RecordType,
+        DNSClass, Name, RData, Record, RecordType,
         rdata::{A, AAAA, CNAME, SOA},
     },
 };
@@ -33,6 +33,7 @@ use super::background::Background;
 pub(crate) struct Answer {
     links: Vec<Link>,
     code: Option<ResponseCode>,
+    class: Option<DNSClass>,
     manner: Manner,
     delay: Duration,
     deaf_to: Option<RecordType>,
@@ -144,7 +145,13 @@ impl Answer {
         self
     }
 
-    fn code(mut self, code: ResponseCode) -> Self {
+    /// Every record is of this class, and not of that of the question.
+    pub(crate) fn in_class(mut self, class: DNSClass) -> Self {
+        self.class = Some(class);
+        self
+    }
+
+    pub(crate) fn code(mut self, code: ResponseCode) -> Self {
         self.code = Some(code);
         self
     }
@@ -196,6 +203,9 @@ impl Answer {
         if nothing_of_this_type || self.code == Some(ResponseCode::NXDomain) {
             let soa = SOA::new(name("ns.test"), name("hostmaster.test"), 1, 3600, 600, 86400, 60);
             reply.add_authority(Record::from_rdata(owner, 60, RData::SOA(soa)));
+        }
+        for record in reply.answers.iter_mut().chain(&mut reply.authorities) {
+            record.dns_class = self.class.unwrap_or(record.dns_class);
         }
         Some(encode(&reply))
     }
