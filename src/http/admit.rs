@@ -10,15 +10,22 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use hyper::body::Body as _;
 use tokio::time::{Instant, timeout};
 
 use super::guard::{Credentials, Guard};
+use super::paced::Pace;
 use super::reply;
 use crate::clock;
 use crate::sink::Metrics;
 
 /// What is open to everybody: whether the daemon itself is well, and nothing of any cache. A kubelet has no password.
 const OPEN: [&str; 4] = ["/livez", "/readyz", "/-/healthy", "/-/ready"];
+
+/// Whether that path is answered to everybody, and tells nothing of any cache.
+pub(super) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path)
+}
 
 /// The one answer that does not end by itself.
 const STREAM: &str = "/api/v1/stream";
@@ -65,7 +72,7 @@ impl Gate {
 
 /// Lets a request through, or says what is missing.
 pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) {
+    if is_open(request.uri().path()) {
         if gate.guard.now().asks_for_credentials() {
             request.extensions_mut().insert(Stranger);
         }
@@ -119,7 +126,12 @@ pub(super) async fn in_time(request: Request, next: Next) -> Response {
 /// Reads a request's body before its handler runs, as far as it is small and comes in time.
 pub(super) async fn with_small_body(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let body = match timeout(BODY, body::to_bytes(body, LARGEST_BODY)).await {
+    // Until it is there the connection waits for its client, and not the other way round.
+    let pace = head.extensions.get::<Arc<Pace>>().filter(|_| !body.is_end_stream());
+    let receiving = pace.map(Pace::receive);
+    let body = timeout(BODY, body::to_bytes(body, LARGEST_BODY)).await;
+    drop(receiving);
+    let body = match body {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
             return reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB, or broke off");

@@ -26,8 +26,9 @@ use crate::sink::journal::{Order, Page, Query, Recorded, Unanswered};
 const DEFAULT_LIMIT: usize = 100;
 const MOST: usize = 1_000;
 
-/// Streams at once; each holds a connection for as long as its reader likes. All of them together hold no more than half of
-/// the connections there may be, so that pages left open never keep anybody from `/livez`.
+/// Streams at once; each holds a connection for as long as its reader likes. All of them together hold no more than a quarter
+/// of the connections there may be: half of what one peer may hold, so that pages left open on one machine leave room for
+/// what these pages fetch.
 const MOST_STREAMS: usize = 64;
 
 /// Events that a stream reads from the journal at a time, when it has to catch up.
@@ -49,7 +50,7 @@ impl Streams {
     /// connections.
     #[must_use]
     pub fn new(stopped: watch::Receiver<bool>, max_connections: usize) -> Self {
-        let most = MOST_STREAMS.min(max_connections / 2);
+        let most = MOST_STREAMS.min((max_connections / 4).max(1));
         Self { places: Arc::new(Semaphore::new(most)), most, stopped }
     }
 }

@@ -6,6 +6,8 @@
 
 mod guard;
 mod paced;
+mod peer;
+mod places;
 mod serve;
 
 mod admit;

@@ -3,13 +3,16 @@
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::clock;
 
 /// From its first byte, or from the start of the connection, until a request line with its headers must be there.
 pub(super) const HEAD: Duration = Duration::from_secs(10);
@@ -17,15 +20,70 @@ pub(super) const HEAD: Duration = Duration::from_secs(10);
 /// How long a client may take to read what it was sent.
 pub(super) const DELIVERY: Duration = Duration::from_mins(1);
 
-/// Whether a request is being answered: then its handler has its own limits, and reading has none.
-#[derive(Debug, Default)]
-pub(super) struct Pace(AtomicBool);
+/// What a connection does now, for all who must know whether it waits for its client.
+#[derive(Debug)]
+pub(super) struct Pace(Mutex<Doing>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// It waits for a request's head, or for a TLS handshake, since then.
+    Waiting(Instant),
+    /// It waits for a request's body, since then. Its handler has its own limits, and reading has none.
+    Receiving(Instant),
+    /// A request is being answered: the same holds of reading.
+    Answering,
+    /// The answer is found, and not all of it is handed over.
+    Delivering,
+}
+
+/// Nothing has come yet.
+impl Default for Pace {
+    fn default() -> Self {
+        Self(Mutex::new(Doing::Waiting(clock::instant())))
+    }
+}
 
 impl Pace {
-    /// A request is being answered as long as the value lives.
+    /// A request is being answered as long as the value lives; the answer is handed over once all of it is flushed after
+    /// that.
     pub(super) fn answer(self: &Arc<Self>) -> Answering {
-        self.0.store(true, Ordering::Relaxed);
+        self.set(Doing::Answering);
         Answering(Arc::clone(self))
+    }
+
+    /// A body of a request is awaited as long as the value lives.
+    pub(super) fn receive(self: &Arc<Self>) -> Receiving {
+        self.set(Doing::Receiving(clock::instant()));
+        Receiving(Arc::clone(self))
+    }
+
+    /// All that was written is handed over.
+    pub(super) fn handed_over(&self) {
+        let mut doing = self.doing();
+        if *doing == Doing::Delivering {
+            *doing = Doing::Waiting(clock::instant());
+        }
+    }
+
+    /// Since when it waits for its client to send something; `None` where the client waits for it, or takes what it is
+    /// given.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        match *self.doing() {
+            Doing::Waiting(since) | Doing::Receiving(since) => Some(since),
+            Doing::Answering | Doing::Delivering => None,
+        }
+    }
+
+    fn awaits_a_head(&self) -> bool {
+        matches!(*self.doing(), Doing::Waiting(_))
+    }
+
+    fn set(&self, doing: Doing) {
+        *self.doing() = doing;
+    }
+
+    fn doing(&self) -> MutexGuard<'_, Doing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -35,7 +93,47 @@ pub(super) struct Answering(Arc<Pace>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Relaxed);
+        self.0.set(Doing::Delivering);
+    }
+}
+
+/// See [`Pace::receive`].
+#[derive(Debug)]
+pub(super) struct Receiving(Arc<Pace>);
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.0.set(Doing::Answering);
+    }
+}
+
+/// The body of an answer, which is being answered until all of it is taken.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: axum::body::Body,
+    _answering: Answering,
+}
+
+impl Answer {
+    pub(super) fn new(body: axum::body::Body, answering: Answering) -> Self {
+        Self { body, _answering: answering }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -59,14 +157,14 @@ impl<S> Paced<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let answering = this.pace.0.load(Ordering::Relaxed);
-        if answering {
+        let awaits_a_head = this.pace.awaits_a_head();
+        if !awaits_a_head {
             this.head = None;
         }
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(outcome) => {
-                if !answering && this.head.is_none() && buffer.filled().len() > before {
+                if awaits_a_head && this.head.is_none() && buffer.filled().len() > before {
                     this.head = Some(Box::pin(sleep(HEAD)));
                 }
                 Poll::Ready(outcome)
@@ -123,6 +221,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
             ready @ Poll::Ready(_) => {
                 // All that was to be said is said; the next answer has its own time.
                 this.delivery = None;
+                this.pace.handed_over();
                 ready
             }
         }
@@ -163,6 +262,9 @@ mod tests {
         let long = HEAD * 3;
         assert!(tokio::time::timeout(long, server.read(&mut byte)).await.is_err(), "a body has its own limit");
         drop(answering);
+        assert_eq!(pace.waits_since(), None, "not all is handed over");
+        server.flush().await.unwrap();
+        assert_eq!(pace.waits_since(), Some(clock::instant()));
         assert!(tokio::time::timeout(long, server.read(&mut byte)).await.is_err(), "between requests nothing is late");
 
         let watch = Stopwatch::start();

@@ -1,16 +1,20 @@
 //! The loop that takes connections, and what one connection may cost.
 //!
-//! Invariant: whatever a client does or leaves undone, it holds one of a fixed number of places for a bounded time, and
-//! nothing that goes wrong with one connection ends the loop.
+//! Invariant: whatever a client does or leaves undone, it holds one of a fixed number of places for a bounded time, it keeps
+//! no other client from the open paths, and nothing that goes wrong with one connection ends the loop.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,13 +22,14 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::admit::Caller;
+use super::admit::{self, Caller};
 use super::guard::{Guard, Look};
-use super::paced::{Pace, Paced};
+use super::paced::{Answer, Pace, Paced};
+use super::places::{Place, Places};
 use super::{State, router};
 use crate::sink::Metrics;
 
@@ -45,12 +50,7 @@ const BREATH: Duration = Duration::from_secs(1);
 /// How often the files that guard the daemon are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What a client is told for which there is no place.
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-type: text/plain\r\n\
-content-length: 26\r\n\r\ntoo many open connections\n";
-
-/// Answers at most so many connections at once until `shutdown` completes, then lets open requests end.
+/// Answers at most so many connections at once, and a few more that ask for an open path, until `shutdown` completes, then lets open requests end.
 pub async fn serve(
     listener: TcpListener,
     state: State,
@@ -61,22 +61,19 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(());
     let metrics = Arc::clone(&state.metrics);
     let shared = Shared { router: router(state, Arc::clone(&guard)), metrics: Arc::clone(&metrics), stopped };
-    let places = Arc::new(Semaphore::new(max_connections));
+    let places = Arc::new(Places::new(max_connections));
+    let (open, mut ended) = mpsc::channel::<Infallible>(1);
     let watching = tokio::spawn(watch_files(Arc::clone(&guard), Arc::clone(&metrics)));
     let taking = async {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let tls = guard.now().tls.clone();
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                        metrics.connection_refused();
-                        turn_away(&stream, tls.is_some());
-                        continue;
-                    };
-                    let shared = shared.clone();
+                    let place = places.take(peer.ip());
+                    let (shared, open) = (shared.clone(), open.clone());
                     tokio::spawn(async move {
-                        shared.connection(stream, peer, tls).await;
-                        drop(place);
+                        shared.connection(stream, peer, tls, place).await;
+                        drop(open);
                     });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -94,9 +91,9 @@ pub async fn serve(
     drop(listener);
     watching.abort();
     drop(stop);
-    // Every place is free again once every connection has ended. The semaphore is never closed.
-    let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
-    let _ = places.acquire_many(all).await;
+    drop(open);
+    // Each connection holds a sender, and none of them sends.
+    let _ = ended.recv().await;
 }
 
 /// What every connection shares.
@@ -109,9 +106,23 @@ struct Shared {
 }
 
 impl Shared {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>) {
+    /// One connection, until it ends or another has its place.
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>, place: Place) {
+        let was_served = AtomicBool::new(false);
+        let holder =
+            Holder { pace: Arc::clone(place.pace()), is_reserved: place.is_reserved(), was_served: &was_served };
+        tokio::select! {
+            () = self.speak(stream, peer, tls, holder) => {}
+            () = place.lost() => tracing::debug!(%peer, "a connection gave its place to another"),
+        }
+        if place.is_reserved() && !was_served.load(Ordering::Relaxed) {
+            self.metrics.connection_refused();
+        }
+    }
+
+    async fn speak(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>, holder: Holder<'_>) {
         let Some(config) = tls else {
-            return self.converse(stream, Caller { peer, certified: false }).await;
+            return self.converse(stream, Caller { peer, certified: false }, holder).await;
         };
         let mut stopped = self.stopped.clone();
         let handshake = tokio::select! {
@@ -121,7 +132,7 @@ impl Shared {
         let error = match handshake {
             Ok(Ok(stream)) => {
                 let certified = stream.get_ref().1.peer_certificates().is_some();
-                return self.converse(stream, Caller { peer, certified }).await;
+                return self.converse(stream, Caller { peer, certified }, holder).await;
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no end within {HANDSHAKE:?}"),
@@ -130,19 +141,31 @@ impl Shared {
         tracing::debug!(%peer, error, "a client's TLS handshake failed");
     }
 
-    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, caller: Caller) {
-        let pace = Arc::new(Pace::default());
+    async fn converse(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        caller: Caller,
+        Holder { pace, is_reserved, was_served }: Holder<'_>,
+    ) {
         let stream = Paced::new(stream, Arc::clone(&pace));
         let inner = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
             let answering = pace.answer();
+            let is_refused = is_reserved && !admit::is_open(request.uri().path());
             request.extensions_mut().insert(ConnectInfo(caller.peer));
             request.extensions_mut().insert(caller);
-            let answer = inner.call(request);
+            request.extensions_mut().insert(Arc::clone(&pace));
+            let answer = if is_refused { None } else { Some(inner.call(request)) };
             async move {
-                let answer = answer.await;
-                drop(answering);
-                answer
+                let mut response = match answer {
+                    None => full(),
+                    Some(answer) => answer.await?,
+                };
+                if is_reserved {
+                    was_served.fetch_or(!is_refused, Ordering::Relaxed);
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response.map(|body| Answer::new(body, answering)))
             }
         });
         let connection = http1::Builder::new()
@@ -166,12 +189,19 @@ impl Shared {
     }
 }
 
-/// Tells a client that there is no place, as far as that costs no waiting: in the clear, and at once.
-fn turn_away(stream: &TcpStream, speaks_tls: bool) {
-    if !speaks_tls {
-        // A client that cannot be told is closed on all the same.
-        let _ = stream.try_write(FULL);
-    }
+/// What a connection knows of its place.
+struct Holder<'a> {
+    pace: Arc<Pace>,
+    is_reserved: bool,
+    /// Set once an open path was answered in a reserved place.
+    was_served: &'a AtomicBool,
+}
+
+/// What is told to a client that asks for more than an open path where each place is busy.
+fn full() -> Response {
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, "too many open connections\n").into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// Whether an error of `accept` speaks of the connection that was to be taken, which may be gone again.

@@ -147,7 +147,7 @@ families! {
     /// How often a finding opened.
     findings_total: counter["cache", "finding", "severity"];
 
-    /// Connections refused because as many as may be were open.
+    /// Connections that found each place busy and asked for more than an open path, or for nothing at all.
     http_connections_refused_total: counter[];
     /// TLS handshakes with a client that failed.
     http_tls_handshake_failures_total: counter[];
@@ -243,7 +243,7 @@ impl Metrics {
         }
     }
 
-    /// A connection was refused: as many as may be are open.
+    /// A connection was refused: each place there may be is busy.
     pub fn connection_refused(&self) {
         self.families.http_connections_refused_total.of(&[]).inc();
     }

@@ -570,38 +570,9 @@ fn a_head_that_is_too_large_is_refused() {
     }
 }
 
+/// Pages that are left open leave room for what they fetch.
 #[test]
-fn more_connections_than_may_be_are_refused_and_counted() {
-    const MOST: usize = 4;
-    let daemon = Daemon::start(&format!("[server]\nmax_connections = {MOST}\n{CACHE}"));
-    // A connection that has been answered once has its place for certain.
-    let held: Vec<_> = (0..MOST)
-        .map(|_| {
-            let mut stream = TcpStream::connect(daemon.address()).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-            assert!(stream.read(&mut [0; 512]).unwrap() > 0);
-            stream
-        })
-        .collect();
-    let mut refused = TcpStream::connect(daemon.address()).unwrap();
-    refused.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut said = String::new();
-    refused.read_to_string(&mut said).unwrap();
-    assert!(said.starts_with("HTTP/1.1 503 ") && said.ends_with("\r\n\r\ntoo many open connections\n"), "{said}");
-    drop(held);
-    let scrape = daemon.wait_until("a place", |daemon| {
-        let answer = http::get(daemon.address(), "/metrics").ok().filter(|answer| answer.status == 200)?;
-        Some(answer.body)
-    });
-    let line = scrape.lines().find(|line| line.starts_with("cachewatch_http_connections_refused_total ")).unwrap();
-    let counted: u32 = line.rsplit(' ').next().unwrap().parse().unwrap();
-    assert!(counted >= 1, "{line}");
-}
-
-/// Whoever leaves pages open, the kubelet finds a place.
-#[test]
-fn streams_hold_at_most_half_of_the_connections() {
+fn streams_hold_at_most_a_quarter_of_the_connections() {
     const MOST: usize = 8;
     let daemon = Daemon::start(&format!("[server]\nmax_connections = {MOST}\n{CACHE}"));
     let open = |_| {
@@ -612,11 +583,11 @@ fn streams_hold_at_most_half_of_the_connections() {
         stream.read_exact(&mut head).unwrap();
         (stream, String::from_utf8_lossy(&head).into_owned())
     };
-    let (held, said): (Vec<_>, Vec<_>) = (0..MOST / 2 + 2).map(open).unzip();
+    let (held, said): (Vec<_>, Vec<_>) = (0..MOST / 4 + 2).map(open).unzip();
     let expected: Vec<_> =
-        (0..MOST / 2 + 2).map(|at| if at < MOST / 2 { "HTTP/1.1 200" } else { "HTTP/1.1 503" }).collect();
+        (0..MOST / 4 + 2).map(|at| if at < MOST / 4 { "HTTP/1.1 200" } else { "HTTP/1.1 503" }).collect();
     assert_eq!(said, expected);
-    assert_eq!(daemon.get("/livez").status, 200);
+    assert_eq!(daemon.get("/api/v1/caches").status, 200);
     drop(held);
 }
 

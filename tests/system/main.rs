@@ -28,6 +28,7 @@ mod journal;
 mod lookups;
 mod names;
 mod page;
+mod places;
 mod redis;
 mod resolve;
 mod resolvers;

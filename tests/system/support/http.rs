@@ -54,7 +54,7 @@ pub(crate) fn request_over(
     path: &str,
     headers: &[&str],
 ) -> io::Result<Response> {
-    let lines = [&["Host: test", "Content-Length: 0"], headers].concat().join("\r\n");
+    let lines = [&["Host: localhost", "Content-Length: 0"], headers].concat().join("\r\n");
     stream.write_all(format!("{method} {path} HTTP/1.0\r\n{lines}\r\n\r\n").as_bytes())?;
     read(&mut BufReader::new(stream))
 }

@@ -1,0 +1,141 @@
+//! Who gets a place where one client takes as many as it can.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+use std::{
+    io::{self, BufReader, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+
+use crate::support::{
+    PATIENCE,
+    cachewatch::Daemon,
+    http::{self, Response, request_over},
+};
+
+/// A cache that costs nothing: nobody listens there.
+const CACHE: &str = "[[caches]]\nname = \"orders\"\nhost = \"127.0.0.1\"\nport = 1\nauth.method = \"none\"\n";
+
+/// Two clients as the daemon tells them apart.
+const ONE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// How a client holds a connection.
+#[derive(Debug, Clone, Copy)]
+enum Hold {
+    /// It sends half of a request's head.
+    HalfHead,
+    /// It asks once, reads the answer, and keeps the connection.
+    Idle,
+    /// It asks very often, and reads nothing.
+    Unread,
+}
+
+/// A connection from this address of the loopback, which takes in very little that is not read.
+fn from(client: Ipv4Addr, address: SocketAddr) -> TcpStream {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&socket, 1).unwrap();
+    bind(&socket, &SocketAddr::from((client, 0))).unwrap();
+    connect(&socket, &address).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn get(client: Ipv4Addr, address: SocketAddr, path: &str, headers: &[&str]) -> io::Result<Response> {
+    request_over(from(client, address), "GET", path, headers)
+}
+
+impl Hold {
+    const ALL: [Self; 3] = [Self::HalfHead, Self::Idle, Self::Unread];
+
+    fn open(self, client: Ipv4Addr, address: SocketAddr) -> TcpStream {
+        let mut stream = from(client, address);
+        match self {
+            Self::HalfHead => stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n").unwrap(),
+            Self::Idle => {
+                stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+                assert!(stream.read(&mut [0; 512]).unwrap() > 0);
+            }
+            Self::Unread => {
+                // More than the kernel keeps for it, so that the daemon has something left to hand over. Who is turned
+                // away before all is sent may see the connection break.
+                let _ = stream.write_all("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200).as_bytes());
+            }
+        }
+        stream
+    }
+}
+
+/// A kubelet that gets no answer ends the daemon, so one client must not be able to bring that about.
+fn nothing_keeps_a_kubelet_out(most: usize, settings: &str) {
+    for hold in Hold::ALL {
+        let daemon = Daemon::start(&format!("{settings}{CACHE}"));
+        let mut held = Vec::new();
+        for number in 0..most + most / 2 {
+            held.push(hold.open(ONE, daemon.address()));
+            for path in ["/livez", "/-/ready"] {
+                let answer = get(ONE, daemon.address(), path, &[]);
+                let is_answered = answer.as_ref().is_ok_and(|answer| {
+                    ["alive\n", "ready\n", "waiting for the first report of orders\n"].contains(&&*answer.body)
+                });
+                assert!(is_answered, "{path} beside {number} times {hold:?}: {answer:?}");
+            }
+        }
+        match hold {
+            // Who has its share, and keeps all of it busy, gets nothing else.
+            Hold::Unread => daemon.wait_until("a refusal", |daemon| {
+                let answer = get(ONE, daemon.address(), "/metrics", &[]).unwrap();
+                held.push(hold.open(ONE, daemon.address()));
+                (answer.status == 503).then_some(())
+            }),
+            Hold::HalfHead | Hold::Idle => {
+                assert_eq!(get(ONE, daemon.address(), "/metrics", &[]).unwrap().status, 200, "{hold:?}");
+            }
+        }
+        // Another client finds a place for everything.
+        assert_eq!(get(OTHER, daemon.address(), "/metrics", &[]).unwrap().status, 200, "{hold:?}");
+    }
+}
+
+#[test]
+fn one_client_keeps_no_kubelet_out_by_default() {
+    nothing_keeps_a_kubelet_out(256, "");
+}
+
+#[test]
+fn one_client_keeps_no_kubelet_out_of_a_few_places() {
+    nothing_keeps_a_kubelet_out(8, "[server]\nmax_connections = 8\n");
+}
+
+#[test]
+fn what_finds_each_place_busy_is_refused_and_counted() {
+    let daemon = Daemon::start(&format!("[server]\nmax_connections = 2\n{CACHE}"));
+    let refused = || {
+        daemon
+            .get("/metrics")
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix("cachewatch_http_connections_refused_total ")?.parse::<f64>().ok())
+    };
+    assert_eq!(refused(), Some(0.0));
+    // A stream is being answered for as long as it lasts.
+    let stream = http::stream(daemon.address(), "/api/v1/stream").unwrap();
+    for path in ["/livez", "/-/healthy"] {
+        let mut kept = from(ONE, daemon.address());
+        kept.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+        let answer = http::read(&mut BufReader::new(kept)).unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{path}");
+    }
+    for path in ["/metrics", "/", "/nowhere"] {
+        let answer = get(ONE, daemon.address(), path, &[]).unwrap();
+        let said = (answer.status, answer.header("retry-after"), answer.body.as_str());
+        assert_eq!(said, (503, Some("1"), "too many open connections\n"), "{path}");
+    }
+    drop(stream);
+    daemon.wait_until("a place", |daemon| (daemon.get("/metrics").status == 200).then_some(()));
+    assert!(refused().is_some_and(|counted| counted >= 3.0), "{:?}", refused());
+}
