@@ -1,6 +1,6 @@
 //! Who is let through to the handlers, and what a request may cost.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use axum::response::Response;
 use hyper::body::Body as _;
 use tokio::time::{Instant, timeout};
 
-use super::guard::{Credentials, Guard};
+use super::guard::{Credentials, Crowded, Guard};
 use super::paced::Pace;
 use super::reply;
 use crate::clock;
@@ -68,6 +68,12 @@ impl Gate {
     pub(super) fn new(guard: Arc<Guard>, metrics: Arc<Metrics>) -> Self {
         Self { guard, metrics, failures: Arc::default() }
     }
+
+    /// A password was wrong.
+    fn fail(&self, caller: Option<Caller>) {
+        self.metrics.auth_failed();
+        self.failures.tell(caller);
+    }
 }
 
 /// Lets a request through, or says what is missing.
@@ -92,17 +98,28 @@ pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next
         let Some(credentials) = Credentials::of(request.headers()) else {
             return unauthorised("a user and a password are needed");
         };
-        if !users.admits(&credentials).await {
-            gate.metrics.auth_failed();
-            gate.failures.tell(caller);
-            return unauthorised("user or password is not right");
+        // A request that came over no connection is a test's.
+        let client = caller.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |caller| caller.peer.ip());
+        match gate.guard.verify(users, &credentials, client).await {
+            Ok(true) => is_proven = true,
+            Ok(false) => {
+                gate.fail(caller);
+                return unauthorised("user or password is not right");
+            }
+            Err(Crowded) => return crowded(),
         }
-        is_proven = true;
     }
     if is_proven {
         request.extensions_mut().insert(Proven);
     }
     next.run(request).await
+}
+
+fn crowded() -> Response {
+    let words = "too many passwords wait to be verified; ask again";
+    let mut response = reply::problem(StatusCode::TOO_MANY_REQUESTS, words);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn unauthorised(words: &str) -> Response {

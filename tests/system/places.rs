@@ -1,13 +1,18 @@
-//! Who gets a place where one client takes as many as it can.
+//! Who gets a place, and a turn to be verified, where one client takes as many as it can.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 use std::{
+    fs,
     io::{self, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+use tempfile::TempDir;
 
 use crate::support::{
     PATIENCE,
@@ -138,4 +143,50 @@ fn what_finds_each_place_busy_is_refused_and_counted() {
     drop(stream);
     daemon.wait_until("a place", |daemon| (daemon.get("/metrics").status == 200).then_some(()));
     assert!(refused().is_some_and(|counted| counted >= 3.0), "{:?}", refused());
+}
+
+/// Verifying a password is dear on purpose. Who guesses on many connections must not keep the right user waiting.
+#[test]
+fn guessers_do_not_stand_in_the_way_of_the_right_user() {
+    const GUESSERS: usize = 24;
+    let directory = TempDir::new().unwrap();
+    let users = directory.path().join("users");
+    fs::write(&users, format!("alice:{}\n", bcrypt::hash("open-sesame", 8).unwrap())).unwrap();
+    let daemon = Daemon::start(&format!("[server]\nbasic_auth_file = \"{}\"\n{CACHE}", users.display()));
+    let login =
+        |password: &str| format!("Authorization: Basic {}", BASE64_STANDARD.encode(format!("alice:{password}")));
+    let (wrong, right) = (login("hunter2"), login("open-sesame"));
+    let (verified, turned_away, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let guess = || {
+        while !is_over.load(Ordering::Relaxed) {
+            let answer = get(OTHER, daemon.address(), "/metrics", &[&wrong]).unwrap();
+            match answer.status {
+                401 => verified.fetch_add(1, Ordering::Relaxed),
+                429 => {
+                    assert_eq!(answer.header("retry-after"), Some("1"), "{answer:?}");
+                    turned_away.fetch_add(1, Ordering::Relaxed)
+                }
+                _ => panic!("{answer:?}"),
+            };
+        }
+    };
+    thread::scope(|scope| {
+        let guessers: Vec<_> = (0..GUESSERS).map(|_| scope.spawn(guess)).collect();
+        daemon.wait_until("guesses", |_| (verified.load(Ordering::Relaxed) >= 2).then_some(()));
+        let before = verified.load(Ordering::Relaxed);
+        let status = get(ONE, daemon.address(), "/metrics", &[&right]).map(|answer| answer.status);
+        let meanwhile = verified.load(Ordering::Relaxed) - before;
+        is_over.store(true, Ordering::Relaxed);
+        for guesser in guessers {
+            guesser.join().unwrap();
+        }
+        // The one that is under way, and at most one more that had its turn before the right user asked.
+        assert!(
+            status.as_ref().is_ok_and(|status| *status == 200) && meanwhile <= 3,
+            "{status:?} after {meanwhile} guesses"
+        );
+    });
+    assert!(turned_away.load(Ordering::Relaxed) > 0);
+    // What was right once is not verified again, so no guesser stands in its way.
+    assert_eq!(get(OTHER, daemon.address(), "/metrics", &[&right]).unwrap().status, 200);
 }

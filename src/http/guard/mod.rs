@@ -5,13 +5,14 @@
 //! door); no message holds a hash or a password.
 
 mod tls;
+mod turns;
 mod users;
 mod web_config;
 mod yaml;
 
 use std::fmt;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -19,12 +20,15 @@ use axum::http::{HeaderName, HeaderValue};
 use rustls::ServerConfig;
 
 use self::tls::Terms;
+pub(super) use self::turns::Crowded;
+use self::turns::Turns;
 pub(super) use self::users::Credentials;
 use self::users::Users;
 use self::web_config::{Rate, WebConfig};
 use crate::clock;
 use crate::config::Server;
 use crate::file;
+use crate::http::peer::Peer;
 use crate::model::FileVersion;
 
 /// What guards the daemon, as its files say now.
@@ -34,6 +38,8 @@ pub struct Guard {
     current: RwLock<Arc<Protection>>,
     files: Mutex<Looks>,
     bucket: Mutex<Bucket>,
+    /// Not replaced with the users, so that a change of the file makes no second queue.
+    turns: Arc<Turns>,
 }
 
 /// What is asked of a client, and what is told to every one.
@@ -125,6 +131,7 @@ impl Guard {
             current: RwLock::new(Arc::new(protection)),
             files: Mutex::new(Looks { seen: read.clone(), read }),
             bucket: Mutex::default(),
+            turns: Arc::default(),
         })
     }
 
@@ -201,6 +208,19 @@ impl Guard {
     pub(super) fn admits_another(&self) -> bool {
         let Some(rate) = self.now().rate else { return true };
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(rate, clock::instant())
+    }
+
+    /// Whether these users let that client in.
+    ///
+    /// # Errors
+    /// Where too many passwords wait to be verified, of that client or in all.
+    pub(super) async fn verify(
+        &self,
+        users: &Users,
+        credentials: &Credentials,
+        client: IpAddr,
+    ) -> Result<bool, Crowded> {
+        users.admits(credentials, &self.turns, Peer::of(client)).await
     }
 
     fn opened(&self, lost: &[&str]) -> GuardError {

@@ -12,9 +12,10 @@ use base64::prelude::BASE64_STANDARD;
 use bcrypt::HashParts;
 use ring::hmac;
 use ring::rand::SystemRandom;
-use tokio::sync::Semaphore;
 
+use super::turns::{Crowded, Turns};
 use super::{Fault, GuardError};
+use crate::http::peer::Peer;
 
 /// The dearest hash that is taken: 2^17 rounds take seconds, and each one more doubles them.
 const DEAREST: u32 = 17;
@@ -33,8 +34,6 @@ pub(crate) struct Users {
     /// A key of this very set of users, so that what is remembered tells nothing to who reads our memory.
     key: hmac::Key,
     remembered: Mutex<HashSet<[u8; 32]>>,
-    /// Verifying is dear on purpose: one at a time, so that guessing costs this machine one core and no more.
-    verifying: Arc<Semaphore>,
 }
 
 /// What a request says of who sent it.
@@ -63,26 +62,34 @@ impl Users {
             decoy,
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?,
             remembered: Mutex::default(),
-            verifying: Arc::new(Semaphore::new(1)),
         })
     }
 
-    /// Whether that user has that password. A right answer is remembered until the users are read again.
-    pub(crate) async fn admits(&self, credentials: &Credentials) -> bool {
+    /// Whether that user has that password. A right answer is remembered until the users are read again; for all else the
+    /// peer waits for its turn.
+    ///
+    /// # Errors
+    /// Where too many wait already; then nothing was verified.
+    pub(super) async fn admits(
+        &self,
+        credentials: &Credentials,
+        turns: &Arc<Turns>,
+        peer: Peer,
+    ) -> Result<bool, Crowded> {
         let known = self.hashes.get(&credentials.user);
         let mark = self.mark(credentials);
         if known.is_some() && self.remembered().contains(&mark) {
-            return true;
+            return Ok(true);
         }
         let hash = known.unwrap_or(&self.decoy).clone();
         let password = credentials.password.clone();
-        let Ok(turn) = Arc::clone(&self.verifying).acquire_owned().await else { return false };
-        // Somebody may have waited for the same answer.
+        let turn = turns.take(peer).await?;
+        // Another request may have waited for the same answer.
         if known.is_some() && self.remembered().contains(&mark) {
-            return true;
+            return Ok(true);
         }
         let verified = tokio::task::spawn_blocking(move || {
-            // Held until the work is done, and not until somebody stops waiting for it.
+            // Held until the work is done, and not until its client stops waiting for it.
             let _turn = turn;
             bcrypt::verify(password, &hash).unwrap_or(false)
         });
@@ -96,7 +103,7 @@ impl Users {
             }
             remembered.insert(mark);
         }
-        admits
+        Ok(admits)
     }
 
     /// A keyed hash of user and password.
