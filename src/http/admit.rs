@@ -14,6 +14,7 @@ use hyper::body::Body as _;
 use tokio::time::{Instant, timeout};
 
 use super::guard::{Credentials, Crowded, Guard};
+use super::handed_on;
 use super::paced::Pace;
 use super::reply;
 use crate::clock;
@@ -166,14 +167,13 @@ pub(super) async fn with_headers(Shared(guard): Shared<Arc<Guard>>, mut response
     response
 }
 
-/// By these a proxy says that it asks for somebody else.
-const OF_A_PROXY: [&str; 6] =
-    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip"];
+/// What to do where no credentials are asked for.
+const CURE: &str = "set server.basic_auth_file or server.tls.client_ca_file to take it from elsewhere";
 
 /// Whether a request may change something: its sender has proven who it is, or, where nobody is asked, sits on this
 /// machine and speaks for nobody else. A page in a browser never may, whoever looks at it.
 pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, is_proven: bool) -> Result<(), Box<Response>> {
-    let refuse = |words| Err(Box::new(reply::problem(StatusCode::FORBIDDEN, words)));
+    let refuse = |words: &str| Err(Box::new(reply::problem(StatusCode::FORBIDDEN, words)));
     let from_a_page = headers.get("sec-fetch-site").is_some_and(|site| site != "none");
     if headers.contains_key(header::ORIGIN) || from_a_page {
         return refuse("a page in a browser may not ask for this; use cachewatch, curl or SIGHUP");
@@ -181,12 +181,14 @@ pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, is_proven: bool)
     if is_proven {
         return Ok(());
     }
-    let speaks_for_another = OF_A_PROXY.iter().any(|name| headers.contains_key(*name));
-    if !peer.ip().to_canonical().is_loopback() || speaks_for_another {
-        return refuse(
-            "without credentials this is taken from this machine only; set server.basic_auth_file or \
-             server.tls.client_ca_file to take it from elsewhere",
-        );
+    if !peer.ip().to_canonical().is_loopback() {
+        return refuse(&format!("without credentials this is taken from this machine only; {CURE}"));
+    }
+    if let Some(family) = handed_on::shown_by(headers) {
+        return refuse(&format!(
+            "without credentials this is taken from this machine only, and the header {family} is one of a proxy or a \
+             mesh, which hands on what others ask for; {CURE}"
+        ));
     }
     Ok(())
 }

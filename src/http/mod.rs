@@ -11,6 +11,7 @@ mod places;
 mod serve;
 
 mod admit;
+mod handed_on;
 
 mod admin;
 mod api;

@@ -128,6 +128,39 @@ fn without_credentials_another_machine_reads_and_changes_nothing() {
     }
 }
 
+/// A proxy and a mesh hand on what others ask for, from an address of this machine.
+#[test]
+fn what_a_proxy_hands_on_changes_nothing() {
+    let daemon = Daemon::start(CACHE);
+    let headers = [
+        "Forwarded: for=10.0.0.9",
+        "X-Forwarded-Client-Cert: By=x",
+        "X-Envoy-External-Address: 10.0.0.9",
+        "X-Envoy-Attempt-Count: 1",
+        "True-Client-IP: 10.0.0.9",
+        "Fastly-Client-IP: 10.0.0.9",
+        "X-Cluster-Client-IP: 10.0.0.9",
+        "CF-Ray: x",
+        "X-Original-URL: /",
+        "X-Azure-ClientIP: 10.0.0.9",
+        "X-AppGW-Trace-Id: x",
+        "X-ARR-LOG-ID: x",
+        "X-Amzn-Trace-Id: x",
+        "l5d-client-id: x",
+        "X-B3-TraceId: x",
+        "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "X-Request-Id: x",
+        "X-ProxyUser-Ip: 10.0.0.9",
+    ];
+    for path in ["/-/reload", "/api/v1/caches/orders/baseline"] {
+        for header in headers {
+            let refused = ask(daemon.address(), "POST", path, &[header]);
+            assert_eq!(refused.status, 403, "{path} {header}: {refused:?}");
+        }
+    }
+    assert_eq!(daemon.post("/-/reload").status, 200);
+}
+
 #[test]
 fn only_a_user_with_the_right_password_is_let_in() {
     let files = Files::new();
