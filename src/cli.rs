@@ -185,6 +185,9 @@ enum BaselineCommand {
         /// The name of the cache, as the daemon knows it
         #[arg(value_name = "NAME")]
         name: String,
+        /// The file that holds the token, where the daemon has `server.admin_token_file`
+        #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_TOKEN_FILE")]
+        token_file: Option<PathBuf>,
         #[command(flatten)]
         files: Files,
         #[command(flatten)]
@@ -249,6 +252,7 @@ SIGHUP reloads, SIGTERM drains and exits 0.";
 const BASELINE_EXAMPLES: &str = "Examples:
   cachewatch baseline accept orders
   cachewatch baseline accept orders --server https://cachewatch.example:9847 --user ops --password-file ops.txt
+  cachewatch baseline accept orders --token-file /etc/cachewatch/token
 
 Exit codes: 0 accepted · 3 not accepted: no daemon, no such cache, not allowed, nothing to accept";
 
@@ -406,7 +410,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             client.and_then(|client| health_command(&client, cache.as_deref(), caches))
         }
         Command::Explain { id, format } => explain_command(id.as_deref(), format),
-        Command::Baseline(BaselineCommand::Accept { name, files, daemon }) => baseline_accept(&name, files, &daemon),
+        Command::Baseline(BaselineCommand::Accept { name, token_file, files, daemon }) => {
+            baseline_accept(&name, token_file.as_deref(), files, &daemon)
+        }
         Command::Config(ConfigCommand::Check(files)) => config_check(files),
         Command::Config(ConfigCommand::Show(files)) => config_show(files),
     };
@@ -674,7 +680,7 @@ fn history(asked: Asked, journal: Option<&Path>, files: Files, daemon: &DaemonOp
     if let Some(journal) = config.journal.file() {
         return read(&journal, asked);
     }
-    let client = address_of(&config.server).and_then(|server| daemon.client_at(server));
+    let client = address_of(&config.server).and_then(|server| daemon.client_at(server, None));
     client.and_then(|client| ask_the_daemon(asked, &client)).map_err(|words| {
         format!(
             "{words}; no journal is configured, so the daemon was asked: a file is named with --journal FILE, or by \
@@ -825,14 +831,19 @@ fn explain_command(id: Option<&str>, format: ExplainFormat) -> Result<Exit, Stri
 impl DaemonOptions {
     /// A client of the daemon, which is where the configuration says unless an option says otherwise.
     fn client(&self, files: Files) -> Result<Client, String> {
-        self.client_at(match &self.server {
-            Some(server) => server.clone(),
-            None => address_of(&load_files(files)?.server)?,
-        })
+        self.client_at(self.address(files)?, None)
     }
 
-    /// A client of the daemon there.
-    fn client_at(&self, server: String) -> Result<Client, String> {
+    /// Where the daemon is.
+    fn address(&self, files: Files) -> Result<String, String> {
+        match &self.server {
+            Some(server) => Ok(server.clone()),
+            None => address_of(&load_files(files)?.server),
+        }
+    }
+
+    /// A client of the daemon there, which shows this token where it changes something.
+    fn client_at(&self, server: String, token: Option<Secret>) -> Result<Client, String> {
         let login = match (&self.user, self.password()?) {
             (Some(user), Some(password)) => Some((user.clone(), password)),
             (Some(_), None) => {
@@ -841,12 +852,18 @@ impl DaemonOptions {
             (None, Some(_)) if self.password_file.is_some() => return Err("--password-file needs --user".to_owned()),
             (None, _) => None,
         };
-        let has_login = login.is_some();
+        let secret = match (&login, &token) {
+            (Some(_), _) => Some("password"),
+            (None, Some(_)) => Some("token"),
+            (None, None) => None,
+        };
         let identity = self.client_cert.clone().zip(self.client_key.clone());
-        let settings = client::Settings { server, login, ca_file: self.ca_file.clone(), identity };
+        let settings = client::Settings { server, login, token, ca_file: self.ca_file.clone(), identity };
         let client = Client::new(&settings).map_err(|error| error.to_string())?;
-        if has_login && client.is_in_the_clear() {
-            complain("note: the password crosses the network unencrypted; write https:// where the daemon speaks TLS");
+        if let Some(secret) = secret.filter(|_| client.is_in_the_clear()) {
+            complain(&format!(
+                "note: the {secret} crosses the network unencrypted; write https:// where the daemon speaks TLS"
+            ));
         }
         Ok(client)
     }
@@ -855,10 +872,15 @@ impl DaemonOptions {
         let Some(path) = &self.password_file else {
             return Ok(std::env::var(SERVER_PASSWORD).ok().filter(|password| !password.is_empty()).map(Secret::new));
         };
-        let bytes = file::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-        let text = String::from_utf8(bytes).map_err(|_| format!("{}: is not UTF-8 text", path.display()))?;
-        Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())))
+        secret_of(path).map(Some)
     }
+}
+
+/// The secret that a file holds: its text without the end of its line.
+fn secret_of(path: &Path) -> Result<Secret, String> {
+    let bytes = file::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{}: is not UTF-8 text", path.display()))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Where a daemon with this configuration is reached from this machine.
@@ -876,7 +898,12 @@ fn address_of(server: &Server) -> Result<String, String> {
     Ok(format!("{scheme}://{listen}"))
 }
 
-fn baseline_accept(name: &str, files: Files, daemon: &DaemonOptions) -> Result<Exit, String> {
+fn baseline_accept(
+    name: &str,
+    token_file: Option<&Path>,
+    files: Files,
+    daemon: &DaemonOptions,
+) -> Result<Exit, String> {
     #[derive(Deserialize)]
     struct Accepted {
         accepted: Vec<Event>,
@@ -890,7 +917,8 @@ fn baseline_accept(name: &str, files: Files, daemon: &DaemonOptions) -> Result<E
         name: WireText,
     }
     refuse_what_is_no_name(name)?;
-    let client = daemon.client(files)?;
+    let token = token_file.map(secret_of).transpose()?;
+    let client = daemon.client_at(daemon.address(files)?, token)?;
     let path = format!("/api/v1/caches/{name}/baseline");
     let runtime = runtime()?;
     let answer = runtime.block_on(client.post(&path)).map_err(|error| error.to_string())?;

@@ -47,6 +47,8 @@ pub struct Settings {
     pub server: String,
     /// The user and the password, where it asks for them.
     pub login: Option<(String, Secret)>,
+    /// The token for what changes state; where there is one, it is sent with that in place of user and password.
+    pub token: Option<Secret>,
     /// Roots to trust, PEM; `None` for the platform's.
     pub ca_file: Option<PathBuf>,
     /// The certificate to show and its key, PEM.
@@ -62,6 +64,8 @@ pub struct Client {
     port: u16,
     tls: Option<Arc<ClientConfig>>,
     authorization: Option<HeaderValue>,
+    /// What is sent in its place with what changes state.
+    admin: Option<HeaderValue>,
     patience: Duration,
 }
 
@@ -98,8 +102,10 @@ impl Answer {
         }
         let problem = serde_json::from_slice(&self.body).map(|Problem { error }| error);
         let words = problem.unwrap_or_else(|_| String::from_utf8_lossy(&self.body).into_owned());
+        let problem_is_of_token = words.contains("token");
         let hint = match self.status {
-            401 => "; give --user NAME and --password-file FILE",
+            // Where a token is wanted, the daemon says so.
+            401 if !problem_is_of_token => "; give --user NAME and --password-file FILE",
             _ => "",
         };
         Err(format!("{path}: {}: {}{hint}", self.status, WireText::new(words.trim())))
@@ -112,6 +118,11 @@ pub enum ClientError {
     /// The address of the daemon makes no sense.
     #[error("{0:?} is not the address of a daemon: {1}; write http://HOST:PORT or https://HOST:PORT")]
     Server(String, &'static str),
+    /// The token cannot be sent. It is not shown.
+    #[error(
+        "the token is empty, or holds a space, a line end or what is not ASCII; give the file that the daemon reads (server.admin_token_file)"
+    )]
+    Token,
     /// A file cannot be used.
     #[error("{0}: {1}")]
     File(PathBuf, String),
@@ -173,8 +184,9 @@ impl Client {
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let tls = if speaks_tls { Some(Arc::new(client_config(settings)?)) } else { None };
         let authorization = settings.login.as_ref().map(|(user, password)| basic(user, password));
+        let admin = settings.token.as_ref().map(bearer).transpose()?;
         let port = authority.port_u16().unwrap_or(if speaks_tls { 443 } else { 80 });
-        Ok(Self { server, host, port, tls, authorization, patience: PATIENCE })
+        Ok(Self { server, host, port, tls, authorization, admin, patience: PATIENCE })
     }
 
     /// This client, with less patience or more.
@@ -256,11 +268,12 @@ impl Client {
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error, ""))?;
         let uri: Uri = url.parse().map_err(|error| broken(&error, ""))?;
         let path = uri.path_and_query().map_or(path, |path| path.as_str());
+        let admin = self.admin.as_ref().filter(|_| method != Method::GET);
         let mut request = Request::builder().method(method).uri(path).header(header::CONNECTION, "close");
         if let Some(authority) = uri.authority() {
             request = request.header(header::HOST, authority.as_str());
         }
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = admin.or(self.authorization.as_ref()) {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| broken(&error, ""))?;
@@ -324,6 +337,17 @@ fn basic(user: &str, password: &Secret) -> HeaderValue {
     // Kept out of every Debug.
     value.set_sensitive(true);
     value
+}
+
+fn bearer(token: &Secret) -> Result<HeaderValue, ClientError> {
+    let token = token.reveal();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ClientError::Token);
+    }
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::Token)?;
+    // Kept out of every Debug.
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// What to do about a handshake that failed.

@@ -56,6 +56,7 @@ impl<'a> Checker<'a> {
             tls: self.server_tls(),
             basic_auth_file: self.path(&["server", "basic_auth_file"]),
             web_config_file: self.path(&["server", "web_config_file"]),
+            admin_token_file: self.path(&["server", "admin_token_file"]),
         };
         if server.web_config_file.is_some() {
             for path in [&["server", "tls", "cert_file"][..], &["server", "basic_auth_file"]] {

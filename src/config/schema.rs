@@ -19,7 +19,7 @@ pub(super) struct Key {
 impl Key {
     /// Whether an operator may have put a secret here by mistake, so that what stands here is not shown.
     pub(super) fn is_near_a_secret(&self) -> bool {
-        self.path.contains("password")
+        self.path.contains("password") || self.path.contains("token")
     }
 }
 
@@ -56,6 +56,7 @@ pub(super) static KEYS: &[Key] = &[
     key("server.max_connections", Kind::Integer { min: 1, max: 100_000, noun: "a number of connections" }, "256"),
     key("server.basic_auth_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.web_config_file", parsed!(OptionalText, value::text), "\"\""),
+    key("server.admin_token_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.tls.cert_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.tls.key_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.tls.client_ca_file", parsed!(OptionalText, value::text), "\"\""),

@@ -76,6 +76,8 @@ pub struct Server {
     pub basic_auth_file: Option<PathBuf>,
     /// A file in the format that Prometheus' exporters share; it excludes the two above.
     pub web_config_file: Option<PathBuf>,
+    /// The token that what changes state wants, where nothing else is shown.
+    pub admin_token_file: Option<PathBuf>,
 }
 
 /// The certificate the daemon shows, and whose certificates it asks for.

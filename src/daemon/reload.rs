@@ -120,8 +120,8 @@ impl Reloader {
             notices.push(format!("server.listen changed to {}: it takes effect at the next start", new.server.listen));
         }
         let changed = |server: &Server| {
-            let guards = (server.tls.clone(), server.basic_auth_file.clone(), server.web_config_file.clone());
-            (server.max_connections, guards)
+            // Whatever it has, but where it listens, which is told by itself, and how long it takes to stop.
+            Server { listen: old.server.listen, shutdown_grace: old.server.shutdown_grace, ..server.clone() }
         };
         if changed(&new.server) != changed(&old.server) {
             notices.push("server changed who may ask, or how many: it takes effect at the next start".to_owned());

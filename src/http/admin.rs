@@ -7,11 +7,11 @@ use axum::extract::{ConnectInfo, Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::admit::{Proven, may_change};
+use super::admit::{Sender, may_change};
 use super::{Accept, AcceptError, State, reply};
 use crate::model::Event;
 
@@ -35,10 +35,10 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
 pub(super) async fn reload(
     Shared(state): Shared<State>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    proven: Option<Extension<Proven>>,
+    sender: Option<Extension<Sender>>,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refusal) = may_change(peer, &headers, proven.is_some()) {
+    if let Err(refusal) = may_change(peer, &headers, sender.map(|Extension(sender)| sender)) {
         return *refusal;
     }
     let (answer, answered) = oneshot::channel();
@@ -54,7 +54,7 @@ pub(super) async fn reload(
 pub(super) async fn accept(
     Shared(state): Shared<State>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    proven: Option<Extension<Proven>>,
+    sender: Option<Extension<Sender>>,
     headers: HeaderMap,
     Path(cache): Path<String>,
 ) -> Response {
@@ -63,7 +63,7 @@ pub(super) async fn accept(
         cache: &'a str,
         accepted: &'a [Event],
     }
-    if let Err(refusal) = may_change(peer, &headers, proven.is_some()) {
+    if let Err(refusal) = may_change(peer, &headers, sender.map(|Extension(sender)| sender)) {
         return *refusal;
     }
     let (answer, answered) = oneshot::channel();
@@ -76,7 +76,7 @@ pub(super) async fn accept(
 }
 
 /// Asks a loop of the daemon for something, and waits for its answer.
-async fn ask<Q, A>(loop_: &Sender<Q>, question: Q, answered: oneshot::Receiver<A>) -> Result<A, Box<Response>> {
+async fn ask<Q, A>(loop_: &mpsc::Sender<Q>, question: Q, answered: oneshot::Receiver<A>) -> Result<A, Box<Response>> {
     let refusal = |words| Box::new(reply::problem(StatusCode::SERVICE_UNAVAILABLE, words));
     loop_.try_send(question).map_err(|error| match error {
         TrySendError::Full(_) => refusal("others have asked for the same and wait for it; ask again"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{self, Body};
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::Body as _;
@@ -49,9 +49,14 @@ pub(super) struct Caller {
     pub(super) certified: bool,
 }
 
-/// A request whose sender has proven who it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Proven;
+/// What is known of the sender of a request, where something is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// It has shown a certificate, a password or the token.
+    Proven,
+    /// It has shown nothing, and what changes state wants the token.
+    WithoutToken,
+}
 
 /// A request whose sender was not asked who it is, where others are.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +75,7 @@ impl Gate {
         Self { guard, metrics, failures: Arc::default() }
     }
 
-    /// A password was wrong.
+    /// A password or a token was wrong.
     fn fail(&self, caller: Option<Caller>) {
         self.metrics.auth_failed();
         self.failures.tell(caller);
@@ -95,7 +100,16 @@ pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next
         // A connection from before the certificate was asked for.
         return unauthorised("a client certificate is needed; connect again");
     }
-    if let Some(users) = &now.users {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let token = now.token.as_ref().filter(|_| changes);
+    let shows_token = token.and_then(|token| token.is_shown(request.headers()));
+    if shows_token == Some(false) {
+        gate.fail(caller);
+        return bearer("the token is not right");
+    }
+    if shows_token == Some(true) {
+        is_proven = true;
+    } else if let Some(users) = &now.users {
         let Some(credentials) = Credentials::of(request.headers()) else {
             return unauthorised("a user and a password are needed");
         };
@@ -111,7 +125,9 @@ pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next
         }
     }
     if is_proven {
-        request.extensions_mut().insert(Proven);
+        request.extensions_mut().insert(Sender::Proven);
+    } else if token.is_some() {
+        request.extensions_mut().insert(Sender::WithoutToken);
     }
     next.run(request).await
 }
@@ -120,6 +136,14 @@ fn crowded() -> Response {
     let words = "too many passwords wait to be verified; ask again";
     let mut response = reply::problem(StatusCode::TOO_MANY_REQUESTS, words);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// Asks for the token.
+fn bearer(words: &str) -> Response {
+    let mut response = reply::problem(StatusCode::UNAUTHORIZED, words);
+    let challenge = HeaderValue::from_static("Bearer realm=\"cachewatch\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
 
@@ -168,18 +192,25 @@ pub(super) async fn with_headers(Shared(guard): Shared<Arc<Guard>>, mut response
 }
 
 /// What to do where no credentials are asked for.
-const CURE: &str = "set server.basic_auth_file or server.tls.client_ca_file to take it from elsewhere";
+const CURE: &str =
+    "set server.basic_auth_file, server.tls.client_ca_file or server.admin_token_file to take it from elsewhere";
 
-/// Whether a request may change something: its sender has proven who it is, or, where nobody is asked, sits on this
+/// Whether a request may change something: its sender has proven who it is, or, where nothing is asked for, sits on this
 /// machine and speaks for nobody else. A page in a browser never may, whoever looks at it.
-pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, is_proven: bool) -> Result<(), Box<Response>> {
+pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, sender: Option<Sender>) -> Result<(), Box<Response>> {
     let refuse = |words: &str| Err(Box::new(reply::problem(StatusCode::FORBIDDEN, words)));
     let from_a_page = headers.get("sec-fetch-site").is_some_and(|site| site != "none");
     if headers.contains_key(header::ORIGIN) || from_a_page {
         return refuse("a page in a browser may not ask for this; use cachewatch, curl or SIGHUP");
     }
-    if is_proven {
-        return Ok(());
+    match sender {
+        Some(Sender::Proven) => return Ok(()),
+        Some(Sender::WithoutToken) => {
+            let words = "the token of server.admin_token_file is needed: `Authorization: Bearer TOKEN`, or \
+                         `cachewatch baseline accept NAME --token-file FILE`";
+            return Err(Box::new(bearer(words)));
+        }
+        None => {}
     }
     if !peer.ip().to_canonical().is_loopback() {
         return refuse(&format!("without credentials this is taken from this machine only; {CURE}"));

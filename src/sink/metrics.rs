@@ -151,7 +151,7 @@ families! {
     http_connections_refused_total: counter[];
     /// TLS handshakes with a client that failed.
     http_tls_handshake_failures_total: counter[];
-    /// Requests with a user and a password that were not right.
+    /// Requests with a user and a password, or a token, that were not right.
     http_auth_failures_total: counter[];
     /// Whether the last attempt to read certificate, key and users succeeded.
     http_files_last_reload_successful: gauge[];

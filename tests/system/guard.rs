@@ -161,6 +161,79 @@ fn what_a_proxy_hands_on_changes_nothing() {
     assert_eq!(daemon.post("/-/reload").status, 200);
 }
 
+/// The containers of a pod share the loopback, and a proxy need not say that it is one.
+#[test]
+fn with_a_token_this_machine_alone_is_not_enough() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let files = Files::new();
+    let token = files.write("token", &format!("{TOKEN}\n"));
+    let users = files.write("users", &format!("alice:{}\n", hash(PASSWORD)));
+    let login = basic("alice", PASSWORD);
+    let (right, wrong) = (format!("Authorization: Bearer {TOKEN}"), format!("Authorization: Bearer {TOKEN}x"));
+    let server = format!("[server]\nadmin_token_file = {}\n", quoted(&token));
+    for with_users in [false, true] {
+        let users = if with_users { format!("basic_auth_file = {}\n", quoted(&users)) } else { String::new() };
+        let daemon = Daemon::start(&format!("{server}{users}{CACHE}"));
+        let post = |headers: &[&str]| ask(daemon.address(), "POST", "/-/reload", headers);
+        let without = post(&[]);
+        let challenge = if with_users { "Basic " } else { "Bearer " };
+        assert!(
+            without.status == 401 && without.header("www-authenticate").unwrap().starts_with(challenge),
+            "{without:?}"
+        );
+        assert_eq!(post(&[&wrong]).status, 401);
+        assert_eq!(post(&[&right]).status, 200);
+        assert_eq!(post(&[&right, "X-Forwarded-For: 10.0.0.9"]).status, 200);
+        assert_eq!(post(&[&right, "Origin: http://127.0.0.1"]).status, 403);
+        assert_eq!(post(&["Origin: http://127.0.0.1", &login]).status, 403);
+        assert_eq!(post(&[&login]).status, if with_users { 200 } else { 401 });
+        // The token lets its bearer change things, and read nothing.
+        let read = |headers: &[&str]| status(daemon.address(), "/metrics", headers);
+        assert_eq!(read(&[]), if with_users { 401 } else { 200 });
+        assert_eq!(read(&[&right]), if with_users { 401 } else { 200 });
+
+        let url = format!("http://{}", daemon.address());
+        let accept = ["baseline", "accept", "orders", "--server", &url];
+        let run = cachewatch(&accept).run();
+        let words = if with_users { "give --user NAME" } else { "the token of server.admin_token_file is needed" };
+        assert!(run.code == Some(3) && run.stderr.contains(words), "{run:?}");
+        daemon.wait_until("an answer to accept", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
+        let file = token.to_str().unwrap();
+        let option = [&accept[..], &["--token-file", file]].concat();
+        for call in [cachewatch(&option), cachewatch(&accept).env("CACHEWATCH_SERVER_TOKEN_FILE", file)] {
+            let run = call.run();
+            assert!(run.code == Some(0) && run.stderr.is_empty(), "{run:?}");
+        }
+        assert!(!daemon.log().contains(TOKEN));
+    }
+}
+
+#[test]
+fn a_token_is_replaced_and_never_taken_away() {
+    let files = Files::new();
+    let token = files.write("token", "the-first-token-of-all\n");
+    let daemon = Daemon::start(&format!("[server]\nadmin_token_file = {}\n{CACHE}", quoted(&token)));
+    let takes = |token: &str| {
+        ask(daemon.address(), "POST", "/-/reload", &[&format!("Authorization: Bearer {token}")]).status == 200
+    };
+    assert!(takes("the-first-token-of-all"));
+    files.write("token", "the-second-token-of-all");
+    daemon.wait_until("the new token", |_| takes("the-second-token-of-all").then_some(()));
+    assert!(!takes("the-first-token-of-all"));
+    for (text, words) in [("", "token: holds no token"), ("hunter2-hunter2", "token: the token has 15 characters")] {
+        files.write("token", text);
+        let told = daemon.wait_for_record(|record| {
+            let message = field(record, "message")?;
+            message.contains(words).then(|| message.to_owned())
+        });
+        assert!(told.starts_with("what was in use stays") && !told.contains("hunter2"), "{told}");
+        assert!(takes("the-second-token-of-all"));
+        assert_eq!(daemon.post("/-/reload").status, 401);
+        let run = checked(&files, &format!("[server]\nadmin_token_file = {}", quoted(&token)));
+        assert!(run.code == Some(3) && run.stderr.starts_with(words) && !run.stderr.contains("hunter2"), "{run:?}");
+    }
+}
+
 #[test]
 fn only_a_user_with_the_right_password_is_let_in() {
     let files = Files::new();
@@ -562,9 +635,9 @@ fn a_slow_client_is_cut_off_and_harms_no_other() {
     // Ten seconds for a head, a body or a handshake, and what a busy machine adds; an idle connection has 75.
     let limit = Duration::from_secs(10)..Duration::from_secs(10) + SLACK;
     thread::scope(|scope| {
-        let silent = scope.spawn(|| until_closed(plain.address(), b""));
-        let head = scope.spawn(|| drip(plain.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: "));
-        let body = "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n";
+        let silent = scope.spawn(|| until_closed(&mut TcpStream::connect(plain.address()).unwrap()));
+        let head = scope.spawn(|| drip(plain.address(), "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Slow: "));
+        let body = "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n";
         let body = scope.spawn(|| drip(plain.address(), body));
         let half_open = scope.spawn(|| until_closed(tls.address(), b""));
         // The beginning of a record that holds a ClientHello, and no more of it.
@@ -592,7 +665,7 @@ fn a_head_that_is_too_large_is_refused() {
     for (case, headers) in [("long", vec![long.as_str()]), ("many", many)] {
         let mut stream = TcpStream::connect(daemon.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = format!("GET /livez HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n", headers.join("\r\n"));
+        let head = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{}\r\n\r\n", headers.join("\r\n"));
         // Who is refused before all is sent may see the connection break.
         let _ = stream.write_all(head.as_bytes());
         match http::read(&mut BufReader::new(stream)) {
@@ -611,7 +684,7 @@ fn streams_hold_at_most_a_quarter_of_the_connections() {
     let open = |_| {
         let mut stream = TcpStream::connect(daemon.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut head = [0; 12];
         stream.read_exact(&mut head).unwrap();
         (stream, String::from_utf8_lossy(&head).into_owned())
@@ -657,7 +730,7 @@ fn an_open_connection_does_not_hold_up_the_end() {
     let mut daemon = Daemon::start(&format!("[server]\nshutdown_grace = \"{}s\"\n{CACHE}", grace.as_secs()));
     let mut stream = TcpStream::connect(daemon.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     assert!(stream.read(&mut [0; 512]).unwrap() > 0);
     let watch = Stopwatch::start();
     daemon.signal(Signal::TERM);

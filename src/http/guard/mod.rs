@@ -5,6 +5,7 @@
 //! door); no message holds a hash or a password.
 
 mod tls;
+mod token;
 mod turns;
 mod users;
 mod web_config;
@@ -20,6 +21,7 @@ use axum::http::{HeaderName, HeaderValue};
 use rustls::ServerConfig;
 
 use self::tls::Terms;
+use self::token::Token;
 pub(super) use self::turns::Crowded;
 use self::turns::Turns;
 pub(super) use self::users::Credentials;
@@ -49,8 +51,10 @@ pub(super) struct Protection {
     pub(super) tls: Option<Arc<ServerConfig>>,
     /// Whether every client must show a certificate.
     pub(super) wants_certificate: bool,
-    /// Who may ask; `None` where nobody is asked who they are.
+    /// Who may ask; `None` where no request is asked for a user.
     pub(super) users: Option<Arc<Users>>,
+    /// What a request that changes state shows, where it shows nothing else.
+    pub(super) token: Option<Token>,
     /// Headers that the operator adds to every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     rate: Option<Rate>,
@@ -154,20 +158,26 @@ impl Guard {
         if listen.ip().to_canonical().is_loopback() {
             return Vec::new();
         }
+        let mut notices = Vec::new();
         if !now.asks_for_credentials() {
-            return vec![format!(
+            let who = if now.token.is_some() {
+                "only who shows the token of server.admin_token_file changes anything"
+            } else {
+                "nothing can be changed from there"
+            };
+            notices.push(format!(
                 "server.listen, {listen}, can be reached from other machines and asks for no credentials: whoever \
-                 reaches it reads metrics and page, and nothing can be changed from there; set server.basic_auth_file \
-                 or server.tls.client_ca_file"
-            )];
+                 reaches it reads metrics and page, and {who}; set server.basic_auth_file or server.tls.client_ca_file"
+            ));
         }
-        if now.tls.is_none() {
-            return vec![format!(
-                "server.listen, {listen}, can be reached from other machines and takes passwords unencrypted; set \
+        if now.tls.is_none() && (now.users.is_some() || now.token.is_some()) {
+            let what = if now.users.is_some() { "passwords" } else { "the token" };
+            notices.push(format!(
+                "server.listen, {listen}, can be reached from other machines and takes {what} unencrypted; set \
                  server.tls.cert_file and key_file, or put a proxy with TLS before it"
-            )];
+            ));
         }
-        Vec::new()
+        notices
     }
 
     /// What guards the daemon now.
@@ -240,11 +250,18 @@ impl Protection {
     }
 
     fn read(server: &Server) -> Result<Self, GuardError> {
-        if let Some(file) = &server.web_config_file {
-            return Self::of_web_config(file);
-        }
-        let mut new = Self::default();
         let mut faults = Vec::new();
+        let mut new = match &server.web_config_file {
+            Some(file) => Self::of_web_config(file, &mut faults),
+            None => Self::default(),
+        };
+        if let Some(file) = &server.admin_token_file {
+            new.files.push(file.clone());
+            match Token::read(file) {
+                Ok(token) => new.token = Some(token),
+                Err(GuardError(more)) => faults.extend(more),
+            }
+        }
         if let Some(tls) = &server.tls {
             let terms = Terms {
                 client_ca_file: tls.client_ca_file.clone(),
@@ -262,15 +279,20 @@ impl Protection {
         if faults.is_empty() { Ok(new) } else { Err(GuardError(faults)) }
     }
 
-    fn of_web_config(file: &Path) -> Result<Self, GuardError> {
-        let WebConfig { terms, users, headers, rate } = WebConfig::read(file)?;
+    fn of_web_config(file: &Path, faults: &mut Vec<Fault>) -> Self {
+        let WebConfig { terms, users, headers, rate } = match WebConfig::read(file) {
+            Ok(read) => read,
+            Err(GuardError(more)) => {
+                faults.extend(more);
+                return Self::default();
+            }
+        };
         let mut new = Self { headers, rate, files: vec![file.to_owned()], ..Self::default() };
-        let mut faults = Vec::new();
         if let Some(terms) = &terms {
-            new.speak_tls(terms, &mut faults);
+            new.speak_tls(terms, faults);
         }
         new.users = users.map(Arc::new);
-        if faults.is_empty() { Ok(new) } else { Err(GuardError(faults)) }
+        new
     }
 
     fn speak_tls(&mut self, terms: &Terms, faults: &mut Vec<Fault>) {
@@ -286,6 +308,7 @@ impl Protection {
     fn lost_in(&self, new: &Self) -> Vec<&'static str> {
         let guards =
             |protection: &Self| [protection.tls.is_some(), protection.wants_certificate, protection.users.is_some()];
+        // A token is never lost: a file without one is refused.
         let named = ["TLS", "clients' certificates", "users"].into_iter();
         let lost = guards(self).into_iter().zip(guards(new)).map(|(before, after)| before && !after);
         named.zip(lost).filter_map(|(name, lost)| lost.then_some(name)).collect()
