@@ -57,6 +57,7 @@ impl<'a> Checker<'a> {
             basic_auth_file: self.path(&["server", "basic_auth_file"]),
             web_config_file: self.path(&["server", "web_config_file"]),
             admin_token_file: self.path(&["server", "admin_token_file"]),
+            allowed_hosts: self.hosts(&["server", "allowed_hosts"]),
         };
         if server.web_config_file.is_some() {
             for path in [&["server", "tls", "cert_file"][..], &["server", "basic_auth_file"]] {
@@ -101,6 +102,12 @@ impl<'a> Checker<'a> {
     /// The path at a key; `None` where it is empty.
     fn path(&self, path: &[&str]) -> Option<PathBuf> {
         Some(self.text(path)).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    /// The hosts of a list; one that is none has been told already.
+    fn hosts(&self, path: &[&str]) -> Vec<String> {
+        let parts = self.effective.find(path).map_or_else(Vec::new, Found::parts);
+        parts.into_iter().filter_map(|part| value::host(part.text()).ok()).collect()
     }
 
     fn journal(&self) -> Journal {

@@ -57,6 +57,7 @@ pub(super) static KEYS: &[Key] = &[
     key("server.basic_auth_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.web_config_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.admin_token_file", parsed!(OptionalText, value::text), "\"\""),
+    key("server.allowed_hosts", parsed!(List, value::host), "[]"),
     key("server.tls.cert_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.tls.key_file", parsed!(OptionalText, value::text), "\"\""),
     key("server.tls.client_ca_file", parsed!(OptionalText, value::text), "\"\""),

@@ -78,6 +78,8 @@ pub struct Server {
     pub web_config_file: Option<PathBuf>,
     /// The token that what changes state wants, where nothing else is shown.
     pub admin_token_file: Option<PathBuf>,
+    /// By which names the daemon may be asked for, beside its own, where it listens on loopback and asks for no credentials.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// The certificate the daemon shows, and whose certificates it asks for.

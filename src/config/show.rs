@@ -27,6 +27,7 @@ pub fn show(config: &Config) -> String {
     page.path("basic_auth_file", config.server.basic_auth_file.as_deref());
     page.path("web_config_file", config.server.web_config_file.as_deref());
     page.path("admin_token_file", config.server.admin_token_file.as_deref());
+    page.list("allowed_hosts", &config.server.allowed_hosts);
     page.table("[server.tls]");
     let tls = config.server.tls.as_ref();
     page.path("cert_file", tls.map(|tls| &*tls.cert_file));

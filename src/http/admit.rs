@@ -94,6 +94,13 @@ pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next
         return reply::problem(StatusCode::TOO_MANY_REQUESTS, "more requests than rate_limit allows");
     }
     let now = gate.guard.now();
+    if !now.asks_for_credentials() && is_rebound(&gate.guard, &request) {
+        return reply::problem(
+            StatusCode::FORBIDDEN,
+            "this daemon asks for no credentials, so it answers only where Host is an address, localhost or this machine's \
+             own name; add another name to server.allowed_hosts",
+        );
+    }
     let caller = request.extensions().get::<Caller>().copied();
     let mut is_proven = now.wants_certificate && caller.is_some_and(|caller| caller.certified);
     if now.wants_certificate && !is_proven {
@@ -130,6 +137,13 @@ pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next
         request.extensions_mut().insert(Sender::WithoutToken);
     }
     next.run(request).await
+}
+
+/// Whether a page of another name may have asked: each `Host` counts, and the one of the request's own line.
+fn is_rebound(guard: &Guard, request: &Request) -> bool {
+    let own_line = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let hosts = request.headers().get_all(header::HOST);
+    guard.is_rebound(hosts.iter().map(HeaderValue::as_bytes).chain(own_line))
 }
 
 fn crowded() -> Response {

@@ -593,9 +593,9 @@ fn a_client_that_never_finishes_does_not_hold_up_the_end() {
     let grace = "[server]\nshutdown_grace = \"200ms\"\n";
     let mut daemon = Daemon::start(&(grace.to_owned() + &lab.configuration(&["orders"])));
     let mut idle = TcpStream::connect(daemon.address()).unwrap();
-    idle.write_all(b"GET /metrics HTTP/1.1\r\nHost: daemon\r\n").unwrap();
+    idle.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n").unwrap();
     let unread = TcpStream::connect(daemon.address()).unwrap();
-    (&unread).write_all(b"GET /metrics HTTP/1.1\r\nHost: daemon\r\n\r\n").unwrap();
+    (&unread).write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
 }

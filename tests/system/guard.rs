@@ -234,6 +234,74 @@ fn a_token_is_replaced_and_never_taken_away() {
     }
 }
 
+/// A request with exactly this `Host`, or without one.
+fn asked_as(address: SocketAddr, path: &str, host: Option<&str>) -> Response {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let host = host.map(|host| format!("Host: {host}\r\n")).unwrap_or_default();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n{host}\r\n").as_bytes()).unwrap();
+    http::read(&mut BufReader::new(stream)).unwrap()
+}
+
+/// A page in a browser on this machine may be of an author whose name leads here.
+#[test]
+fn a_name_that_is_not_ours_reads_nothing() {
+    let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let daemon = Daemon::start(&format!("[server]\nallowed_hosts = [\"Cachewatch.example\"]\n{CACHE}"));
+    let ours = [
+        "127.0.0.1",
+        "127.0.0.1:9847",
+        "[::1]:9847",
+        "10.0.0.9",
+        "localhost",
+        "LocalHost.:80",
+        "orders.localhost:9847",
+        machine.trim(),
+        "cachewatch.example:9847",
+    ];
+    for host in ours.map(Some).into_iter().chain([None]) {
+        assert_eq!(asked_as(daemon.address(), "/api/v1/caches", host).status, 200, "{host:?}");
+    }
+    let others = [
+        "evil.example",
+        "evil.example:9847",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "notlocalhost",
+        "a:b",
+        "a b",
+    ];
+    for host in others {
+        for path in ["/", "/metrics", "/healthz", "/api/v1/caches", "/nowhere"] {
+            let refused = asked_as(daemon.address(), path, Some(host));
+            assert!(
+                refused.status == 403 && refused.body.contains("server.allowed_hosts"),
+                "{host} {path}: {refused:?}"
+            );
+            assert!(!refused.body.contains("evil"), "{refused:?}");
+        }
+        for path in OPEN {
+            assert_ne!(asked_as(daemon.address(), path, Some(host)).status, 403, "{host} {path}");
+        }
+    }
+    // Two that do not agree, and one in the request's own line.
+    for head in [
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example",
+        "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost",
+    ] {
+        let mut stream = TcpStream::connect(daemon.address()).unwrap();
+        stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        assert_eq!(http::read(&mut BufReader::new(stream)).unwrap().status, 403, "{head}");
+    }
+
+    // Where credentials are asked for, a page has none.
+    let files = Files::new();
+    let users = files.write("users", &format!("alice:{}\n", hash(PASSWORD)));
+    let guarded = Daemon::start(&format!("[server]\nbasic_auth_file = {}\n{CACHE}", quoted(&users)));
+    assert_eq!(asked_as(guarded.address(), "/metrics", Some("evil.example")).status, 401);
+    assert_eq!(status(guarded.address(), "/metrics", &["Host: evil.example", &basic("alice", PASSWORD)]), 200);
+}
+
 #[test]
 fn only_a_user_with_the_right_password_is_let_in() {
     let files = Files::new();

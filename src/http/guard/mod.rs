@@ -4,6 +4,7 @@
 //! of the files replaces what guards and never takes it away (that needs a restart, so that a file cut short opens no
 //! door); no message holds a hash or a password.
 
+mod hosts;
 mod tls;
 mod token;
 mod turns;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use axum::http::{HeaderName, HeaderValue};
 use rustls::ServerConfig;
 
+use self::hosts::Hosts;
 use self::tls::Terms;
 use self::token::Token;
 pub(super) use self::turns::Crowded;
@@ -42,6 +44,7 @@ pub struct Guard {
     bucket: Mutex<Bucket>,
     /// Not replaced with the users, so that a change of the file makes no second queue.
     turns: Arc<Turns>,
+    hosts: Hosts,
 }
 
 /// What is asked of a client, and what is told to every one.
@@ -136,6 +139,7 @@ impl Guard {
             files: Mutex::new(Looks { seen: read.clone(), read }),
             bucket: Mutex::default(),
             turns: Arc::default(),
+            hosts: Hosts::new(server),
         })
     }
 
@@ -231,6 +235,12 @@ impl Guard {
         client: IpAddr,
     ) -> Result<bool, Crowded> {
         users.admits(credentials, &self.turns, Peer::of(client)).await
+    }
+
+    /// Whether a request for these hosts, where no credentials are asked for, can be one of a page in a browser on this
+    /// machine, whose author controls a name that leads here.
+    pub(super) fn is_rebound<'a>(&self, hosts: impl IntoIterator<Item = &'a [u8]>) -> bool {
+        hosts.into_iter().any(|host| !self.hosts.admit(host))
     }
 
     fn opened(&self, lost: &[&str]) -> GuardError {
