@@ -16,18 +16,6 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// Whether this process may read the file now, and there is anything in it.
-///
-/// # Errors
-/// As the system says; and where it is not a regular file, larger than 4 MiB, or empty.
-pub fn probe(path: &Path) -> io::Result<()> {
-    check(&fs::metadata(path)?)?;
-    match fs::File::open(path)?.metadata()?.len() {
-        0 => Err(io::Error::new(io::ErrorKind::InvalidData, "empty")),
-        _ => Ok(()),
-    }
-}
-
 /// Whether the file that this metadata speaks of may be read.
 ///
 /// # Errors

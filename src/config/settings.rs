@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::file;
 use crate::model::{
-    Auth, Cache, CacheName, Credential, Expectation, Exposure, Password, Resolver, Rules, SystemFiles, Thresholds,
-    Timeouts, Tls, vocabulary,
+    Auth, Cache, CacheName, Credential, Expectation, Exposure, Password, Resolver, Rules, Secret, SystemFiles,
+    Thresholds, Timeouts, Tls, vocabulary,
 };
 
 /// A checked configuration. Two equal values need no reload.
@@ -46,7 +46,19 @@ impl Config {
         let with_file = self.caches.iter().filter_map(|cache| Some((cache, file(cache)?)));
         with_file
             .filter_map(|(cache, path)| {
-                let error = file::probe(&path).err()?;
+                let error = match file::read(&path).map(|bytes| Secret::of_file(&bytes)) {
+                    Ok(Ok(secret)) if secret.has_blank_ends() => {
+                        return Some(format!(
+                            "cache {}: the password in {} begins or ends with a blank, which is sent as part of it; no key of \
+                             Azure has one",
+                            cache.name,
+                            path.display()
+                        ));
+                    }
+                    Ok(Ok(_)) => return None,
+                    Ok(Err(why)) => why.to_string(),
+                    Err(error) => error.to_string(),
+                };
                 let cure = match Credential::of(&path) {
                     Some(Credential { unit, name }) => format!(
                         "systemd makes this file for {unit} alone, while that runs, so that nobody else need see it; where the \

@@ -30,7 +30,7 @@ pub use machine::Sysctl;
 pub use report::{Certificate, Clients, Leg, LimitSource, Mode, ProbeReport, Role, ServerFacts, TlsSession};
 pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source, Transport};
 pub use round::{Doubt, Errand, Round};
-pub use secret::Secret;
+pub use secret::{NoSecret, Secret};
 pub use stage::{Fault, FaultKind, Stage, Timings};
 pub use system_files::SystemFiles;
 pub use time::Timestamp;
