@@ -22,6 +22,13 @@ pub fn instant() -> Instant {
     Instant::now()
 }
 
+/// The time since this machine started, also that in which it was suspended, which [`instant`] leaves out.
+#[must_use]
+pub fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// Measures one span of time from where it is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);

@@ -763,13 +763,28 @@ pub static CATALOGUE: &[Entry] = &[
         run: &["redis-cli -h HOST -p PORT --tls --askpass SLOWLOG GET 10"],
     },
     Entry {
+        id: FindingId::RedisOutOfStep,
+        stage: Stage::Ping,
+        severity: "1",
+        title: "answers that belong to other questions",
+        means: "The peer spoke before it was asked, said more than it was asked for, or answered another command than the \
+                one that was sent. A proxy that mixes the replies of several clients does so, and so may a peer that wants to \
+                be told a key. A client that believes it reads wrong data.",
+        told_apart: "One command at a time is sent, so whatever comes without one answers nothing. An error that comes first, \
+                     such as that of a full server, is read as the answer it is.",
+        on_the_wire: "A reply before the first command, two replies to one command, or an error that names another command. \
+                      What was sent to log in is blotted out of all that is shown.",
+        run: &["nslookup HOST", "redis-cli -h HOST -p PORT --tls --askpass PING"],
+    },
+    Entry {
         id: FindingId::RedisProtocol,
         stage: Stage::Ping,
         severity: "1",
         title: "not Redis at the other end",
         means: "The name or the port leads to another service, or the reply is larger than any server would send.",
-        told_apart: "The first bytes are no Redis reply; they are shown as evidence.",
-        on_the_wire: "A reply that does not begin with one of + - : $ *.",
+        told_apart: "The first bytes are no reply that the command can have; they are shown as evidence.",
+        on_the_wire: "A reply to PING or AUTH that is neither a line nor a short string, to INFO no text, or longer than \
+                      128 KiB.",
         run: &["nslookup HOST"],
     },
     Entry {
@@ -852,6 +867,22 @@ pub static CATALOGUE: &[Entry] = &[
             "# and in /etc/sysctl.d/, so that it stays",
             "# in a pod: spec.securityContext.sysctls of the application's pod, where the kubelet allows it (AKS: \
              allowedUnsafeSysctls in the kubelet configuration of the node pool)",
+        ],
+    },
+    Entry {
+        id: FindingId::ProbesSkipped,
+        stage: Stage::Connect,
+        severity: "3",
+        title: "probes are left out",
+        means: "More probes are due than the daemon may run at once, most often because many caches do not answer and each takes \
+                its whole deadline. What is left out is not seen: findings open and clear later. It is about the daemon and no \
+                cache: the daemon says it, a check does not.",
+        told_apart: "A probe was due while the one before of the same cache still ran, or waited for its place, within the last \
+                     minute (cachewatch_probes_skipped_total).",
+        on_the_wire: "Nothing: that is what is wrong.",
+        run: &[
+            "# raise probe.max_in_flight, or lower probe.timeout, or lengthen probe.interval; or share the caches among daemons",
+            "curl -s http://127.0.0.1:9847/metrics | grep -E 'probes_skipped|probes_in_flight|probe_lateness'",
         ],
     },
     Entry {

@@ -168,7 +168,7 @@ fn each_broken_round_names_its_cause_and_nothing_else() {
     let private = || resolution(&[PRIVATELINK], &["10.20.1.4"]);
     let two = || resolution(&[PRIVATELINK], &["10.20.1.4", "10.20.1.5"]);
     let at = |stage, kind| report(private(), vec![failed("10.20.1.4", stage, kind)]);
-    let table: &[(ProbeReport, &[&str])] = &[
+    let table: Vec<(ProbeReport, &[&str])> = vec![
         (no_address(&[], Kind::NameNotFound), &["dns-name-not-found 1"]),
         (no_address(&[PRIVATELINK], Kind::NameNotFound), &["dns-record-missing 1"]),
         (no_address(&[PRIVATELINK], Kind::NoAddress), &["dns-record-missing 1"]),
@@ -220,6 +220,7 @@ fn each_broken_round_names_its_cause_and_nothing_else() {
         (at(Stage::Ping, Kind::ReadOnly), &["redis-read-only 1"]),
         (at(Stage::Ping, Kind::Timeout), &["redis-timeout 1"]),
         (at(Stage::Ping, Kind::NotRedis), &["redis-protocol 1"]),
+        (at(Stage::Ping, Kind::OutOfStep), &["redis-out-of-step 1"]),
         (at(Stage::Ping, Kind::Closed), &["redis-failed 1"]),
         // Two causes at once, the deepest first.
         (
@@ -228,7 +229,7 @@ fn each_broken_round_names_its_cause_and_nothing_else() {
         ),
     ];
     let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
-    for (report, expected) in table {
+    for (report, expected) in &table {
         assert_eq!(verdict(&cache(), report), *expected, "{report:?}");
         assert_eq!(verdict(&elsewhere, report), *expected, "{report:?}");
     }

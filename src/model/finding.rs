@@ -133,6 +133,8 @@ vocabulary! {
         RedisTimeout = "redis-timeout",
         /// Replies, but slowly.
         RedisSlow = "redis-slow",
+        /// The server's answers do not belong to the questions before them.
+        RedisOutOfStep = "redis-out-of-step",
         /// Not Redis at the other end.
         RedisProtocol = "redis-protocol",
         /// The server failed in a way that has no name of its own.
@@ -142,6 +144,8 @@ vocabulary! {
         MonitorOffline = "monitor-offline",
         /// The kernel's TCP settings notice a broken connection late.
         HostTcpTuning = "host-tcp-tuning",
+        /// Probes are left out: more are due than this daemon may run at once.
+        ProbesSkipped = "probes-skipped",
         /// The probe itself broke.
         ProbeFailed = "probe-failed",
     }

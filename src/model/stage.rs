@@ -111,6 +111,8 @@ vocabulary! {
         ServerError = "server_error",
         /// What came back is not a Redis reply.
         NotRedis = "not_redis",
+        /// The peer spoke when it was not asked, or answered something else than it was asked.
+        OutOfStep = "out_of_step",
         /// The reply is larger than a probe accepts.
         ReplyTooLarge = "reply_too_large",
 

@@ -11,7 +11,8 @@ use redis::{ServerError, Value};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
 use super::guarded::{End, TooMuch};
-use crate::model::{Certificate, Fault, FaultKind, Outcome, Secret, Stage, WireText};
+use super::reply::LONGEST_TEXT;
+use crate::model::{Certificate, Fault, FaultKind, Outcome, Stage, WireText};
 
 /// Error numbers of Linux that `io::ErrorKind` does not tell apart.
 mod errno {
@@ -206,12 +207,12 @@ fn certificate_kind(error: &CertificateError) -> FaultKind {
 }
 
 /// Why a command got no reply. `command` is its name, never its arguments.
-pub(super) fn command(stage: Stage, command: &str, end: Option<End>, parser: &str, first: &[u8]) -> Fault {
+pub(super) fn command(stage: Stage, command: &str, end: End) -> Fault {
     let (stage, kind, words) = match end {
-        Some(End::TooMuch) => (stage, FaultKind::ReplyTooLarge, format!("the reply to {command} exceeds 1 MiB")),
+        End::TooMuch => return too_large(stage, command),
         // A broken stream is known by its cause; half a reply before it is not what is wrong.
-        Some(End::Closed) => (stage, FaultKind::Closed, format!("closed by the peer before the reply to {command}")),
-        Some(End::Broken(error)) => {
+        End::Closed => (stage, FaultKind::Closed, format!("closed by the peer before the reply to {command}")),
+        End::Broken(error) => {
             // Under TLS 1.3 a server that wants a client certificate says so only now.
             if let Some(tls) = tls_error(&error) {
                 (Stage::Tls, tls_kind(tls), tls.to_string())
@@ -220,13 +221,36 @@ pub(super) fn command(stage: Stage, command: &str, end: Option<End>, parser: &st
                 (stage, kind, format!("{words} (waiting for the reply to {command})"))
             }
         }
-        None => (
-            stage,
-            FaultKind::NotRedis,
-            format!("the reply to {command} is not Redis: it begins with {} ({parser})", quoted(first)),
-        ),
     };
     Fault::new(stage, kind, words)
+}
+
+/// A reply that is longer than this command's may be.
+pub(super) fn too_large(stage: Stage, command: &str) -> Fault {
+    let words = format!("the reply to {command} is larger than any server's, {} KiB at most", LONGEST_TEXT >> 10);
+    Fault::new(stage, FaultKind::ReplyTooLarge, words)
+}
+
+/// Bytes that are no reply to this command.
+pub(super) fn foreign(stage: Stage, command: &str, first: &[u8]) -> Fault {
+    let words =
+        format!("what came in answer to {command} is no reply of Redis to it: it begins with {}", quoted(first));
+    Fault::new(stage, FaultKind::NotRedis, words)
+}
+
+/// A peer whose answers do not belong to the questions before them.
+pub(super) fn out_of_step(stage: Stage, words: String) -> Fault {
+    Fault::new(stage, FaultKind::OutOfStep, words)
+}
+
+/// Whether an error says that a command is unknown which was not the one that was sent.
+pub(super) fn speaks_of_another(command: &str, error: &ServerError) -> bool {
+    let details = error.details().unwrap_or_default();
+    let named = details.strip_prefix("unknown command").and_then(|rest| {
+        let rest = rest.trim_start_matches([' ', '\'', '`', '"']);
+        rest.split(['\'', '`', '"', ',', ' ']).next()
+    });
+    named.is_some_and(|named| !named.is_empty() && !named.eq_ignore_ascii_case(command))
 }
 
 /// Why an established connection broke.
@@ -279,20 +303,6 @@ pub(super) fn unexpected(stage: Stage, command: &str, value: &Value) -> Fault {
         _ => "a reply of another kind".to_owned(),
     };
     Fault::new(stage, FaultKind::NotRedis, format!("{command} was answered with {shape}"))
-}
-
-/// The fault without what the peer repeats of the password: Redis answers an unknown command with the arguments it was
-/// given, cut where it likes. So the words end where the password begins.
-pub(super) fn without(password: &Secret, fault: Fault) -> Fault {
-    /// So many letters in a row are the password and no chance.
-    const TELLING: usize = 8;
-    // Words are kept with their odd letters spelled out, and so must the password be to be found there.
-    let spelled = zeroize::Zeroizing::new(WireText::new(password.reveal()).as_str().to_owned());
-    let end = spelled.char_indices().nth(TELLING).map_or(spelled.len(), |(end, _)| end);
-    match fault.detail.as_str().split_once(&spelled[..end]) {
-        Some((before, _)) if end > 0 => Fault::new(fault.stage, fault.kind, format!("{before}*** (withheld)")),
-        _ => fault,
-    }
 }
 
 /// The first bytes of a peer, safe to show.

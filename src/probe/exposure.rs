@@ -7,6 +7,7 @@
 //! for it. All else that is said is a TLS greeting or PING.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future;
@@ -18,12 +19,13 @@ use super::deadline::{Deadline, Late};
 use super::hello::{self, Answer};
 use super::session::Session;
 use super::walk::Prober;
+use super::withheld::Withheld;
 use super::{blame, connect, tls};
 use crate::azure;
 use crate::clock::Stopwatch;
 use crate::model::{
-    AddressClass, Auth, Cache, ExposureReport, Fault, FaultKind, LegacyVersion, Opening, Passage, Resolution, Stage,
-    Timeouts, Tls, TlsSession, Trial, WireText,
+    AddressClass, Auth, Cache, ExposureReport, Fault, FaultKind, LegacyVersion, Opening, Passage, Resolution, Secret,
+    Stage, Timeouts, Tls, TlsSession, Trial, WireText,
 };
 
 /// How many tests of one cache are under way at once.
@@ -87,19 +89,24 @@ impl Prober {
     async fn try_one(&self, cache: &Cache, test: Test, deadline: Deadline) -> Option<Trial> {
         let watch = Stopwatch::start();
         let limits = limits(cache);
-        let outcome = match connect::connect(test.dialled, limits.connect, deadline).await {
+        let secret = self.secret(cache);
+        let withheld = Arc::new(Withheld::of(secret.as_ref().and_then(|secret| secret.as_ref().ok())));
+        let mut outcome = match connect::connect(test.dialled, limits.connect, deadline).await {
             Err(fault) if fault.kind == FaultKind::FamilyUnavailable => return None,
             Err(fault) => unconnected(&fault, deadline),
             Ok(stream) => match test.version {
                 Some(version) => greet(stream, version, cache.server_name(), limits.tls, deadline).await,
                 None => match &cache.tls {
                     Some(settings) if test.opening == Opening::PublicPath => {
-                        self.enter(cache, settings, stream, test.dialled, deadline).await
+                        self.enter(cache, settings, (secret, &withheld), stream, test.dialled, deadline).await
                     }
                     _ => ping(stream, limits.command, deadline).await,
                 },
             },
         };
+        if let Some(session) = &mut outcome.tls {
+            withheld.session(session);
+        }
         Some(Trial {
             opening: test.opening,
             version: test.version,
@@ -108,7 +115,7 @@ impl Prober {
             dialled: test.dialled,
             passage: outcome.passage,
             stage: outcome.stage,
-            detail: WireText::new(&outcome.detail),
+            detail: WireText::new(&withheld.text(&outcome.detail)),
             tls: outcome.tls,
             took: watch.elapsed(),
         })
@@ -119,6 +126,7 @@ impl Prober {
         &self,
         cache: &Cache,
         settings: &Tls,
+        (secret, withheld): (Option<Result<Secret, Fault>>, &Arc<Withheld>),
         stream: TcpStream,
         dialled: SocketAddr,
         deadline: Deadline,
@@ -132,8 +140,8 @@ impl Prober {
         let outcome = match handshake.outcome {
             Err(fault) => unproven(&fault, handshake.session.is_some(), deadline),
             Ok(stream) => {
-                let mut session = Session::new(stream, limits.command, deadline);
-                let outcome = self.speak(cache, &mut session).await;
+                let mut session = Session::new(stream, Arc::clone(withheld), limits.command, deadline);
+                let outcome = self.speak(cache, secret, &mut session).await;
                 tls::close(session.stream(), deadline).await;
                 outcome
             }
@@ -142,10 +150,17 @@ impl Prober {
     }
 
     /// Talks to a peer that has proved to be the cache.
-    async fn speak<S: AsyncRead + AsyncWrite + Unpin>(&self, cache: &Cache, session: &mut Session<S>) -> Outcome {
+    async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        cache: &Cache,
+        secret: Option<Result<Secret, Fault>>,
+        session: &mut Session<S>,
+    ) -> Outcome {
         let mut said = String::new();
-        if let (Auth::AccessKey { username, password }, true) = (&cache.auth, cache.exposure.send_credentials) {
-            let answer = match self.password(password) {
+        if let (Auth::AccessKey { username, .. }, Some(secret), true) =
+            (&cache.auth, secret, cache.exposure.send_credentials)
+        {
+            let answer = match secret {
                 Ok(secret) => session.auth(username.as_deref(), &secret).await,
                 // PING needs no password to be answered.
                 Err(fault) => {

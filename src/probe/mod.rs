@@ -1,6 +1,7 @@
 //! The only room that dials out: it walks the path to a cache, stage by stage, and reports what it saw.
 //!
 //! Reading order: [`walk`](Prober::walk) is the path; `resolve`, `connect`, `tls` and `session` are its stages;
+//! `reply` decides on the bytes what a session takes for a reply, and `withheld` keeps the secret out of all that a peer says;
 //! `exposure` tests what may be open beside it, with the greetings of `hello`;
 //! `blame` is the one place where foreign errors become [`Fault`](crate::model::Fault)s.
 //!
@@ -21,10 +22,12 @@ mod info;
 mod machine;
 mod plaintext;
 mod remembered;
+mod reply;
 mod resolve;
 mod session;
 mod tls;
 mod walk;
+mod withheld;
 
 pub use machine::tcp_settings;
 pub use walk::Prober;

@@ -2,21 +2,30 @@
 //!
 //! Commands are packed and replies parsed by the `redis` crate; the stream is ours, so that every round trip is timed on
 //! its own and a hostile peer meets our limits. The protocol is RESP2, which every server speaks without a greeting.
+//!
+//! Invariants: a reply is looked at byte by byte before a value is made of it; a peer that speaks when it is not asked is
+//! out of step, and none of its words is taken for an answer; what it says is blotted before anything is made of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use combine::stream::{Decoder, PointerOffset};
+use futures_util::FutureExt;
 use redis::Value;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::deadline::{Deadline, Late};
-use super::guarded::Guarded;
+use super::guarded::{End, Guarded};
+use super::reply::{self, Expected, Frame};
+use super::withheld::Withheld;
 use super::{blame, info};
 use crate::clock;
 use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage, Timestamp};
 
-/// The state in which the parser of the `redis` crate keeps half a reply.
-type PartialReply = Decoder<combine::parser::combinator::AnySendSyncPartialState, PointerOffset<[u8]>>;
+/// How much is read at once.
+const PART: usize = 4 << 10;
+
+/// How long a peer that gave a wrong answer may take to give the next one unasked, which shows that it is out of step.
+const NEXT_ANSWER: Duration = Duration::from_millis(200);
 
 /// A server's clock less ours, in whole seconds.
 fn skew(theirs: Timestamp, ours: Timestamp) -> i64 {
@@ -27,15 +36,18 @@ fn skew(theirs: Timestamp, ours: Timestamp) -> i64 {
 /// A conversation with a server.
 pub(super) struct Session<S> {
     stream: Guarded<S>,
-    partial: PartialReply,
+    /// What has come and is not answered for yet.
+    heard: Vec<u8>,
+    /// What the peer is told, and must not repeat in anything that is shown.
+    withheld: Arc<Withheld>,
     /// How long one command may take.
     limit: Duration,
     deadline: Deadline,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    pub(super) fn new(stream: S, limit: Duration, deadline: Deadline) -> Self {
-        Self { stream: Guarded::new(stream), partial: Decoder::new(), limit, deadline }
+    pub(super) fn new(stream: S, withheld: Arc<Withheld>, limit: Duration, deadline: Deadline) -> Self {
+        Self { stream: Guarded::new(stream), heard: Vec::new(), withheld, limit, deadline }
     }
 
     /// Proves who we are.
@@ -45,49 +57,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             command.arg(username);
         }
         command.arg(password.reveal());
-        let answer = match self.call(Stage::Auth, "AUTH", &command).await {
-            Ok(Value::Okay) => return Ok(()),
-            Ok(other) => blame::unexpected(Stage::Auth, "AUTH", &other),
-            Err(fault) => fault,
-        };
-        Err(blame::without(password, answer))
+        match self.call(Stage::Auth, "AUTH", &command, Expected::Word).await? {
+            Value::Okay => Ok(()),
+            other => Err(self.unexpected(Stage::Auth, "AUTH", &other).await),
+        }
     }
 
     /// Asks for a sign of life.
     pub(super) async fn ping(&mut self) -> Result<(), Fault> {
-        match self.call(Stage::Ping, "PING", &redis::cmd("PING")).await? {
+        match self.call(Stage::Ping, "PING", &redis::cmd("PING"), Expected::Word).await? {
             Value::SimpleString(pong) if pong == "PONG" => Ok(()),
             Value::BulkString(pong) if pong == b"PONG" => Ok(()),
-            other => Err(blame::unexpected(Stage::Ping, "PING", &other)),
+            other => Err(self.unexpected(Stage::Ping, "PING", &other).await),
         }
     }
 
     /// Asks the server about itself.
     pub(super) async fn inspect(&mut self) -> Result<ServerFacts, Fault> {
-        let reply = self.call(Stage::Inspect, "INFO", &redis::cmd("INFO")).await?;
+        let reply = self.call(Stage::Inspect, "INFO", &redis::cmd("INFO"), Expected::Text).await?;
         let now = clock::now();
         let text = match &reply {
             Value::BulkString(bytes) => String::from_utf8_lossy(bytes),
-            Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.into(),
-            other => return Err(blame::unexpected(Stage::Inspect, "INFO", other)),
+            Value::VerbatimString { text, .. } => text.into(),
+            other => return Err(self.unexpected(Stage::Inspect, "INFO", other).await),
         };
         let mut facts = info::parse(&text);
         facts.clock_skew_seconds = match info::time(&text) {
             Some(theirs) => Some(skew(theirs, now)),
-            None => self.time().await,
+            None => self.time().await?,
         };
         Ok(facts)
     }
 
-    /// The server's clock less ours, of a server whose INFO does not say its time (before Redis 7). Who denies it is left
-    /// in peace: nothing depends on it.
-    async fn time(&mut self) -> Option<i64> {
-        let reply = self.call(Stage::Inspect, "TIME", &redis::cmd("TIME")).await.ok()?;
+    /// The server's clock less ours, of a server whose INFO does not say its time (before Redis 7). One that denies it is
+    /// left in peace: nothing depends on it.
+    async fn time(&mut self) -> Result<Option<i64>, Fault> {
+        let reply = match self.call(Stage::Inspect, "TIME", &redis::cmd("TIME"), Expected::Time).await {
+            Ok(reply) => reply,
+            Err(fault) if fault.kind == FaultKind::OutOfStep => return Err(fault),
+            Err(_) => return Ok(None),
+        };
         let now = clock::now();
-        let Value::Array(parts) = reply else { return None };
-        let Some(Value::BulkString(seconds)) = parts.first() else { return None };
-        let seconds = std::str::from_utf8(seconds).ok()?.parse().ok()?;
-        Some(skew(Timestamp::from_unix_seconds(seconds), now))
+        let Value::Array(parts) = reply else { return Ok(None) };
+        let Some(Value::BulkString(seconds)) = parts.first() else { return Ok(None) };
+        let seconds = std::str::from_utf8(seconds).ok().and_then(|seconds| seconds.parse().ok());
+        Ok(seconds.map(|seconds| skew(Timestamp::from_unix_seconds(seconds), now)))
     }
 
     /// The stream, to close it.
@@ -96,26 +110,128 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Sends one command and waits for its reply. `name` stands for the command in every message.
-    async fn call(&mut self, stage: Stage, name: &str, command: &redis::Cmd) -> Result<Value, Fault> {
+    async fn call(
+        &mut self,
+        stage: Stage,
+        name: &str,
+        command: &redis::Cmd,
+        expected: Expected,
+    ) -> Result<Value, Fault> {
         self.stream.renew();
         let (deadline, allowed) = self.deadline.stage(self.limit);
+        let mut is_asked = true;
+        // A server may say unasked why it lets no one in, and in no other case speaks first.
+        if self.is_speaking() {
+            match self.heard.first() {
+                Some(b'-') => is_asked = false,
+                _ => return Err(self.unasked(stage, name)),
+            }
+        }
         let packed = zeroize::Zeroizing::new(command.get_packed_command());
         let exchange = async {
-            self.stream.write_all(&packed).await?;
-            self.stream.flush().await?;
-            redis::parse_redis_value_async(&mut self.partial, &mut self.stream).await
+            if is_asked {
+                self.stream.write_all(&packed).await?;
+                self.stream.flush().await?;
+            }
+            self.reply(expected).await
         };
-        match deadline.run(exchange).await {
-            Ok(Ok(Value::ServerError(error))) => Err(blame::server_error(stage, name, &error)),
-            Ok(Ok(value)) => Ok(value),
+        let reply = match deadline.run(exchange).await {
+            Ok(Ok(reply)) => reply,
             Ok(Err(error)) => {
-                let end = self.stream.take_end();
-                Err(blame::command(stage, name, end, &error.to_string(), self.stream.first()))
+                self.withheld.blot(&mut self.heard);
+                let end = self.stream.take_end().unwrap_or(End::Broken(error));
+                return Err(blame::command(stage, name, end));
             }
             Err(Late) => {
                 let words = format!("no reply to {name} within {}", blame::span(allowed));
-                Err(Fault::new(stage, FaultKind::Timeout, words))
+                return Err(Fault::new(stage, FaultKind::Timeout, words));
+            }
+        };
+        // What an error means is told by its words as they are; what is shown of them is blotted below.
+        if self.heard.first() != Some(&b'-') {
+            self.withheld.blot(&mut self.heard);
+        }
+        let whole = match reply {
+            Reply::Whole(length) => {
+                let behind = self.heard.split_off(length);
+                std::mem::replace(&mut self.heard, behind)
+            }
+            Reply::TooLarge => return Err(blame::too_large(stage, name)),
+            Reply::Foreign => return Err(self.withheld.fault(blame::foreign(stage, name, &self.heard))),
+        };
+        match redis::parse_redis_value(&whole) {
+            Ok(Value::ServerError(error)) if blame::speaks_of_another(name, &error) => {
+                Err(blame::out_of_step(stage, format!("{name} was answered with an error about another command")))
+            }
+            Ok(Value::ServerError(error)) => Err(self.withheld.fault(blame::server_error(stage, name, &error))),
+            Ok(_) if !self.heard.is_empty() => Err(self.unasked(stage, name)),
+            Ok(value) => Ok(value),
+            Err(_) => Err(self.withheld.fault(blame::foreign(stage, name, &whole))),
+        }
+    }
+
+    /// Reads until a reply is whole, or cannot become one.
+    async fn reply(&mut self, expected: Expected) -> std::io::Result<Reply> {
+        loop {
+            match reply::frame(&self.heard, expected) {
+                Frame::Whole(length) => return Ok(Reply::Whole(length)),
+                Frame::TooLarge => return Ok(Reply::TooLarge),
+                Frame::Foreign => return Ok(Reply::Foreign),
+                Frame::Part(wanted) => {
+                    let missing = wanted.map_or(PART, |wanted| wanted - self.heard.len());
+                    self.heard.reserve_exact(missing);
+                    let part = &mut (&mut self.stream).take(missing as u64);
+                    if part.read_buf(&mut self.heard).await? == 0 {
+                        return Err(std::io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
             }
         }
     }
+
+    /// Whether something has come that was not asked for. A stream that has ended is told by the next command.
+    fn is_speaking(&mut self) -> bool {
+        if self.heard.is_empty() {
+            self.heard.reserve_exact(PART);
+            let part = &mut (&mut self.stream).take(PART as u64);
+            let _ = part.read_buf(&mut self.heard).now_or_never();
+        }
+        !self.heard.is_empty()
+    }
+
+    /// What it means that the peer said more than it was asked for.
+    fn unasked(&mut self, stage: Stage, name: &str) -> Fault {
+        self.withheld.blot(&mut self.heard);
+        if reply::looks_like_redis(&self.heard) {
+            let words = format!("around {name} the peer said, unasked, {}", blame::quoted(&self.heard));
+            blame::out_of_step(stage, words)
+        } else {
+            blame::foreign(stage, name, &self.heard)
+        }
+    }
+
+    /// What a wrong answer means: where another one follows unasked, it was the answer to something else.
+    async fn unexpected(&mut self, stage: Stage, name: &str, value: &Value) -> Fault {
+        let fault = blame::unexpected(stage, name, value);
+        let next = async {
+            self.heard.reserve_exact(PART);
+            let part = &mut (&mut self.stream).take(PART as u64);
+            part.read_buf(&mut self.heard).await
+        };
+        let _ = self.deadline.or_within(NEXT_ANSWER).run(next).await;
+        if reply::looks_like_redis(&self.heard) {
+            self.withheld.blot(&mut self.heard);
+            let words = format!("{}, and then, unasked, with {}", fault.detail, blame::quoted(&self.heard));
+            return blame::out_of_step(stage, words);
+        }
+        fault
+    }
+}
+
+/// What came in answer to a command.
+enum Reply {
+    /// A whole reply, so many bytes long.
+    Whole(usize),
+    TooLarge,
+    Foreign,
 }

@@ -1,6 +1,7 @@
 //! The path, from a host name to a server's word, under one deadline.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future;
@@ -13,10 +14,11 @@ use super::remembered::Shelf;
 use super::resolve::{self, System};
 use super::session::Session;
 use super::tls::{self, Trust};
+use super::withheld::Withheld;
 use crate::clock::{self, Stopwatch};
 use crate::model::{
-    Auth, Cache, Fault, FaultKind, Leg, Password, ProbeReport, Resolution, Resolver, Secret, Stage, SystemFiles,
-    Timestamp,
+    Auth, Cache, Fault, FaultKind, Leg, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret, Stage,
+    SystemFiles, Timestamp,
 };
 
 /// How many addresses of one cache are dialled at once.
@@ -28,7 +30,7 @@ const LEGS_AT_ONCE: usize = 4;
 pub struct Prober {
     system: System,
     pub(super) trust: Trust,
-    passwords: Shelf<Option<Secret>>,
+    passwords: Shelf<Result<Secret, NoSecret>>,
 }
 
 impl Prober {
@@ -38,7 +40,7 @@ impl Prober {
         Self {
             system: System::new(&files.resolv_conf, &files.hosts),
             trust: Trust::new(),
-            passwords: Shelf::new(secret_of),
+            passwords: Shelf::new(Secret::of_file),
         }
     }
 
@@ -132,17 +134,28 @@ impl Prober {
     /// Walks from one address to the server's word.
     async fn leg(&self, cache: &Cache, address: IpAddr, deadline: Deadline) -> Leg {
         let mut leg = Leg::new(address, cache.dial(address));
-        leg.fault = self.walk_leg(cache, &mut leg, deadline).await.err();
+        let secret = self.secret(cache);
+        let known = secret.as_ref().and_then(|secret| secret.as_ref().ok());
+        let withheld = Arc::new(Withheld::of(known));
+        leg.fault = self.walk_leg(cache, &mut leg, (secret, &withheld), deadline).await.err();
+        // What a peer learned in an earlier session it may say in any place of this one.
+        withheld.leg(&mut leg);
         leg
     }
 
-    async fn walk_leg(&self, cache: &Cache, leg: &mut Leg, deadline: Deadline) -> Result<(), Fault> {
+    async fn walk_leg(
+        &self,
+        cache: &Cache,
+        leg: &mut Leg,
+        (secret, withheld): (Option<Result<Secret, Fault>>, &Arc<Withheld>),
+        deadline: Deadline,
+    ) -> Result<(), Fault> {
         let watch = Stopwatch::start();
         let connected = connect::connect(leg.dialled, cache.timeouts.connect, deadline).await;
         leg.timings.set(Stage::Connect, watch.elapsed());
         let stream = connected?;
         let Some(settings) = &cache.tls else {
-            return self.converse(cache, leg, stream, deadline).await;
+            return self.converse(cache, leg, (secret, withheld), stream, deadline).await;
         };
         let roots = self.trust.roots(settings.ca_file.as_deref())?;
         let watch = Stopwatch::start();
@@ -150,7 +163,7 @@ impl Prober {
         let handshake = tls::handshake(stream, leg.dialled, name, &roots, cache.timeouts.tls, deadline).await;
         leg.timings.set(Stage::Tls, watch.elapsed());
         leg.tls = handshake.session;
-        self.converse(cache, leg, handshake.outcome?, deadline).await
+        self.converse(cache, leg, (secret, withheld), handshake.outcome?, deadline).await
     }
 
     /// Authenticates, asks for a sign of life, and then for what the server says of itself.
@@ -158,11 +171,12 @@ impl Prober {
         &self,
         cache: &Cache,
         leg: &mut Leg,
+        (secret, withheld): (Option<Result<Secret, Fault>>, &Arc<Withheld>),
         stream: S,
         deadline: Deadline,
     ) -> Result<(), Fault> {
-        let mut session = Session::new(stream, cache.timeouts.command, deadline);
-        let result = self.talk(cache, leg, &mut session).await;
+        let mut session = Session::new(stream, Arc::clone(withheld), cache.timeouts.command, deadline);
+        let result = self.talk(cache, leg, secret, &mut session).await;
         tls::close(session.stream(), deadline).await;
         result
     }
@@ -171,10 +185,11 @@ impl Prober {
         &self,
         cache: &Cache,
         leg: &mut Leg,
+        secret: Option<Result<Secret, Fault>>,
         session: &mut Session<S>,
     ) -> Result<(), Fault> {
-        if let Auth::AccessKey { username, password } = &cache.auth {
-            let secret = self.password(password)?;
+        if let (Auth::AccessKey { username, .. }, Some(secret)) = (&cache.auth, secret) {
+            let secret = secret?;
             let watch = Stopwatch::start();
             let result = session.auth(username.as_deref(), &secret).await;
             leg.timings.set(Stage::Auth, watch.elapsed());
@@ -201,19 +216,29 @@ impl Prober {
         leg.timings.set(Stage::Inspect, watch.elapsed());
         match result {
             Ok(facts) => leg.server = Some(facts),
+            // What it answered before cannot be believed either.
+            Err(fault) if fault.kind == FaultKind::OutOfStep => return Err(fault),
             Err(fault) => leg.notes.push(fault),
         }
         Ok(())
     }
 
+    /// What proves to the server who we are, as it is kept now; `None` where nothing is sent.
+    pub(super) fn secret(&self, cache: &Cache) -> Option<Result<Secret, Fault>> {
+        match &cache.auth {
+            Auth::AccessKey { password, .. } => Some(self.password(password)),
+            Auth::None | Auth::Withheld => None,
+        }
+    }
+
     /// The password, as its file or variable holds it now.
-    pub(super) fn password(&self, password: &Password) -> Result<Secret, Fault> {
+    fn password(&self, password: &Password) -> Result<Secret, Fault> {
         let unreadable = |words: String| Fault::new(Stage::Auth, FaultKind::CredentialUnreadable, words);
         match password {
             Password::File(path) => {
                 let secret =
                     self.passwords.read(path).map_err(|error| unreadable(format!("{}: {error}", path.display())))?;
-                secret.as_ref().clone().ok_or_else(|| unreadable(format!("{}: empty, or not text", path.display())))
+                secret.as_ref().clone().map_err(|why| unreadable(format!("{}: {why}", path.display())))
             }
             Password::Environment(name) => match std::env::var(name) {
                 Ok(text) if !text.is_empty() => Ok(Secret::new(text)),
@@ -237,10 +262,4 @@ fn report(cache: &Cache, at: Timestamp, resolutions: Vec<Resolution>, legs: Vec<
         control_reached: None,
         exposure: None,
     }
-}
-
-/// The secret a file holds: its text without the line ends an editor leaves behind.
-fn secret_of(bytes: &[u8]) -> Option<Secret> {
-    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches(['\r', '\n']);
-    (!text.is_empty()).then(|| Secret::new(text.to_owned()))
 }

@@ -118,6 +118,7 @@ fn needed(id: FindingId) -> Sight {
         | Id::RetirementNear
         | Id::MonitorOffline
         | Id::HostTcpTuning
+        | Id::ProbesSkipped
         | Id::ProbeFailed => Sight::Lookup,
         Id::DnsNameNotFound
         | Id::DnsRecordMissing
@@ -157,6 +158,7 @@ fn needed(id: FindingId) -> Sight {
         | Id::RedisReadOnly
         | Id::RedisTimeout
         | Id::RedisSlow
+        | Id::RedisOutOfStep
         | Id::RedisProtocol
         | Id::RedisFailed
         | Id::AuthNotPermitted => Sight::Login,

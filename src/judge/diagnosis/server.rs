@@ -102,6 +102,7 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
                 .remark("the server is overloaded, blocked by a slow command, or a proxy in between has lost it")
                 .azure(case.metric("serverLoad"))
         }
+        FaultKind::OutOfStep => out_of_step(case, stage, severity),
         FaultKind::NotRedis | FaultKind::ReplyTooLarge => {
             draft(FindingId::RedisProtocol, severity, format!("what answers at {endpoint} does not speak Redis"))
                 .remark("the name or the port leads to another service")
@@ -119,6 +120,15 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             draft.azure(case.show("provisioningState")).run(case.redis_cli("PING"))
         }
     }
+}
+
+fn out_of_step(case: &Case<'_>, stage: Stage, severity: Severity) -> Draft {
+    let summary = format!("what answers at {} gives answers that belong to other questions", case.cache.endpoint());
+    case.finding(FindingId::RedisOutOfStep, severity, stage, summary)
+        .remark("a proxy or another program stands between, and mixes the replies of several clients or speaks first")
+        .remark("a client that believes such answers reads the data of others: find out what it is before you go on")
+        .run(case.nslookup(None))
+        .run(case.redis_cli("PING"))
 }
 
 /// What went wrong, behind a colon.

@@ -103,7 +103,7 @@ impl PasswordFile {
         Auth::AccessKey { username: Some(user.to_owned()), password: Password::File(self.path()) }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("password")
     }
 }

@@ -145,10 +145,35 @@ pub(crate) fn hostile() -> Vec<(&'static str, Vec<Step>)> {
         ("deep nesting", answer(b"*1\r\n".repeat(100_000))),
         ("half a reply, then the end", vec![Step::Hear, Step::say("$4\r\nPO")]),
         ("half a reply, then nothing", answer(b"$4\r\nPO".to_vec())),
+        ("a million values in one", answer(million_values())),
+        ("a million values in INFO", vec![Step::Serve(Replies::redis().on("INFO", million_values()))]),
+        (
+            "a promise of a large INFO",
+            vec![Step::Serve(Replies::redis().on("INFO", ["$131072\r\n", &"x".repeat(131_000)].concat()))],
+        ),
+        ("INFO that is no text", vec![Step::Serve(Replies::redis().on("INFO", no_text()))]),
+        (
+            "a reply before it is asked",
+            vec![Step::say("+OK\r\n"), Step::Hear, Step::say("+PONG\r\n"), Step::Hear, Step::Hold],
+        ),
+        ("two replies to one command", answer(b"+PONG\r\n+PONG\r\n".to_vec())),
+        ("a push", vec![Step::say(">2\r\n+message\r\n+x\r\n"), Step::Hear, Step::say("+PONG\r\n"), Step::Hold]),
+        ("an error first", vec![Step::say(reply::MAX_CLIENTS), Step::Hear]),
         ("garbage", answer((0..=255).collect())),
         ("an HTTP server", vec![Step::Hear, Step::say("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")]),
         ("2 MiB of INFO", vec![Step::Serve(Replies::redis().on("INFO", bulk(&"x:1\r\n".repeat(2 * MIB / 5))))]),
     ]
+}
+
+/// What made a parser of values grow most for its bytes: a count that is never met, and maps in maps that hold nothing.
+fn million_values() -> Vec<u8> {
+    let one = ["%1\r\n".repeat(96), "_\r\n".repeat(97)].concat();
+    ["*1000000000\r\n", &one.repeat((1 << 20) / one.len())].concat().into_bytes()
+}
+
+/// A string of bytes that are no text, each of which grows when it is made one.
+fn no_text() -> Vec<u8> {
+    [b"$131072\r\n".to_vec(), vec![0xff; 131_072], b"\r\n".to_vec()].concat()
 }
 
 /// A listening peer. Dropping it closes every connection.
