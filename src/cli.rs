@@ -1,5 +1,6 @@
 //! The command line: what was asked, who does it, and the exit code.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -13,6 +14,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::check::{self, Checked};
 use crate::client::{self, Client};
@@ -27,7 +29,7 @@ use crate::judge;
 use crate::model::{
     Cache, CacheName, Event, EventKind, FindingId, Password, Resolver, Secret, Severity, Standing, Timestamp, WireText,
 };
-use crate::sink::Refusal;
+use crate::sink::{LogOutput, Refusal};
 use crate::style::Style;
 
 /// The environment variable that says where a running daemon is.
@@ -41,6 +43,9 @@ const PASSWORD: &str = "CACHEWATCH_PASSWORD";
 
 /// The configuration of an installed package, which is read where nobody names another.
 const INSTALLED: &str = "/etc/cachewatch/cachewatch.toml";
+
+/// How long the end of the daemon waits for its last words to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the exit code of every command says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -556,7 +561,7 @@ fn check_command(names: &[String], files: Files, format: Format, options: &Targe
             None => "nothing to check: give HOST[:PORT], or --config FILE with [[caches]] in it".to_owned(),
         });
     }
-    start_log("error", LogFormat::Text)?;
+    start_log("error", LogFormat::Text, io::stderr)?;
     let runtime = runtime()?;
     runtime.block_on(print_checks(&config, caches, format))
 }
@@ -641,12 +646,17 @@ fn run_command(
             }
         });
     }
-    start_log(&config.log.level, config.log.format)?;
+    let log = start_log_of_daemon(&config.log.level, config.log.format)?;
     let runtime = runtime()?;
-    runtime.block_on(daemon::run(inputs, config)).map_err(|error| error.to_string())?;
+    let outcome = runtime.block_on(daemon::run(inputs, config, &log));
     // What the grace period cut off must not hold up the exit.
     runtime.shutdown_background();
-    Ok(Exit::Well)
+    if let Err(error) = &outcome {
+        // Standard error may be what nothing reads any more.
+        log.say(&error.to_string());
+    }
+    log.flush(LAST_WORDS);
+    Ok(if outcome.is_ok() { Exit::Well } else { Exit::Unknown })
 }
 
 fn events_command(
@@ -1003,15 +1013,42 @@ fn load_files(files: Files) -> Result<Config, String> {
 }
 
 /// Logs go to standard error; results have standard output to themselves.
-fn start_log(level: &str, format: LogFormat) -> Result<(), String> {
+fn start_log(
+    level: &str,
+    format: LogFormat,
+    output: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| format!("log.level: {level}: {error}"))?;
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output).with_ansi(colour);
+    // The subscriber tells an error of its output on standard error, and panics where that fails too.
+    let log = log.log_internal_errors(false);
     let started = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| format!("cannot start the log: {error}"))
+}
+
+/// The log of a program that runs for months: a target that cannot be written neither holds it up nor ends it, and a panic
+/// is a line of the log like any other.
+fn start_log_of_daemon(level: &str, format: LogFormat) -> Result<LogOutput, String> {
+    let output = LogOutput::to_standard_error(format == LogFormat::Json)
+        .map_err(|error| format!("cannot start the log: {error}"))?;
+    start_log(level, format, output.clone())?;
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let backtrace = Backtrace::capture();
+        let is_asked_for = backtrace.status() == BacktraceStatus::Captured;
+        tracing::error!(
+            thread = thread.name().unwrap_or("unnamed"),
+            place = panic.location().map(tracing::field::display),
+            backtrace = is_asked_for.then(|| tracing::field::display(&backtrace)),
+            "panicked, which is a defect of cachewatch: {}",
+            panic.payload_as_str().unwrap_or("no words")
+        );
+    }));
+    Ok(output)
 }
 
 /// Few threads do: a probe waits far more than it works.

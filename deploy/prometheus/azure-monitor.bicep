@@ -888,6 +888,27 @@ or
         actions: pageActions
       }
       {
+        alert: 'CachewatchStandsStill'
+        expression: 'cachewatch_loop_up == 0'
+        for: 'PT1M'
+        enabled: true
+        severity: 1
+        labels: {
+          severity: 'page'
+          tells: 'monitor'
+        }
+        annotations: {
+          description: 'The {{ $labels.loop }} loop of cachewatch at {{ $labels.instance }} has not turned for 15 seconds or more. Where it is schedule or dispatch, nothing is watched there now. See /livez and its log; restart it. Where it is journal, a disk may hang: watching goes on, and what happens is not kept.'
+          runbook_url: '${runbookBase}deploy/prometheus/README.md#cachewatchstandsstill'
+          summary: 'cachewatch at {{ $labels.instance }}: its {{ $labels.loop }} loop stands still'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT5M'
+        }
+        actions: pageActions
+      }
+      {
         alert: 'CachewatchProbesLate'
         expression: 'histogram_quantile(0.99, rate(cachewatch_probe_lateness_seconds_bucket[30m])) > 3'
         for: 'PT15M'

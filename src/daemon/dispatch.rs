@@ -15,7 +15,7 @@ use crate::model::{
     Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, Finding, ProbeReport, Round, Stage, Timestamp,
 };
 use crate::sink::journal::{Late, Recovered, Run, Settled, State};
-use crate::sink::{Board, Chronicle, Metrics, Pulse};
+use crate::sink::{Board, Chronicle, Loop, Metrics, Pulse};
 
 /// What reaches the loop.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Dispatch {
     pub(super) async fn run(mut self) {
         let mut heartbeat = tokio::time::interval(Duration::from_secs(1));
         loop {
-            self.pulse.loop_turned();
+            self.pulse.turned(Loop::Dispatch);
             tokio::select! {
                 biased;
                 Some(caches) = self.configured.recv() => self.watch(caches),
@@ -382,7 +382,8 @@ mod tests {
         let (hints, hinted) = mpsc::channel(1);
         let metrics = Arc::new(Metrics::new("1", "r"));
         let limits = Limits { retention: Duration::from_hours(24), max_size: 1 << 20 };
-        let (journal, _) = Journal::start(Settings { path: None, limits }, Arc::clone(&metrics)).unwrap();
+        let (journal, _) =
+            Journal::start(Settings { path: None, limits }, Arc::clone(&metrics), Arc::default()).unwrap();
         let late = journal.late();
         let sinks = Sinks {
             late,

@@ -5,25 +5,59 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::signal::unix::Signal;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::dispatch::Caches;
 use super::schedule::Plan;
+use super::systemd::{self, Init};
 use crate::clock;
 use crate::config::{self, Config, Inputs, Server};
+use crate::http::Reload;
 use crate::model::{Event, EventKind, FileVersion};
 use crate::probe::Prober;
-use crate::sink::{Board, Chronicle, Metrics};
+use crate::sink::{Board, Chronicle, Loop, Metrics, Pulse};
 
 /// How often the files are looked at. Looking, and not being told, sees every kind of change on every kind of file
 /// system: a write in place, a rename, and the swapped symbolic links of a mounted `ConfigMap`.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The loop that reads the configuration again where it is asked to or a file has changed, and tells the init system of it
+/// and of the caches. Runs until it is dropped.
+pub(super) async fn run(
+    mut reloader: Reloader,
+    mut hang_up: Signal,
+    mut requested: mpsc::Receiver<Reload>,
+    mut init: Init,
+    pulse: Arc<Pulse>,
+) {
+    loop {
+        pulse.turned(Loop::Reload);
+        let (cause, answer) = tokio::select! {
+            // The log and the status tell the outcome to whoever sent the signal.
+            _ = hang_up.recv() => ("SIGHUP", None),
+            Some(answer) = requested.recv() => ("POST /-/reload", Some(answer)),
+            changed = reloader.look() => if changed { ("file changed", None) } else { continue },
+            () = init.follow() => continue,
+        };
+        systemd::reloading();
+        let outcome = reloader.reload(cause).await;
+        init.ready();
+        if let Some(answer) = answer {
+            // Who asked may have gone; the reload stands all the same.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
 /// Holds the configuration in use and replaces it.
 pub(super) struct Reloader {
     inputs: Inputs,
     config: Arc<Config>,
+    /// Tells the others which configuration is in use.
+    configs: watch::Sender<Arc<Config>>,
     caches: mpsc::Sender<Caches>,
     plans: mpsc::Sender<Plan>,
     metrics: Arc<Metrics>,
@@ -39,22 +73,18 @@ pub(super) struct Reloader {
 impl Reloader {
     pub(super) fn new(
         inputs: Inputs,
-        config: Arc<Config>,
+        configs: watch::Sender<Arc<Config>>,
         caches: mpsc::Sender<Caches>,
         plans: mpsc::Sender<Plan>,
         metrics: Arc<Metrics>,
         board: Arc<Board>,
         chronicle: Chronicle,
     ) -> Self {
+        let config = Arc::clone(&configs.borrow());
         let read = versions(&config.files);
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { inputs, config, caches, plans, metrics, board, chronicle, looks, seen: read.clone(), read }
-    }
-
-    /// The configuration in use.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+        Self { inputs, config, configs, caches, plans, metrics, board, chronicle, looks, seen: read.clone(), read }
     }
 
     /// Takes the configuration the daemon was started with into use.
@@ -62,26 +92,34 @@ impl Reloader {
         self.apply(Plan::of(&self.config)).await;
     }
 
-    /// Completes when a file has changed and come to rest. Safe to drop and to call again.
-    pub(super) async fn file_changed(&mut self) {
-        loop {
-            self.looks.tick().await;
-            let now = versions(&self.config.files);
-            let at_rest = now == self.seen;
-            self.seen = now;
-            if at_rest && self.seen != self.read {
-                return;
-            }
-        }
+    /// Waits for the next look at the files; true where one has changed and come to rest. Safe to drop and to call again.
+    async fn look(&mut self) -> bool {
+        self.looks.tick().await;
+        let files = self.config.files.clone();
+        // A file system that hangs must hold up this loop alone.
+        let Ok(now) = spawn_blocking(move || versions(&files)).await else { return false };
+        let at_rest = now == self.seen;
+        self.seen = now;
+        at_rest && self.seen != self.read
     }
 
     /// Reads everything again. What is wrong changes nothing, and is told.
     ///
     /// The answer is what is in use now, or every problem, one a line.
     pub(super) async fn reload(&mut self, cause: &str) -> Result<String, String> {
-        self.read = versions(&self.config.files);
-        self.seen.clone_from(&self.read);
-        let outcome = config::load(&self.inputs).map_err(|problems| problems.iter().map(ToString::to_string).collect());
+        let (inputs, files) = (self.inputs.clone(), self.config.files.clone());
+        // The versions first: what changes while it is read is read once more.
+        let reading = spawn_blocking(move || (versions(&files), config::load(&inputs)));
+        let outcome = match reading.await {
+            Ok((versions, outcome)) => {
+                self.read = versions;
+                self.seen.clone_from(&self.read);
+                outcome.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+            }
+            Err(error) => {
+                Err(vec![format!("reading the configuration broke, which is a defect of cachewatch: {error}")])
+            }
+        };
         let outcome = outcome.and_then(|new| if new.caches.is_empty() { Err(nothing_to_watch()) } else { Ok(new) });
         let at = clock::now();
         match outcome {
@@ -145,6 +183,7 @@ impl Reloader {
         }
         let summary = format!("{} caches, {kept} of them unchanged", new.caches.len());
         self.config = Arc::new(new);
+        self.configs.send_replace(Arc::clone(&self.config));
         self.read = versions(&self.config.files);
         self.seen.clone_from(&self.read);
         self.apply(plan).await;

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::model::{Cache, CacheName, Errand, ProbeReport};
 use crate::probe::Prober;
-use crate::sink::{Metrics, Pulse};
+use crate::sink::{Loop, Metrics, Pulse};
 
 /// The first round of many caches is spread over this much for each of them, and at most over the interval.
 const FIRST_ROUND_STEP: Duration = Duration::from_millis(25);
@@ -206,7 +206,7 @@ impl Schedule {
         let stopped = super::until(stop);
         tokio::pin!(stopped);
         loop {
-            self.pulse.schedule_advanced();
+            self.pulse.turned(Loop::Schedule);
             let wake = clock::instant() + HEARTBEAT;
             // Without a free place no look can start, however long it is due: what ends first wakes this loop.
             let look = self.looks.first().filter(|_| self.has_room()).map_or(wake, |(due, _)| *due);
@@ -303,6 +303,8 @@ impl Schedule {
             if entry.running.is_none() && !entry.waiting {
                 entry.waiting = true;
                 self.waiting.push_back((due, name, number));
+            } else {
+                self.metrics.probe_skipped();
             }
         }
         while !self.waiting.is_empty() && (self.has_room() || self.make_room()) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::clock;
@@ -126,17 +125,17 @@ pub(super) fn stopping() {
 }
 
 /// Tells the watchdog, twice in its period, that the loops still turn; silent when they do not, so that it may restart us.
-pub(super) fn watchdog(pulse: Arc<Pulse>, standstill: Duration) -> Option<JoinHandle<()>> {
+pub(super) fn watchdog(pulse: Arc<Pulse>, standstill: Duration) -> Option<impl Future<Output = ()>> {
     let period = sd_notify::watchdog_enabled()?;
-    Some(tokio::spawn(async move {
+    Some(async move {
         let mut ticks = tokio::time::interval(period / 2);
         loop {
             ticks.tick().await;
-            if pulse.is_alive(standstill) {
+            if pulse.standstill(standstill).is_none() {
                 tell(&[NotifyState::Watchdog]);
             }
         }
-    }))
+    })
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -101,6 +101,7 @@ fn thing(event: &Event) -> Option<Thing> {
         | EventKind::ConfigReloaded
         | EventKind::ConfigRejected
         | EventKind::JournalSetAside
+        | EventKind::Resumed
         | EventKind::ClockJumped
         | EventKind::Started
         | EventKind::Stopping => None,

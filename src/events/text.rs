@@ -76,7 +76,9 @@ fn print_event(out: &mut impl Write, told: &Told, lasting: &Lasting, widest: usi
             Severity::Risk | Severity::Advice => style.doubtful(&what),
         },
         (EventKind::FindingCleared, _) => style.good(&what),
-        (EventKind::ConfigRejected | EventKind::JournalSetAside | EventKind::ClockJumped, _) => style.doubtful(&what),
+        (EventKind::ConfigRejected | EventKind::JournalSetAside | EventKind::Resumed | EventKind::ClockJumped, _) => {
+            style.doubtful(&what)
+        }
         _ => what,
     };
     let column = if widest == 0 { String::new() } else { format!("{name:widest$}  ") };
@@ -109,6 +111,7 @@ fn word(kind: EventKind) -> &'static str {
         EventKind::ConfigReloaded => "reloaded",
         EventKind::ConfigRejected => "rejected",
         EventKind::JournalSetAside => "new journal",
+        EventKind::Resumed => "resumed",
         EventKind::ClockJumped => "clock",
         EventKind::Started => "started",
         EventKind::Stopping => "stopping",

@@ -13,11 +13,16 @@ use tokio::sync::oneshot;
 
 use super::admit::{Sender, may_change};
 use super::{Accept, AcceptError, State, reply};
+use crate::clock;
 use crate::model::Event;
 
 /// `/metrics`. Gathering a large registry takes longer than a loop may stand still, so it has a thread of its own.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
-    match tokio::task::spawn_blocking(move || state.metrics.encode()).await {
+    let encode = move || {
+        state.metrics.before_scrape(&state.pulse, state.standstill, clock::now());
+        state.metrics.encode()
+    };
+    match tokio::task::spawn_blocking(encode).await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Ok(Err(error)) => {
             tracing::error!(%error, "cannot write the metrics");

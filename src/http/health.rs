@@ -1,5 +1,7 @@
 //! Health: `/livez` and `/readyz` speak of the daemon, `/healthz` of the caches.
 
+use std::fmt::Write;
+
 use axum::Extension;
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
@@ -10,18 +12,25 @@ use super::admit::Stranger;
 use super::{State, reply};
 use crate::clock;
 use crate::model::{CacheName, Doubt, Finding, FindingId, Severity, Stage, Standing, Timestamp};
-use crate::sink::{Refusal, Watched};
+use crate::sink::{Loop, Refusal, Watched};
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
 /// A refused configuration is told and is no reason to restart; a stranger is not told of it.
 pub(super) async fn live(Shared(state): Shared<State>, stranger: Option<Extension<Stranger>>) -> Response {
-    if !state.pulse.is_alive(state.standstill) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "a loop of the daemon stands still\n").into_response();
+    if let Some((which, still)) = state.pulse.standstill(state.standstill) {
+        let words = format!("the {which} loop of the daemon stands still for {} s\n", still.as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
     }
-    match &state.board.snapshot().configuration.refused {
-        Some(refusal) if stranger.is_none() => format!("alive\n{}\n", told(refusal)).into_response(),
-        _ => "alive\n".into_response(),
+    let mut words = "alive\n".to_owned();
+    if let Some(refusal) = state.board.snapshot().configuration.refused.as_ref().filter(|_| stranger.is_none()) {
+        words += &told(refusal);
+        words.push('\n');
     }
+    if let Some(still) = state.pulse.stands_still(Loop::Journal, state.standstill) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(words, "the journal waits for its disk for {} s; monitoring goes on", still.as_secs());
+    }
+    words.into_response()
 }
 
 fn told(refusal: &Refusal) -> String {
@@ -51,7 +60,9 @@ pub(super) async fn ready(Shared(state): Shared<State>, stranger: Option<Extensi
 pub(super) async fn of_all(Shared(state): Shared<State>) -> Response {
     let (snapshot, now) = (state.board.snapshot(), clock::now());
     let caches: Vec<_> = snapshot.caches.values().map(|watched| CacheHealth::new(watched, now)).collect();
-    let healthy = snapshot.configuration.generation > 0 && caches.iter().all(|cache| is_healthy(cache.standing));
+    let healthy = state.is_judging()
+        && snapshot.configuration.generation > 0
+        && caches.iter().all(|cache| is_healthy(cache.standing));
     let configuration_refused = snapshot.configuration.refused.as_ref();
     reply::json(status(healthy), Health { healthy, caches, configuration_refused })
 }
@@ -61,7 +72,7 @@ pub(super) async fn of_one(Shared(state): Shared<State>, Path(name): Path<String
     let snapshot = state.board.snapshot();
     let Some(watched) = snapshot.caches.get(name.as_str()) else { return reply::no_such_cache() };
     let cache = CacheHealth::new(watched, clock::now());
-    let healthy = is_healthy(cache.standing);
+    let healthy = state.is_judging() && is_healthy(cache.standing);
     let configuration_refused = snapshot.configuration.refused.as_ref();
     reply::json(status(healthy), Health { healthy, caches: vec![cache], configuration_refused })
 }

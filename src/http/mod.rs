@@ -36,7 +36,7 @@ pub use self::events::{Streams, path as events_path};
 pub use self::guard::{Guard, GuardError};
 pub use self::serve::serve;
 use crate::model::Event;
-use crate::sink::{Board, Journal, Metrics, Pulse};
+use crate::sink::{Board, Journal, Loop, Metrics, Pulse};
 
 /// A request to read the configuration again. The answer says what was taken into use, or all that is wrong.
 pub type Reload = oneshot::Sender<Result<String, String>>;
@@ -80,6 +80,13 @@ pub struct State {
     pub journal: Journal,
     /// Who listens to what happens.
     pub streams: Streams,
+}
+
+impl State {
+    /// Whether probes are started and judged: where one of the two stands still, what was seen last says nothing of now.
+    fn is_judging(&self) -> bool {
+        [Loop::Schedule, Loop::Dispatch].iter().all(|which| self.pulse.stands_still(*which, self.standstill).is_none())
+    }
 }
 
 /// Every path the daemon answers, to those whom the guard lets through.

@@ -31,7 +31,7 @@ use super::guard::{Guard, Look};
 use super::paced::{Answer, Pace, Paced};
 use super::places::{Place, Places};
 use super::{State, router};
-use crate::sink::Metrics;
+use crate::sink::{Loop, Metrics};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -43,6 +43,9 @@ const IDLE: Duration = Duration::from_secs(75);
 /// is half of it: its buffer doubles, and it looks at the limit when the buffer is full.
 const HEAD: usize = 64 << 10;
 const MOST_HEADERS: usize = 100;
+
+/// How often the loop turns at least, so that its pulse is felt.
+const TURN: Duration = Duration::from_secs(1);
 
 /// How long the loop waits after an error that is this machine's: no descriptors, no memory.
 const BREATH: Duration = Duration::from_secs(1);
@@ -60,13 +63,21 @@ pub async fn serve(
 ) {
     let (stop, stopped) = watch::channel(());
     let metrics = Arc::clone(&state.metrics);
+    let pulse = Arc::clone(&state.pulse);
     let shared = Shared { router: router(state, Arc::clone(&guard)), metrics: Arc::clone(&metrics), stopped };
     let places = Arc::new(Places::new(max_connections));
     let (open, mut ended) = mpsc::channel::<Infallible>(1);
     let watching = tokio::spawn(watch_files(Arc::clone(&guard), Arc::clone(&metrics)));
     let taking = async {
+        let mut turns = interval(TURN);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match listener.accept().await {
+            pulse.turned(Loop::Http);
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = turns.tick() => continue,
+            };
+            match accepted {
                 Ok((stream, peer)) => {
                     let tls = guard.now().tls.clone();
                     let place = places.take(peer.ip());

@@ -41,7 +41,8 @@ impl Daemon {
         let (accept, accepts) = mpsc::channel(1);
         let metrics = Arc::new(Metrics::new("1.2.3", "abc"));
         let limits = Limits { retention: Duration::from_hours(24), max_size: 1 << 20 };
-        let (journal, _) = Journal::start(Settings { path: None, limits }, Arc::clone(&metrics)).unwrap();
+        let (journal, _) =
+            Journal::start(Settings { path: None, limits }, Arc::clone(&metrics), Arc::default()).unwrap();
         let (stop, stopped) = watch::channel(false);
         let state = State {
             board: Arc::new(Board::new()),
@@ -201,9 +202,40 @@ async fn liveness_falls_when_a_loop_stands_still() {
     let daemon = Daemon::new();
     tokio::time::advance(Duration::from_secs(11)).await;
     assert_eq!(daemon.get("/-/healthy").await.0, StatusCode::SERVICE_UNAVAILABLE);
-    daemon.state.pulse.loop_turned();
-    daemon.state.pulse.schedule_advanced();
+    daemon.state.pulse.begin();
     assert_eq!(daemon.get("/livez").await, (StatusCode::OK, "alive\n".to_owned()));
+}
+
+/// What was judged before says nothing of now; and a disk that hangs is no reason for a restart.
+#[tokio::test(start_paused = true)]
+async fn a_judge_that_stands_still_makes_no_cache_look_well() {
+    let daemon = Daemon::new();
+    daemon.observe(fixture::healthy(&daemon.cache));
+    assert_eq!(daemon.get("/healthz").await.0, StatusCode::OK);
+    let all_but = |which: Loop| {
+        Loop::ALL.iter().filter(|other| **other != which).for_each(|other| daemon.state.pulse.turned(*other));
+    };
+    tokio::time::advance(Duration::from_secs(11)).await;
+    all_but(Loop::Dispatch);
+    let (status, words) = daemon.get("/livez").await;
+    assert_eq!(
+        (status, words.as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "the dispatch loop of the daemon stands still for 11 s\n")
+    );
+    for path in ["/healthz", "/healthz/orders"] {
+        assert_eq!(daemon.get(path).await.0, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+    }
+    let (_, scrape) = daemon.get("/metrics").await;
+    assert!(scrape.contains("cachewatch_loop_up{loop=\"dispatch\"} 0"), "{scrape}");
+    assert!(!scrape.contains("cachewatch_probe_success{"), "{scrape}");
+
+    daemon.state.pulse.waits_for_disk(Loop::Journal);
+    tokio::time::advance(Duration::from_secs(11)).await;
+    all_but(Loop::Journal);
+    let (status, words) = daemon.get("/livez").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(words.starts_with("alive\nthe journal waits for its disk for "), "{words}");
+    assert_eq!(daemon.get("/healthz").await.0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -44,9 +44,46 @@ pub fn tcp_tuning(settings: &[Sysctl], at: Timestamp, before: Option<&Finding>) 
     })
 }
 
+/// What is to be said where probes were left out: so many were started and so many left out since the last look.
+#[must_use]
+pub fn probes_skipped(
+    (started, skipped): (u64, u64),
+    max_in_flight: usize,
+    at: Timestamp,
+    before: Option<&Finding>,
+) -> Option<Finding> {
+    if skipped == 0 {
+        return None;
+    }
+    Some(Finding {
+        id: FindingId::ProbesSkipped,
+        severity: Severity::Risk,
+        cache: CacheName::new(CacheName::MACHINE),
+        stage: Stage::Connect,
+        summary: format!("{skipped} of {} probes that were due within a minute were left out", started + skipped),
+        evidence: vec![format!("at most {max_in_flight} run at once (probe.max_in_flight)")],
+        remedy: vec![
+            "# raise probe.max_in_flight, or lower probe.timeout: each cache that does not answer takes all of it"
+                .to_owned(),
+            "# or lengthen probe.interval, or share the caches among several daemons".to_owned(),
+        ],
+        since: before.map_or(at, |finding| finding.since),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probes_that_are_left_out_are_told_for_as_long_as_they_are() {
+        let at = Timestamp::from_unix_seconds(1_800_000_000);
+        assert_eq!(probes_skipped((100, 0), 64, at, None), None);
+        let finding = probes_skipped((63, 37), 64, at, None).unwrap();
+        assert_eq!(finding.summary, "37 of 100 probes that were due within a minute were left out");
+        let later = probes_skipped((1, 1), 64, at.plus(std::time::Duration::from_mins(1)), Some(&finding)).unwrap();
+        assert_eq!((later.since, later.severity), (at, Severity::Risk));
+    }
 
     #[test]
     fn defaults_of_linux_are_worth_an_advice_and_the_recommended_values_are_not() {

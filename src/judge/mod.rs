@@ -16,7 +16,7 @@ mod watch;
 mod tests;
 
 pub use catalogue::{CATALOGUE, Entry, explain, nearest};
-pub use machine::tcp_tuning;
+pub use machine::{probes_skipped, tcp_tuning};
 pub use memory::NothingToAccept;
 pub use narrate::{path, server, who};
 pub use watch::{Memento, Watch};

@@ -53,6 +53,15 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// After how many intervals without a report the last one proves nothing any more.
+    const STALE_AFTER: u32 = 3;
+
+    /// For how long from its beginning a report speaks of now: three intervals, and the time a probe may take.
+    #[must_use]
+    pub fn report_lasts(&self) -> Duration {
+        self.interval * Self::STALE_AFTER + self.timeouts.total
+    }
+
     /// The name on the certificate that the connection must prove.
     #[must_use]
     pub fn server_name(&self) -> &str {

@@ -33,6 +33,8 @@ vocabulary! {
         ConfigRejected = "config_rejected",
         /// The journal's file was broken, and set aside, or was taken away; another one was begun.
         JournalSetAside = "journal_set_aside",
+        /// The daemon runs again after a time in which it did not: its process was stopped, or its machine suspended.
+        Resumed = "resumed",
         /// The clock moved on by more than a day beyond the time that passed.
         ClockJumped = "clock_jumped",
         /// The daemon started.

@@ -273,9 +273,6 @@ impl Watched {
     /// The most probes kept as a curve: an hour at the default interval, for 3.75 KiB a cache.
     pub const MOST_GLIMPSES: usize = 120;
 
-    /// After how many intervals without a report the last one proves nothing any more.
-    const STALE_AFTER: u32 = 3;
-
     fn new(cache: Arc<Cache>) -> Self {
         Self {
             cache,
@@ -339,7 +336,7 @@ impl Watched {
     /// since it is watched and not yet often enough for a finding, is neither well nor at risk; it stays ill if it was.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Standing {
-        let lasts = self.cache.interval * Self::STALE_AFTER + self.cache.timeouts.total;
+        let lasts = self.cache.report_lasts();
         let is_known = self.proven && self.report.as_ref().is_some_and(|report| now.since(report.at) <= lasts);
         match Standing::of(&self.open) {
             Standing::Ill => Standing::Ill,

@@ -113,6 +113,11 @@ impl Ledger {
         self.round += 1;
     }
 
+    /// Removes every series that holds for a round only: the round is too long ago.
+    pub(super) fn expire(&mut self) {
+        self.remove_where(|_, entry| entry.until != Until::CacheGoes);
+    }
+
     /// Removes the series of one family whose labels, without the cache's, are chosen.
     pub(super) fn forget<V: Vector>(&mut self, family: &Family<V>, chosen: impl Fn(&[Box<str>]) -> bool) {
         self.remove_where(|name, entry| name == family.name && chosen(&entry.labels));

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
 use super::ledger::{Family, Ledger, Vector};
+use super::pulse::{Loop, Pulse};
 use crate::azure;
 use crate::model::{
     AddressClass, Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, Finding, FindingId, Opening,
@@ -159,6 +160,8 @@ families! {
     host_sysctl: gauge["name"];
     /// How long after its due time a probe started.
     probe_lateness_seconds: histogram[];
+    /// Probes left out because the one before still ran, or waited for a place, of which there are `probe.max_in_flight`.
+    probes_skipped_total: counter[];
     /// Probes running now.
     probes_in_flight: gauge[];
     /// Probes and lookups that broke for a defect of this program.
@@ -170,6 +173,8 @@ families! {
     journal_events_total: counter["sink"];
     /// What a sink could not do: each attempt that failed, and each event it lost.
     sink_failures_total: counter["sink"];
+    /// Whether a loop of the daemon turns; 0 where it stands still.
+    loop_up: gauge["loop"];
     /// Whether the journal can be written.
     journal_up: gauge[];
     /// Bytes of the journal.
@@ -183,6 +188,8 @@ pub struct Metrics {
     caches: Mutex<BTreeMap<CacheName, Account>>,
     /// How long the last scrape was, in bytes.
     length: AtomicUsize,
+    /// Whether the journal says that it can be written.
+    journal_up: AtomicBool,
 }
 
 /// One for every family, by its name. To gather is to copy: family by family, a scrape holds a copy of one, not of all.
@@ -205,16 +212,25 @@ impl Metrics {
         families.config_caches.of(&[]).set(0.0);
         families.probes_in_flight.of(&[]).set(0.0);
         families.probe_panics_total.of(&[]).inc_by(0);
+        families.probes_skipped_total.of(&[]).inc_by(0);
         families.unrecognised_errors_total.of(&[]).inc_by(0);
         families.http_connections_refused_total.of(&[]).inc_by(0);
         families.http_tls_handshake_failures_total.of(&[]).inc_by(0);
         families.http_auth_failures_total.of(&[]).inc_by(0);
         families.http_files_last_reload_successful.of(&[]).set(1.0);
         families.journal_events_total.of(&["journal"]).inc_by(0);
-        families.sink_failures_total.of(&["journal"]).inc_by(0);
+        for sink in ["journal", super::log::SINK] {
+            families.sink_failures_total.of(&[sink]).inc_by(0);
+        }
         // Made, and thereby shown as zero.
         let _ = families.probe_lateness_seconds.of(&[]);
-        Self { registries, families, caches: Mutex::default(), length: AtomicUsize::default() }
+        Self {
+            registries,
+            families,
+            caches: Mutex::default(),
+            length: AtomicUsize::default(),
+            journal_up: AtomicBool::default(),
+        }
     }
 
     /// Watches a cache from now on. A cache known already is taken as configured anew: its counters go on.
@@ -277,6 +293,18 @@ impl Metrics {
         self.families.probe_lateness_seconds.of(&[]).observe(by.as_secs_f64());
     }
 
+    /// A probe was due and left out.
+    pub fn probe_skipped(&self) {
+        self.families.probes_skipped_total.of(&[]).inc();
+    }
+
+    /// How many probes were started, and how many were left out, since the daemon started.
+    #[must_use]
+    pub fn probes_started_and_skipped(&self) -> (u64, u64) {
+        let started = self.families.probe_lateness_seconds.of(&[]).get_sample_count();
+        (started, self.families.probes_skipped_total.of(&[]).get())
+    }
+
     /// So many probes run now.
     pub fn probes_in_flight(&self, probes: usize) {
         self.families.probes_in_flight.of(&[]).set(count(probes));
@@ -299,6 +327,7 @@ impl Metrics {
 
     /// Whether the journal can be written. Its counters are there from then on.
     pub fn journal_up(&self, up: bool) {
+        self.journal_up.store(up, Ordering::Relaxed);
         self.families.journal_up.of(&[]).set(truth(up));
     }
 
@@ -318,6 +347,26 @@ impl Metrics {
     pub fn machine(&self, settings: &[Sysctl]) {
         for setting in settings {
             self.families.host_sysctl.of(&[setting.name]).set(large_count(setting.value));
+        }
+    }
+
+    /// Brings up to `now` what changes by itself: which loops turn, and what is too old to be true. A gauge of what a probe
+    /// saw goes where no probe was judged for three intervals, and at once where the loops that start and judge probes
+    /// stand still for longer than `limit`.
+    pub fn before_scrape(&self, pulse: &Pulse, limit: Duration, now: Timestamp) {
+        let is_up = |which| pulse.stands_still(which, limit).is_none();
+        for which in Loop::ALL {
+            self.families.loop_up.of(&[which.as_str()]).set(truth(is_up(*which)));
+        }
+        let is_written = self.journal_up.load(Ordering::Relaxed) && is_up(Loop::Journal);
+        if self.journal_up.load(Ordering::Relaxed) {
+            self.families.journal_up.of(&[]).set(truth(is_written));
+        }
+        let is_judging = is_up(Loop::Schedule) && is_up(Loop::Dispatch);
+        for account in self.caches().values_mut() {
+            if !is_judging || account.valid_until.is_some_and(|until| now > until) {
+                account.expire();
+            }
         }
     }
 
@@ -356,11 +405,13 @@ struct Account {
     findings: BTreeSet<(FindingId, Severity)>,
     /// The address whose server's rejected connections are followed.
     followed: Option<IpAddr>,
+    /// Until when the last report speaks of now.
+    valid_until: Option<Timestamp>,
 }
 
 impl Account {
     fn new(cache: CacheName) -> Self {
-        Self { ledger: Ledger::new(cache), findings: BTreeSet::new(), followed: None }
+        Self { ledger: Ledger::new(cache), findings: BTreeSet::new(), followed: None, valid_until: None }
     }
 
     /// Makes the series that must exist before the first probe, and drops those of resolvers no longer asked.
@@ -418,6 +469,7 @@ impl Account {
     }
 
     fn probed(&mut self, families: &Families, round: &Round) {
+        self.valid_until = Some(round.report.at.plus(round.cache.report_lasts()));
         self.probe(families, &round.report);
         self.names(families, round);
         self.addresses(families, &round.report);
@@ -428,9 +480,15 @@ impl Account {
         self.ledger.sweep();
     }
 
+    /// What was seen is too old to be told.
+    fn expire(&mut self) {
+        self.valid_until = None;
+        self.ledger.expire();
+    }
+
     fn probe(&mut self, families: &Families, report: &ProbeReport) {
         let ledger = &mut self.ledger;
-        ledger.keep(&families.probe_success, &[]).set(truth(report.succeeded()));
+        ledger.hold(&families.probe_success, &[]).set(truth(report.succeeded()));
         ledger.keep(&families.probes_total, &[]).inc();
         ledger.keep(&families.probe_duration_seconds, &[]).observe(report.took.as_secs_f64());
         ledger.keep(&families.last_probe_timestamp_seconds, &[]).set(report.at.unix_seconds());
@@ -694,6 +752,49 @@ mod tests {
         metrics
     }
 
+    /// What a probe saw is told while it is true, and no longer.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_old_to_be_true_is_not_told() {
+        const LIMIT: Duration = Duration::from_secs(15);
+        let cache = fixture::cache("orders");
+        let (metrics, pulse) = (watching(&cache), Pulse::new());
+        let told = |now| {
+            metrics.before_scrape(&pulse, LIMIT, now);
+            let names = ["cachewatch_probe_success{", "cachewatch_dns_addresses{", "cachewatch_tls_info{"];
+            let samples = of_caches(&metrics);
+            names.map(|name| samples.iter().any(|line| line.starts_with(name)))
+        };
+        let up = |which: &str| {
+            let line = format!("cachewatch_loop_up{{loop=\"{which}\"}} 1");
+            samples(&metrics).contains(&line)
+        };
+        let round = fixture::healthy(&cache);
+        let last = round.report.at.plus(cache.report_lasts());
+        metrics.observe(&round);
+        assert_eq!(told(last), [true; 3]);
+        assert_eq!(told(last.plus(Duration::from_millis(1))), [false; 3], "three intervals have passed");
+        assert!(
+            of_caches(&metrics).iter().any(|line| line.starts_with("cachewatch_probes_total")),
+            "what counts stays"
+        );
+
+        metrics.observe(&round);
+        assert_eq!((told(last), up("dispatch")), ([true; 3], true));
+        tokio::time::advance(LIMIT + Duration::from_millis(1)).await;
+        Loop::ALL.iter().filter(|which| **which != Loop::Dispatch).for_each(|which| pulse.turned(*which));
+        assert_eq!((told(last), up("dispatch"), up("schedule")), ([false; 3], false, true), "the judge stands still");
+        pulse.turned(Loop::Dispatch);
+        metrics.observe(&round);
+        assert_eq!((told(last), up("dispatch")), ([true; 3], true));
+
+        // A journal that hangs says nothing of the caches.
+        metrics.journal_up(true);
+        tokio::time::advance(LIMIT + Duration::from_millis(1)).await;
+        Loop::ALL.iter().filter(|which| **which != Loop::Journal).for_each(|which| pulse.turned(*which));
+        assert_eq!((told(last), up("journal")), ([true; 3], false));
+        assert!(samples(&metrics).contains(&"cachewatch_journal_up 0".to_owned()));
+    }
+
     #[test]
     fn series_exist_from_the_start() {
         let metrics = Metrics::new("1.2.3", "abc");
@@ -710,7 +811,9 @@ mod tests {
             "cachewatch_probe_lateness_seconds_count 0",
             "cachewatch_probe_panics_total 0",
             "cachewatch_probes_in_flight 0",
+            "cachewatch_probes_skipped_total 0",
             r#"cachewatch_sink_failures_total{sink="journal"} 0"#,
+            r#"cachewatch_sink_failures_total{sink="log"} 0"#,
             "cachewatch_unrecognised_errors_total 0",
         ];
         assert_eq!(samples(&metrics), expected);
@@ -1151,7 +1254,9 @@ mod tests {
             "cachewatch_probe_lateness_seconds_count 1",
             "cachewatch_probe_panics_total 1",
             "cachewatch_probes_in_flight 3",
+            "cachewatch_probes_skipped_total 0",
             r#"cachewatch_sink_failures_total{sink="journal"} 0"#,
+            r#"cachewatch_sink_failures_total{sink="log"} 0"#,
             "cachewatch_unrecognised_errors_total 0",
         ];
         assert_eq!(samples(&metrics), expected);
@@ -1162,7 +1267,7 @@ mod tests {
         for (name, kind, labels) in CATALOGUE {
             assert_eq!(name.ends_with("_total"), *kind == "counter", "{name}");
             assert!(name.starts_with("cachewatch_"), "{name}");
-            let is_of_the_daemon = [&["version", "revision"][..], &["name"], &["sink"]].contains(labels);
+            let is_of_the_daemon = [&["version", "revision"][..], &["name"], &["sink"], &["loop"]].contains(labels);
             assert!(labels.first().is_none_or(|first| *first == "cache") || is_of_the_daemon, "{name}");
             let is_a_unit_too_small = ["_ms", "_millis", "_percent"].iter().any(|unit| name.ends_with(unit));
             assert!(!is_a_unit_too_small, "{name}");

@@ -16,5 +16,6 @@ mod pulse;
 pub use board::{Board, Configuration, Glimpse, Refusal, Snapshot, Watched};
 pub use chronicle::Chronicle;
 pub use journal::Journal;
+pub use log::Output as LogOutput;
 pub use metrics::Metrics;
-pub use pulse::Pulse;
+pub use pulse::{Loop, Pulse};

@@ -1,11 +1,30 @@
 //! Whether the daemon itself still turns.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::model::vocabulary;
+
+vocabulary! {
+    /// A loop of the daemon. Each turns once a second at least, also where there is nothing to do.
+    pub enum Loop {
+        /// Takes signals, and looks after the other loops.
+        Main = "main",
+        /// Reads the configuration again, and tells the init system.
+        Reload = "reload",
+        /// Starts probes.
+        Schedule = "schedule",
+        /// Judges what the probes saw.
+        Dispatch = "dispatch",
+        /// Takes connections.
+        Http = "http",
+        /// Keeps what happened.
+        Journal = "journal",
+    }
+}
 
 /// When the daemon's loops last turned, on the monotonic clock: a clock set by hand must not look like a standstill.
 ///
@@ -13,32 +32,52 @@ use crate::clock;
 #[derive(Debug)]
 pub struct Pulse {
     start: Instant,
-    dispatch: AtomicU64,
-    schedule: AtomicU64,
+    /// By [`Loop`], milliseconds since the start.
+    turned: [AtomicU64; Loop::ALL.len()],
+    /// By [`Loop`], whether it waits for a disk.
+    waits: [AtomicBool; Loop::ALL.len()],
 }
 
 impl Pulse {
-    /// A pulse that has just been felt.
+    /// The pulse of loops that have all just turned.
     #[must_use]
     pub fn new() -> Self {
-        Self { start: clock::instant(), dispatch: AtomicU64::new(0), schedule: AtomicU64::new(0) }
+        Self { start: clock::instant(), turned: Default::default(), waits: Default::default() }
     }
 
-    /// The dispatch loop turned.
-    pub fn loop_turned(&self) {
-        self.dispatch.store(self.elapsed(), Ordering::Relaxed);
+    /// A loop turned.
+    pub fn turned(&self, which: Loop) {
+        self.turned[which as usize].store(self.elapsed(), Ordering::Relaxed);
+        self.waits[which as usize].store(false, Ordering::Relaxed);
     }
 
-    /// The schedule advanced.
-    pub fn schedule_advanced(&self) {
-        self.schedule.store(self.elapsed(), Ordering::Relaxed);
+    /// All loops begin now.
+    pub fn begin(&self) {
+        for which in Loop::ALL {
+            self.turned(*which);
+        }
     }
 
-    /// Whether both moved within `limit`. Both must be told to move where there is nothing to do.
+    /// A loop hands work to a disk from now until it turns again. A disk that hangs is not mended by a restart, so this is
+    /// told and is no reason for one.
+    pub fn waits_for_disk(&self, which: Loop) {
+        self.waits[which as usize].store(true, Ordering::Relaxed);
+    }
+
+    /// For how long a loop has stood still, where that is longer than `limit`, whatever it waits for.
     #[must_use]
-    pub fn is_alive(&self, limit: Duration) -> bool {
-        let oldest = self.dispatch.load(Ordering::Relaxed).min(self.schedule.load(Ordering::Relaxed));
-        Duration::from_millis(self.elapsed().saturating_sub(oldest)) <= limit
+    pub fn stands_still(&self, which: Loop, limit: Duration) -> Option<Duration> {
+        let turned = self.turned[which as usize].load(Ordering::Relaxed);
+        let still = Duration::from_millis(self.elapsed().saturating_sub(turned));
+        (still > limit).then_some(still)
+    }
+
+    /// The first loop that stands still for longer than `limit`, where a restart can mend that.
+    #[must_use]
+    pub fn standstill(&self, limit: Duration) -> Option<(Loop, Duration)> {
+        let waits = |which: &Loop| self.waits[*which as usize].load(Ordering::Relaxed);
+        let mut own = Loop::ALL.iter().filter(|which| !waits(which));
+        own.find_map(|which| Some((*which, self.stands_still(*which, limit)?)))
     }
 
     /// Milliseconds since the start.
@@ -59,16 +98,27 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn both_loops_must_turn() {
+    async fn every_loop_must_turn_and_one_that_waits_for_a_disk_is_told() {
         let limit = Duration::from_secs(10);
+        let late = limit + Duration::from_millis(1);
         let pulse = Pulse::new();
         tokio::time::advance(limit).await;
-        assert!(pulse.is_alive(limit));
+        assert_eq!(pulse.standstill(limit), None);
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(!pulse.is_alive(limit));
-        pulse.loop_turned();
-        assert!(!pulse.is_alive(limit), "the schedule stands still");
-        pulse.schedule_advanced();
-        assert!(pulse.is_alive(limit));
+        for which in Loop::ALL {
+            assert_eq!(pulse.standstill(limit), Some((*which, late)));
+            pulse.turned(*which);
+        }
+        assert_eq!(pulse.standstill(limit), None);
+
+        pulse.waits_for_disk(Loop::Journal);
+        tokio::time::advance(late).await;
+        Loop::ALL.iter().filter(|which| **which != Loop::Journal).for_each(|which| pulse.turned(*which));
+        assert_eq!((pulse.standstill(limit), pulse.stands_still(Loop::Journal, limit)), (None, Some(late)));
+        pulse.begin();
+        assert_eq!(pulse.stands_still(Loop::Journal, limit), None);
+        tokio::time::advance(late).await;
+        pulse.begin();
+        assert_eq!(pulse.standstill(limit), None);
     }
 }

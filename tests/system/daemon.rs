@@ -4,6 +4,7 @@
 #![expect(clippy::float_cmp, reason = "a scrape holds whole numbers, and they come through unharmed")]
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -12,8 +13,10 @@ use std::{
     process::Command,
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
+use cachewatch::clock::Stopwatch;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -812,4 +815,50 @@ fn the_settings_of_the_machine_are_judged_apart_from_the_caches() {
         network.run(|| fs::write(format!("/proc/sys/net/ipv4/{name}"), value).unwrap());
     }
     assert_eq!(look(), [""; 0]);
+}
+
+/// Two caches that never answer, and one place: every other probe of each waits for longer than its turn.
+#[test]
+fn probes_that_are_left_out_are_counted_and_told() {
+    let peers = [Peer::plain([Step::Hold]), Peer::plain([Step::Hold]), Peer::plain([Step::Hold])];
+    let mut configuration =
+        "[probe]\ninterval = \"1s\"\ntimeout = \"900ms\"\nmax_in_flight = 1\njitter = 0.0\n".to_owned();
+    for (index, peer) in peers.iter().enumerate() {
+        let port = peer.address().port();
+        let _ = writeln!(configuration, "[[caches]]\nname = \"c{index}\"\nhost = \"127.0.0.1\"\nport = {port}");
+        configuration += "tls.enabled = false\n";
+    }
+    let daemon = Daemon::start(&configuration);
+    daemon.wait_until("probes are left out", |daemon| {
+        (daemon.scrape().value("cachewatch_probes_skipped_total", &[])? > 5.0).then_some(())
+    });
+    // The daemon looks at itself once a minute.
+    daemon.wait_within(PATIENCE * 3, "the page tells it", |daemon| {
+        let findings: Value = serde_json::from_str(&daemon.get("/api/v1/findings").body).unwrap();
+        let mut machine = findings["machine"].as_array().unwrap().iter();
+        machine.find(|finding| finding["id"] == "probes-skipped" && finding["severity"] == 3).map(drop)
+    });
+    assert!(daemon.get("/").body.contains("probes-skipped"));
+    daemon.wait_for_record(|record| (field(record, "finding")? == "probes-skipped").then_some(()));
+}
+
+/// A process that is stopped, as a machine that is suspended stops it, has not watched.
+#[test]
+fn a_time_without_watching_is_an_event() {
+    let lab = Lab::new();
+    let daemon = watching(&lab, &["orders"]);
+    daemon.signal(Signal::STOP);
+    let watch = Stopwatch::start();
+    // For longer than any loop may stand still; nothing but time brings that about.
+    while watch.elapsed() < Duration::from_secs(17) {
+        thread::sleep(Duration::from_secs(1));
+    }
+    daemon.signal(Signal::CONT);
+    let lasted = daemon.wait_until("the event", |daemon| {
+        let events: Value = serde_json::from_str(&daemon.get("/api/v1/events?kind=resumed").body).unwrap();
+        events["events"][0]["before_lasted_seconds"].as_f64()
+    });
+    assert!(lasted >= 15.0, "{lasted}");
+    daemon.wait_until("it goes on", |daemon| (daemon.get("/livez").status == 200).then_some(()));
+    next_round(&daemon, "orders");
 }

@@ -703,7 +703,7 @@ fn a_slow_client_is_cut_off_and_harms_no_other() {
     // Ten seconds for a head, a body or a handshake, and what a busy machine adds; an idle connection has 75.
     let limit = Duration::from_secs(10)..Duration::from_secs(10) + SLACK;
     thread::scope(|scope| {
-        let silent = scope.spawn(|| until_closed(&mut TcpStream::connect(plain.address()).unwrap()));
+        let silent = scope.spawn(|| until_closed(plain.address(), b""));
         let head = scope.spawn(|| drip(plain.address(), "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Slow: "));
         let body = "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n";
         let body = scope.spawn(|| drip(plain.address(), body));

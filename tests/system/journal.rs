@@ -273,7 +273,7 @@ fn a_process_that_records_until_it_is_killed() {
     runtime().block_on(async {
         let limits = Limits { retention: Duration::from_hours(24), max_size: 256 << 20 };
         let settings = Settings { path: Some(path.into()), limits };
-        let (journal, recovered) = Journal::start(settings, Arc::new(Metrics::new("1", "r"))).unwrap();
+        let (journal, recovered) = Journal::start(settings, Arc::new(Metrics::new("1", "r")), Arc::default()).unwrap();
         let recovered = recovered.await.unwrap();
         let memento = |cache: &str| {
             let state = recovered.states.iter().find(|state| state.cache.as_str() == cache);

@@ -9,14 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{broadcast, mpsc as channel, oneshot};
+use tokio::sync::{broadcast, mpsc as channel, oneshot, watch};
 
 use super::SINK;
 use super::query::{Query, Recorded};
 use super::state::{Late, Recovered, Settled, State};
 use super::writer::{Message, Writer};
 use crate::model::{CacheName, Event};
-use crate::sink::Metrics;
+use crate::sink::{Metrics, Pulse};
 
 /// Messages that may wait for the thread; more are dropped, and counted.
 const QUEUE: usize = 4_096;
@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Journal {
     inbox: SyncSender<Message>,
     shared: Arc<Shared>,
+    /// Its sender goes with the thread.
+    running: watch::Receiver<()>,
 }
 
 /// Where and how much.
@@ -87,6 +89,7 @@ pub enum Unanswered {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) pulse: Arc<Pulse>,
     /// The highest id that was acknowledged.
     pub(super) last_id: AtomicU64,
     /// Events that were lost since the start.
@@ -118,10 +121,15 @@ impl Journal {
     ///
     /// # Errors
     /// Where no thread can be started.
-    pub fn start(settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, oneshot::Receiver<Recovered>)> {
+    pub fn start(
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        pulse: Arc<Pulse>,
+    ) -> io::Result<(Self, oneshot::Receiver<Recovered>)> {
         let (inbox, messages) = mpsc::sync_channel(QUEUE);
         let shared = Arc::new(Shared {
             metrics,
+            pulse,
             last_id: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -130,8 +138,13 @@ impl Journal {
         });
         let writer = Writer::new(settings.path, settings.limits, messages, Arc::clone(&shared));
         let (recovered, answer) = oneshot::channel();
-        thread::Builder::new().name(SINK.to_owned()).spawn(move || writer.run(recovered))?;
-        Ok((Self { inbox, shared }, answer))
+        let (runs, running) = watch::channel(());
+        let thread = move || {
+            let _runs = runs;
+            writer.run(recovered);
+        };
+        thread::Builder::new().name(SINK.to_owned()).spawn(thread)?;
+        Ok((Self { inbox, shared, running }, answer))
     }
 
     /// What a file knows that can be opened only later, each time that happens. Who asks for it must answer with
@@ -242,6 +255,13 @@ impl Journal {
         if self.inbox.try_send(Message::Limit(limits)).is_err() {
             tracing::warn!("the journal is busy: its new limits take effect at the next reload");
         }
+    }
+
+    /// Completes when the thread has ended: it was told to, or broke. Safe to drop and to call again.
+    pub async fn ended(&self) {
+        let mut running = self.running.clone();
+        // Nothing is ever sent; the error is that the sender is gone.
+        while running.changed().await.is_ok() {}
     }
 
     /// Writes what waits and closes the file, as far as that can be done within `limit`.

@@ -46,7 +46,7 @@ impl Place {
 
     async fn start(&self) -> (Journal, Recovered) {
         let settings = Settings { path: Some(self.path()), limits: ROOMY };
-        let (journal, recovered) = Journal::start(settings, Arc::clone(&self.metrics)).unwrap();
+        let (journal, recovered) = Journal::start(settings, Arc::clone(&self.metrics), Arc::default()).unwrap();
         (journal, recovered.await.unwrap())
     }
 
@@ -318,7 +318,7 @@ async fn events_wait_for_a_directory_and_the_oldest_give_way() {
     let place = Place::new();
     let directory = place.directory.path().join("later");
     let settings = Settings { path: Some(directory.join("journal.db")), limits: ROOMY };
-    let (journal, _recovered) = Journal::start(settings, Arc::clone(&place.metrics)).unwrap();
+    let (journal, _recovered) = Journal::start(settings, Arc::clone(&place.metrics), Arc::default()).unwrap();
     journal.record(&[event(0)], Some(state("waits")));
     let page = journal.events(Query::latest(10)).await.unwrap();
     assert_eq!((page.events.len(), page.waiting.len(), page.is_up, page.lost), (0, 1, false, 0));
@@ -363,7 +363,8 @@ async fn a_second_daemon_waits_until_the_first_is_gone() {
 #[tokio::test]
 async fn a_journal_in_memory_is_bounded_and_says_what_it_is() {
     let metrics = Arc::new(Metrics::new("1", "r"));
-    let (journal, _recovered) = Journal::start(Settings { path: None, limits: ROOMY }, metrics).unwrap();
+    let (journal, _recovered) =
+        Journal::start(Settings { path: None, limits: ROOMY }, metrics, Arc::default()).unwrap();
     let begun = journal.events(Query::latest(1)).await.unwrap();
     assert!(begun.events.is_empty() && !begun.is_durable && begun.is_up, "{begun:?}");
     for chunk in (0..MOST_IN_MEMORY as u64 + 500).map(event).collect::<Vec<_>>().chunks(700) {

@@ -18,7 +18,7 @@ use super::state::{Late, Recovered, Settled, State};
 use super::store::{self, Identity, Store, Trouble};
 use crate::clock;
 use crate::model::{CacheName, Event, EventKind};
-use crate::sink::log;
+use crate::sink::{Loop, log};
 
 /// The most events that wait for a file that cannot be written; the oldest give way.
 pub(super) const MOST_WAITING: usize = 10_000;
@@ -31,6 +31,9 @@ const BATCH: usize = 1_000;
 
 /// How often the journal says that the daemon is alive: what a restart can state of a gap is no finer.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How often the thread turns at least, so that its pulse is felt.
+const TURN: Duration = Duration::from_secs(1);
 
 /// How long a state without events may wait, so that many of them share a transaction.
 const STATES: Duration = Duration::from_secs(1);
@@ -155,6 +158,7 @@ impl Writer {
 
     /// Runs until it is told to close, or nobody can tell it anything any more.
     pub(super) fn run(mut self, recovered: oneshot::Sender<Recovered>) {
+        self.shared.pulse.waits_for_disk(Loop::Journal);
         let begun = self.begin();
         self.had_file = self.store.is_some();
         // Who waited may have gone on without it, and then has to be told as of a file that comes late.
@@ -163,7 +167,8 @@ impl Writer {
             self.unheard = Some(unheard);
         }
         loop {
-            let is_alone = match self.inbox.recv_timeout(self.pause()) {
+            self.shared.pulse.turned(Loop::Journal);
+            let is_alone = match self.inbox.recv_timeout(self.pause().min(TURN)) {
                 Ok(message) => {
                     self.take(message);
                     for _ in 1..BATCH {
@@ -175,6 +180,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
+            self.shared.pulse.waits_for_disk(Loop::Journal);
             self.turn();
             for (query, answer) in std::mem::take(&mut self.reads) {
                 // Who asked may have gone.

@@ -1,7 +1,11 @@
 //! The log: one line for a probe or a lookup, one for each thing that happened.
 
+mod output;
+
 use tracing::{debug, info, warn};
 
+pub use self::output::Output;
+pub(in crate::sink) use self::output::SINK;
 use crate::model::{Errand, Event, EventKind, Finding, Round, Severity, WireText};
 
 /// Writes one round, at debug level.
@@ -64,7 +68,7 @@ fn reason(event: &Event) -> Option<String> {
 fn is_warning(event: &Event) -> bool {
     match event.kind {
         EventKind::FindingOpened | EventKind::FindingChanged => event.severity.is_some_and(Severity::is_serious),
-        EventKind::ConfigRejected | EventKind::JournalSetAside | EventKind::ClockJumped => true,
+        EventKind::ConfigRejected | EventKind::JournalSetAside | EventKind::Resumed | EventKind::ClockJumped => true,
         EventKind::FindingCleared
         | EventKind::AddressesChanged
         | EventKind::ChainChanged
