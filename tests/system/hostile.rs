@@ -2,6 +2,7 @@
 //! that it is not.
 
 use std::{
+    fmt::Write as _,
     fs,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     cache::{AMPLE, SLACK, at, ending, only_leg, runtime, tls},
+    cachewatch::Daemon,
     peer::{Peer, hostile},
     pki::Authority,
     process::in_a_process_of_its_own,
@@ -202,4 +204,39 @@ fn memory(field: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("every process has memory");
     let kib = line.trim_start_matches(':').trim().trim_end_matches(" kB");
     kib.parse().expect("a number of KiB")
+}
+
+/// Eight caches of sixteen addresses each, with the dearest replies there are, watched at once.
+#[test]
+fn a_daemon_stays_small_whatever_its_caches_answer() {
+    const MOST_KIB: u64 = 48 << 10;
+    let dearest =
+        ["a million values in one", "a million values in INFO", "a promise of a large INFO", "INFO that is no text"];
+    let peers = hostile().into_iter().filter(|(name, _)| dearest.contains(name));
+    let peers: Vec<_> = peers.flat_map(|(_, steps)| [Peer::plain(steps.clone()), Peer::plain(steps)]).collect();
+    assert_eq!(peers.len(), 8);
+    let files = TempDir::new().unwrap();
+    let hosts = files.path().join("hosts");
+    let lines: Vec<_> = sixteen().map(|address| format!("{address} {NAME}")).collect();
+    fs::write(&hosts, lines.join("\n")).unwrap();
+    let mut configuration = format!("[probe]\ninterval = \"2s\"\ntimeout = \"1900ms\"\nhosts_file = {hosts:?}\n");
+    for (index, peer) in peers.iter().enumerate() {
+        let address = peer.address();
+        let connect_to: Vec<_> = sixteen().map(|from| format!("{from}={address}")).collect();
+        let _ =
+            writeln!(configuration, "[[caches]]\nname = \"c{index}\"\nhost = \"{NAME}\"\nport = {}", address.port());
+        let _ = writeln!(configuration, "tls.enabled = false\nconnect_to = {connect_to:?}");
+    }
+    let daemon = Daemon::start(&configuration);
+    daemon.wait_until("every cache was probed several times", |daemon| {
+        let scrape = daemon.scrape();
+        let probes = (0..peers.len()).map(|index| {
+            let cache = format!("c{index}");
+            scrape.value("cachewatch_probes_total", &[("cache", &cache)]).unwrap_or(0.0)
+        });
+        probes.fold(f64::INFINITY, f64::min).ge(&5.0).then_some(())
+    });
+    assert!(peers.iter().all(|peer| peer.connections() >= 16), "each address is dialled");
+    let most = daemon.most_resident_bytes() >> 10;
+    assert!(most < MOST_KIB, "{most} KiB");
 }

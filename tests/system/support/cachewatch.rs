@@ -272,8 +272,19 @@ impl Daemon {
     /// Resident memory in bytes.
     #[track_caller]
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory it ever had, in bytes.
+    #[track_caller]
+    pub(crate) fn most_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    #[track_caller]
+    fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("the daemon runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a process has memory");
         let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("the kernel writes a number");
         kibibytes * 1024
     }
