@@ -24,9 +24,6 @@ use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage, Timestamp};
 /// How much is read at once.
 const PART: usize = 4 << 10;
 
-/// How long a peer that gave a wrong answer may take to give the next one unasked, which shows that it is out of step.
-const NEXT_ANSWER: Duration = Duration::from_millis(200);
-
 /// A server's clock less ours, in whole seconds.
 fn skew(theirs: Timestamp, ours: Timestamp) -> i64 {
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
@@ -210,7 +207,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// What a wrong answer means: where another one follows unasked, it was the answer to something else.
+    /// What a wrong answer means: where another one follows unasked, as long as a command may take, it was the answer to
+    /// something else.
     async fn unexpected(&mut self, stage: Stage, name: &str, value: &Value) -> Fault {
         let fault = blame::unexpected(stage, name, value);
         let next = async {
@@ -218,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let part = &mut (&mut self.stream).take(PART as u64);
             part.read_buf(&mut self.heard).await
         };
-        let _ = self.deadline.or_within(NEXT_ANSWER).run(next).await;
+        let _ = self.deadline.or_within(self.limit).run(next).await;
         if reply::looks_like_redis(&self.heard) {
             self.withheld.blot(&mut self.heard);
             let words = format!("{}, and then, unasked, with {}", fault.detail, blame::quoted(&self.heard));
