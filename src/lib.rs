@@ -8,7 +8,8 @@
 //! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], which do not know each other
 //! - floor 2: [`http`], which reads what the sinks hold; [`client`], which asks a running daemon
 //! - floor 3: [`daemon`] the long run, [`check`] one round, [`events`] what changed, [`explain`] the catalogue
-//! - floor 4: [`cli`]
+//! - floor 4: `commands`, what is done on the command line, a file a command
+//! - floor 5: [`cli`], which lists them
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -38,5 +39,7 @@ pub mod check;
 pub mod daemon;
 pub mod events;
 pub mod explain;
+
+mod commands;
 
 pub mod cli;

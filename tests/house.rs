@@ -21,7 +21,8 @@ const ROOMS: &[(&str, u8)] = &[
     ("daemon", 3),
     ("events", 3),
     ("explain", 3),
-    ("cli", 4),
+    ("commands", 4),
+    ("cli", 5),
 ];
 
 /// The one exception: on the ground floor the vocabulary is under everybody's feet.

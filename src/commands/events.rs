@@ -1,0 +1,107 @@
+//! `cachewatch events`: what changed.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::options::{DaemonOptions, Files, Format, SERVER, address_of, load_files, refuse_what_is_no_name};
+use super::terminal::{Exit, runtime, style, write_out};
+use crate::client::Client;
+use crate::clock;
+use crate::events::{self, Asked, History};
+use crate::model::{CacheName, EventKind, Timestamp};
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  cachewatch events
+  cachewatch events --since 90d --cache orders --kind addresses_changed
+  cachewatch events --journal /var/lib/cachewatch/journal.db --since 2026-11-21T12:00:00Z --format json
+  cachewatch events --server https://cachewatch.example:9847 --user ops --password-file ops.txt
+
+Where there is a file the daemon may run or not; where there is none, or with --server, the daemon is asked.
+All times are UTC. Exit codes: 0 told · 3 the journal cannot be read, or the daemon does not answer";
+
+/// What to tell, and where it is kept.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// From when on: how long ago, such as 24h or 90d, or a time, such as 2026-11-21T12:00:00Z
+    #[arg(long, value_name = "WHEN", default_value = "24h", value_parser = moment)]
+    since: Timestamp,
+    /// Until when, in the same words
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Only what happened at this cache
+    #[arg(long, value_name = "NAME")]
+    cache: Option<String>,
+    /// Only what is of this kind, such as `addresses_changed`
+    #[arg(long, value_name = "KIND", value_parser = event_kind)]
+    kind: Option<EventKind>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// The journal, in place of a daemon; default: the one of the configuration, and where it has none, the daemon
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    daemon: Box<DaemonOptions>,
+}
+
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    let words = "neither how long ago, such as 24h, nor a time, such as 2026-11-21T12:00:00Z";
+    Timestamp::said(text, clock::now()).ok_or(words)
+}
+
+fn event_kind(text: &str) -> Result<EventKind, String> {
+    let kinds = || EventKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+    EventKind::parse(text).ok_or_else(|| format!("not one of {}", kinds()))
+}
+
+/// Reads or asks, and prints.
+pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
+    let Arguments { since, until, cache, kind, format, journal, files, daemon } = arguments;
+    let asked = Asked { since, until, cache: cache.as_deref().map(CacheName::new), kind };
+    if asked.until.is_some_and(|until| until <= asked.since) {
+        return Err("--until is not later than --since, so there is no time between them".to_owned());
+    }
+    let history = history(asked, journal.as_deref(), files, &daemon)?;
+    write_out(|out| match format {
+        Format::Text => events::print(out, &history, style()),
+        Format::Json => events::print_json(out, &history),
+    })?;
+    Ok(Exit::Well)
+}
+
+/// What happened, from wherever it is kept.
+fn history(asked: Asked, journal: Option<&Path>, files: Files, daemon: &DaemonOptions) -> Result<History, String> {
+    let read = |path: &Path, asked| events::read(path, asked, clock::now()).map_err(|error| error.to_string());
+    match journal {
+        // A variable may stand there for other commands; what is written here wins.
+        Some(_) if daemon.server.is_some() && daemon.server != std::env::var(SERVER).ok() => {
+            return Err("--journal reads a file and --server asks a daemon: give one of them".to_owned());
+        }
+        Some(journal) => return read(journal, asked),
+        None if daemon.server.is_some() => return ask_the_daemon(asked, &daemon.client(files)?),
+        None => {}
+    }
+    let config = load_files(files)?;
+    if let Some(journal) = config.journal.file() {
+        return read(&journal, asked);
+    }
+    let client = address_of(&config.server).and_then(|server| daemon.client_at(server, None));
+    client.and_then(|client| ask_the_daemon(asked, &client)).map_err(|words| {
+        format!(
+            "{words}; no journal is configured, so the daemon was asked: a file is named with --journal FILE, or by \
+             journal.path in the configuration (--config FILE)"
+        )
+    })
+}
+
+/// What happened, where no file here keeps it.
+fn ask_the_daemon(asked: Asked, client: &Client) -> Result<History, String> {
+    if let Some(cache) = &asked.cache {
+        refuse_what_is_no_name(cache.as_str())?;
+    }
+    let runtime = runtime()?;
+    events::ask(client.server(), asked, clock::now(), |path| runtime.block_on(client.get(path)))
+}

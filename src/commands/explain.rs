@@ -1,0 +1,80 @@
+//! `cachewatch explain`: what a finding means.
+
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+
+use super::terminal::{Exit, style, write_out};
+use crate::explain;
+use crate::judge;
+use crate::model::FindingId;
+
+/// Examples for its help.
+pub(crate) const EXAMPLES: &str = "Examples:
+  cachewatch explain dns-zone-not-linked
+  cachewatch explain
+  cachewatch explain --format markdown > docs/findings.md";
+
+/// What to explain, and how to print it.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The id of a finding, such as tcp-filtered
+    #[arg(value_name = "FINDING", value_parser = FindingWord, hide_possible_values = true)]
+    id: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: ExplainFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExplainFormat {
+    Text,
+    Json,
+    Markdown,
+}
+
+/// Any word is taken, and a shell completes the ids of findings: what is none is told with the nearest ones.
+#[derive(Debug, Clone)]
+struct FindingWord;
+
+impl TypedValueParser for FindingWord {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(FindingId::ALL.iter().map(|id| PossibleValue::new(id.as_str()))))
+    }
+}
+
+/// Prints the catalogue, or one entry of it.
+pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
+    let Arguments { id, format } = arguments;
+    let entries = match id.as_deref() {
+        None => judge::CATALOGUE.iter().collect(),
+        Some(text) => {
+            let id = FindingId::parse(text.trim()).ok_or_else(|| {
+                format!(
+                    "{text} is no finding; did you mean {}? `cachewatch explain` lists them all",
+                    judge::nearest(text).join(", ")
+                )
+            })?;
+            vec![judge::explain(id)]
+        }
+    };
+    write_out(|out| match format {
+        ExplainFormat::Text if id.is_none() => explain::list(out, &entries, style()),
+        ExplainFormat::Text => entries.iter().try_for_each(|entry| explain::print(out, entry, style())),
+        ExplainFormat::Json => explain::print_json(out, &entries),
+        ExplainFormat::Markdown => explain::print_markdown(out, &entries),
+    })?;
+    Ok(Exit::Well)
+}

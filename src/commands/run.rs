@@ -1,0 +1,76 @@
+//! `cachewatch run`: the daemon.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::options::{Files, INSTALLED, TargetOptions, files_of};
+use super::terminal::{Exit, runtime, start_log_of_daemon};
+use crate::config::{self, Inputs};
+use crate::daemon;
+
+/// How long the end of the daemon waits for its last words to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  cachewatch run --config /etc/cachewatch/cachewatch.toml
+  cachewatch run orders.redis.cache.windows.net --expect private
+  CACHEWATCH_TARGETS=orders.redis.cache.windows.net,carts.redis.cache.windows.net cachewatch run
+
+Then: http://127.0.0.1:9847/ for people, /metrics for Prometheus, /healthz for an application's readiness.
+SIGHUP reloads, SIGTERM drains and exits 0.";
+
+/// What to watch.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// What to watch
+    #[arg(
+        value_name = "TARGET",
+        env = "CACHEWATCH_TARGETS",
+        value_delimiter = ',',
+        help = "HOST[:PORT] to watch beside the configured caches; a sidecar needs nothing else"
+    )]
+    targets: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+    /// TLS and users in the format that Prometheus' exporters share, in place of [server.tls]
+    #[arg(long = "web.config.file", value_name = "FILE", env = "CACHEWATCH_WEB_CONFIG_FILE")]
+    web_config_file: Option<PathBuf>,
+    #[command(flatten)]
+    options: Box<TargetOptions>,
+}
+
+/// Watches until it is told to stop.
+pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
+    let Arguments { targets, files, web_config_file, options } = arguments;
+    let targets = targets.iter().filter(|text| !text.trim().is_empty());
+    let targets = targets.map(|text| options.target(text.trim())).collect::<Result<Vec<_>, _>>()?;
+    options.complain_if_idle(targets.len());
+    // A sidecar is told all it needs; the machine's own service is another one.
+    let files = if targets.is_empty() { files.or(Path::new(INSTALLED)) } else { files.config };
+    let inputs = Inputs { web_config_file, ..Inputs::new(files, targets) };
+    let config = config::load(&inputs).map_err(|problems| problems.to_string())?;
+    if config.caches.is_empty() {
+        return Err(match files_of(&config) {
+            Some(files) => {
+                format!("nothing to watch: name a cache in {files} ([[caches]]), give HOST[:PORT], or set CACHEWATCH_TARGETS")
+            }
+            None => {
+                "nothing to watch: give HOST[:PORT], set CACHEWATCH_TARGETS, or give --config FILE with [[caches]] in it"
+                    .to_owned()
+            }
+        });
+    }
+    let log = start_log_of_daemon(&config.log.level, config.log.format)?;
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(daemon::run(inputs, config, &log));
+    // What the grace period cut off must not hold up the exit.
+    runtime.shutdown_background();
+    if let Err(error) = &outcome {
+        // Standard error may be what nothing reads any more.
+        log.say(&error.to_string());
+    }
+    log.flush(LAST_WORDS);
+    Ok(if outcome.is_ok() { Exit::Well } else { Exit::Unknown })
+}
