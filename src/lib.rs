@@ -7,7 +7,7 @@
 //!   [`style`] how text for a terminal is dressed, [`mod@file`] small files
 //! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], which do not know each other
 //! - floor 2: [`http`], which reads what the sinks hold; [`client`], which asks a running daemon
-//! - floor 3: [`daemon`] the long run, [`check`] one round, [`events`] what changed, [`explain`] the catalogue
+//! - floor 3: [`daemon`] the long run
 //! - floor 4: `commands`, what is done on the command line, a file a command
 //! - floor 5: [`cli`], which lists them
 
@@ -35,10 +35,7 @@ pub mod sink;
 pub mod client;
 pub mod http;
 
-pub mod check;
 pub mod daemon;
-pub mod events;
-pub mod explain;
 
 mod commands;
 

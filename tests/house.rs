@@ -17,10 +17,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("sink", 1),
     ("client", 2),
     ("http", 2),
-    ("check", 3),
     ("daemon", 3),
-    ("events", 3),
-    ("explain", 3),
     ("commands", 4),
     ("cli", 5),
 ];

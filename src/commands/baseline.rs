@@ -37,8 +37,6 @@ pub(crate) enum BaselineCommand {
 
 /// Asks the daemon, and tells what it did.
 pub(crate) fn run(command: BaselineCommand) -> Result<Exit, String> {
-    let BaselineCommand::Accept { name, token_file, files, daemon } = command;
-    let (name, token_file) = (name.as_str(), token_file.as_deref());
     #[derive(Deserialize)]
     struct Accepted {
         accepted: Vec<Event>,
@@ -51,6 +49,8 @@ pub(crate) fn run(command: BaselineCommand) -> Result<Exit, String> {
     struct Named {
         name: WireText,
     }
+    let BaselineCommand::Accept { name, token_file, files, daemon } = command;
+    let (name, token_file) = (name.as_str(), token_file.as_deref());
     refuse_what_is_no_name(name)?;
     let token = token_file.map(secret_of).transpose()?;
     let client = daemon.client_at(daemon.address(files)?, token)?;

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::lasting::{self, Lasting};
-use super::{History, Told};
+use super::durations::{self, Lasting};
+use super::history::{History, Told};
 use crate::model::{Event, EventKind, FindingId, Severity, Timestamp, WireText};
 use crate::style::Style;
 
@@ -21,7 +21,7 @@ const WIDEST: usize = 24;
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn print(out: &mut impl Write, history: &History, style: Style) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, history: &History, style: Style) -> io::Result<()> {
     let name = |event: &Event| event.cache.as_ref().map_or(0, |cache| cache.as_str().chars().count());
     let widest = history.entries.iter().map(|(told, _)| name(&told.event)).max().unwrap_or(0).min(WIDEST);
     let mut day = String::new();
@@ -171,7 +171,7 @@ fn times(kind: EventKind, lasting: &Lasting) -> Vec<String> {
 
 /// `between 01:04:03 and 01:04:18, nobody watched`, with the day where it is another than that of the event.
 fn unwatched(event: &Event) -> Option<String> {
-    let (from, to) = lasting::gap(event)?;
+    let (from, to) = durations::gap(event)?;
     let clock = |at: &str| {
         let (day, time) = at.split_once('T')?;
         let time: String = time.chars().take(8).collect();

@@ -1,14 +1,17 @@
 //! `cachewatch check`: one round, told.
 
+mod round;
+mod text;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 
+use self::round::Checked;
 use super::options::{Files, Format, INSTALLED, TargetOptions, files_of, is_host, known_to, there_are};
 use super::terminal::{Exit, complain, exit_of, runtime, start_log, style, write_out};
-use crate::check::{self, Checked};
 use crate::config::{self, Config, Inputs, LogFormat, Target};
 use crate::model::Cache;
 
@@ -90,10 +93,10 @@ fn refuse_a_lone_word(name: &str, target: &Target, configured: &Config) -> Resul
 
 async fn print_checks(config: &Config, caches: Vec<Arc<Cache>>, format: Format) -> Result<Exit, String> {
     let style = style();
-    let checked = check::check(config, caches).await;
+    let checked = round::check(config, caches).await;
     write_out(|out| match format {
-        Format::Text => checked.iter().try_for_each(|checked| check::print(out, checked, style)),
-        Format::Json => check::print_json(out, &checked),
+        Format::Text => checked.iter().try_for_each(|checked| text::print(out, checked, style)),
+        Format::Json => round::print_json(out, &checked),
     })?;
     Ok(exit_of(&checked.iter().map(Checked::standing).collect::<Vec<_>>()))
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::Checked;
+use super::round::Checked;
 use crate::azure::{self, Cloud, Product};
 use crate::judge;
 use crate::model::{
@@ -23,7 +23,7 @@ const OBSERVATION: usize = 10;
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub fn print(out: &mut impl Write, checked: &Checked, style: Style) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, checked: &Checked, style: Style) -> io::Result<()> {
     let Checked { cache, report, findings } = checked;
     let head = format!("{}  ", style.strong(&cache.endpoint()));
     style.write(out, &head, 2, &title(cache))?;

@@ -1,12 +1,13 @@
 //! `cachewatch explain`: what a finding means.
 
+mod print;
+
 use std::ffi::OsStr;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::terminal::{Exit, style, write_out};
-use crate::explain;
 use crate::judge;
 use crate::model::FindingId;
 
@@ -71,10 +72,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         }
     };
     write_out(|out| match format {
-        ExplainFormat::Text if id.is_none() => explain::list(out, &entries, style()),
-        ExplainFormat::Text => entries.iter().try_for_each(|entry| explain::print(out, entry, style())),
-        ExplainFormat::Json => explain::print_json(out, &entries),
-        ExplainFormat::Markdown => explain::print_markdown(out, &entries),
+        ExplainFormat::Text if id.is_none() => print::list(out, &entries, style()),
+        ExplainFormat::Text => entries.iter().try_for_each(|entry| print::print(out, entry, style())),
+        ExplainFormat::Json => print::print_json(out, &entries),
+        ExplainFormat::Markdown => print::print_markdown(out, &entries),
     })?;
     Ok(Exit::Well)
 }

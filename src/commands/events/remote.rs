@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Asked, History, PAGE, Page, Told, gather};
+use super::history::{Asked, History, PAGE, Page, Told, gather};
 use crate::client::{Answer, ClientError};
 use crate::http;
 use crate::model::{CacheName, ResolverName, Timestamp, WireText};
@@ -16,7 +16,7 @@ const MOST_PAGES: usize = 1_000;
 ///
 /// # Errors
 /// In words for a person: where there is no answer, or one that makes no sense.
-pub fn ask(
+pub(super) fn ask(
     server: &str,
     asked: Asked,
     now: Timestamp,

@@ -1,14 +1,19 @@
 //! `cachewatch events`: what changed.
 
+mod durations;
+mod history;
+mod remote;
+mod text;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use self::history::{Asked, History};
 use super::options::{DaemonOptions, Files, Format, SERVER, address_of, load_files, refuse_what_is_no_name};
 use super::terminal::{Exit, runtime, style, write_out};
 use crate::client::Client;
 use crate::clock;
-use crate::events::{self, Asked, History};
 use crate::model::{CacheName, EventKind, Timestamp};
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -66,15 +71,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
     }
     let history = history(asked, journal.as_deref(), files, &daemon)?;
     write_out(|out| match format {
-        Format::Text => events::print(out, &history, style()),
-        Format::Json => events::print_json(out, &history),
+        Format::Text => text::print(out, &history, style()),
+        Format::Json => history::print_json(out, &history),
     })?;
     Ok(Exit::Well)
 }
 
 /// What happened, from wherever it is kept.
 fn history(asked: Asked, journal: Option<&Path>, files: Files, daemon: &DaemonOptions) -> Result<History, String> {
-    let read = |path: &Path, asked| events::read(path, asked, clock::now()).map_err(|error| error.to_string());
+    let read = |path: &Path, asked| history::read(path, asked, clock::now()).map_err(|error| error.to_string());
     match journal {
         // A variable may stand there for other commands; what is written here wins.
         Some(_) if daemon.server.is_some() && daemon.server != std::env::var(SERVER).ok() => {
@@ -103,5 +108,5 @@ fn ask_the_daemon(asked: Asked, client: &Client) -> Result<History, String> {
         refuse_what_is_no_name(cache.as_str())?;
     }
     let runtime = runtime()?;
-    events::ask(client.server(), asked, clock::now(), |path| runtime.block_on(client.get(path)))
+    remote::ask(client.server(), asked, clock::now(), |path| runtime.block_on(client.get(path)))
 }

@@ -1,14 +1,10 @@
 //! One round, for a person or a script: the same probe and the same judgement as the daemon's, printed.
 
-mod text;
-
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-
-pub use text::print;
 
 use crate::config::Config;
 use crate::judge::Watch;
@@ -17,19 +13,19 @@ use crate::probe::Prober;
 
 /// One cache, checked once.
 #[derive(Debug)]
-pub struct Checked {
+pub(super) struct Checked {
     /// The cache, as it is configured.
-    pub cache: Arc<Cache>,
+    pub(super) cache: Arc<Cache>,
     /// What was seen.
-    pub report: ProbeReport,
+    pub(super) report: ProbeReport,
     /// What is wrong, the deepest cause first. One round is all there is, so each condition counts at once.
-    pub findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Checked {
     /// What the findings come to; unknown where there was no resolver at all, or where the probe itself broke.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> Standing {
         let untold = [FaultKind::NoResolver, FaultKind::Internal];
         if self.report.faults().any(|fault| untold.contains(&fault.kind)) {
             return Standing::Unknown;
@@ -40,7 +36,7 @@ impl Checked {
 
 /// Checks each of these caches once, several at a time. What one says may depend on whether the others are reached, so
 /// they are judged together.
-pub async fn check(config: &Config, caches: Vec<Arc<Cache>>) -> Vec<Checked> {
+pub(super) async fn check(config: &Config, caches: Vec<Arc<Cache>>) -> Vec<Checked> {
     let prober = Prober::new(&config.system);
     let walks = stream::iter(caches).map(async |cache| {
         let report = prober.walk_with_exposure(&cache).await;
@@ -65,7 +61,7 @@ fn judge_one(cache: Arc<Cache>, report: ProbeReport, others_reach: bool) -> Chec
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub fn print_json(out: &mut impl Write, checked: &[Checked]) -> io::Result<()> {
+pub(super) fn print_json(out: &mut impl Write, checked: &[Checked]) -> io::Result<()> {
     #[derive(Serialize)]
     struct Document<'checked> {
         schema_version: u32,

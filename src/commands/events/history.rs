@@ -1,81 +1,75 @@
-//! `cachewatch events`: what changed, read from the journal beside the daemon that writes it, or asked of the daemon.
-
-mod ask;
-mod lasting;
-mod text;
+//! What changed, read from the journal beside the daemon that writes it.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::ask::ask;
-use self::lasting::Lasting;
-pub use self::text::print;
+use super::durations::{self, Lasting};
 use crate::model::{CacheName, Event, EventKind, SCHEMA_VERSION, Timestamp};
 use crate::sink::journal::{Order, Query, ReadError, Reader, Recorded};
 
 /// Events that are read at a time; the daemon gives no more.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub(super) struct Asked {
     /// From this moment on.
-    pub since: Timestamp,
+    pub(super) since: Timestamp,
     /// Before this moment.
-    pub until: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
     /// Of this cache.
-    pub cache: Option<CacheName>,
+    pub(super) cache: Option<CacheName>,
     /// Of this kind.
-    pub kind: Option<EventKind>,
+    pub(super) kind: Option<EventKind>,
 }
 
 /// What changed, the oldest first.
 #[derive(Debug)]
-pub struct History {
+pub(super) struct History {
     /// What was read: a file, or the address of a daemon.
-    journal: String,
+    pub(super) journal: String,
     /// Whether it goes when the daemon does.
-    is_in_memory: bool,
-    asked: Asked,
+    pub(super) is_in_memory: bool,
+    pub(super) asked: Asked,
     /// When the journal was read.
-    now: Timestamp,
+    pub(super) now: Timestamp,
     /// When the daemon last wrote, or answered: what is said to last was so then.
-    last_alive: Option<Timestamp>,
+    pub(super) last_alive: Option<Timestamp>,
     /// The latest event of the journal that is asked for, where none of the time is.
-    latest: Option<Event>,
-    entries: Vec<(Told, Lasting)>,
+    pub(super) latest: Option<Event>,
+    pub(super) entries: Vec<(Told, Lasting)>,
     /// Events that this version cannot read.
-    left_out: usize,
+    pub(super) left_out: usize,
 }
 
 /// An event as it is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Told {
+pub(super) struct Told {
     /// None where the event waits for a file that cannot be written.
-    id: Option<u64>,
+    pub(super) id: Option<u64>,
     /// Whether it is there after the daemon has ended, however it ends.
-    durable: bool,
+    pub(super) durable: bool,
     #[serde(flatten)]
-    event: Event,
+    pub(super) event: Event,
 }
 
 /// Events that were asked for, as many as come at once.
 #[derive(Debug, Default)]
-struct Page {
-    events: Vec<Told>,
+pub(super) struct Page {
+    pub(super) events: Vec<Told>,
     /// The id of the last one, where there may be more behind it.
-    next: Option<u64>,
-    left_out: usize,
-    is_in_memory: bool,
+    pub(super) next: Option<u64>,
+    pub(super) left_out: usize,
+    pub(super) is_in_memory: bool,
 }
 
 /// Reads a journal.
 ///
 /// # Errors
 /// Where it is missing, broken, of a later version, or may not be read.
-pub fn read(journal: &Path, asked: Asked, now: Timestamp) -> Result<History, ReadError> {
+pub(super) fn read(journal: &Path, asked: Asked, now: Timestamp) -> Result<History, ReadError> {
     let reader = Reader::open(journal)?;
     let last_alive = reader.run()?.map(|run| run.last_alive);
     let told = |Recorded { id, event }| Told { id: Some(id), durable: true, event };
@@ -88,7 +82,7 @@ pub fn read(journal: &Path, asked: Asked, now: Timestamp) -> Result<History, Rea
 }
 
 /// What is asked for, put together from the pages of a journal, wherever they come from.
-fn gather<E>(
+pub(super) fn gather<E>(
     journal: String,
     asked: Asked,
     now: Timestamp,
@@ -112,7 +106,7 @@ fn gather<E>(
     if all.events.iter().any(|told| told.id.is_none()) {
         all.events.sort_by_key(|told| told.event.at);
     }
-    let lasting = lasting::of(&all.events.iter().map(|told| &told.event).collect::<Vec<_>>());
+    let lasting = durations::of(&all.events.iter().map(|told| &told.event).collect::<Vec<_>>());
     // What an event does not say of the time before it, the event before it may.
     for (told, lasting) in all.events.iter_mut().zip(&lasting) {
         told.event.lasted = told.event.lasted.or(lasting.held);
@@ -135,7 +129,7 @@ fn gather<E>(
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn print_json(out: &mut impl Write, history: &History) -> io::Result<()> {
+pub(super) fn print_json(out: &mut impl Write, history: &History) -> io::Result<()> {
     #[derive(Serialize)]
     struct Document<'a> {
         schema_version: u32,

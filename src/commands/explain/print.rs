@@ -15,7 +15,7 @@ const WORDS: usize = 14;
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub fn list(out: &mut impl Write, entries: &[&Entry], style: Style) -> io::Result<()> {
+pub(super) fn list(out: &mut impl Write, entries: &[&Entry], style: Style) -> io::Result<()> {
     let mut stage = None;
     for entry in entries {
         if stage.replace(entry.stage) != Some(entry.stage) {
@@ -32,7 +32,7 @@ pub fn list(out: &mut impl Write, entries: &[&Entry], style: Style) -> io::Resul
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub fn print(out: &mut impl Write, entry: &Entry, style: Style) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, entry: &Entry, style: Style) -> io::Result<()> {
     let head = format!("{}  ", style.strong(entry.id.as_str()));
     style.write(out, &head, 2, entry.title)?;
     writeln!(out)?;
@@ -62,7 +62,7 @@ fn parts(entry: &Entry) -> [(&'static str, &'static str); 5] {
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub fn print_json(out: &mut impl Write, entries: &[&Entry]) -> io::Result<()> {
+pub(super) fn print_json(out: &mut impl Write, entries: &[&Entry]) -> io::Result<()> {
     #[derive(Serialize)]
     struct Document<'entries> {
         schema_version: u32,
@@ -77,7 +77,7 @@ pub fn print_json(out: &mut impl Write, entries: &[&Entry]) -> io::Result<()> {
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub fn print_markdown(out: &mut impl Write, entries: &[&Entry]) -> io::Result<()> {
+pub(super) fn print_markdown(out: &mut impl Write, entries: &[&Entry]) -> io::Result<()> {
     writeln!(out, "# Findings\n")?;
     writeln!(out, "<!-- Made by `cachewatch explain --format markdown`; a test holds that it is current. -->\n")?;
     writeln!(
