@@ -898,7 +898,7 @@ or
           tells: 'monitor'
         }
         annotations: {
-          description: 'The {{ $labels.loop }} loop of cachewatch at {{ $labels.instance }} has not turned for 15 seconds or more. Where it is schedule or dispatch, nothing is watched there now. See /livez and its log; restart it. Where it is journal, a disk may hang: watching goes on, and what happens is not kept.'
+          description: 'The {{ $labels.loop }} loop of cachewatch at {{ $labels.instance }} has not turned for 15 seconds or more. Where it is schedule or dispatch, nothing is watched there now. See /livez and its log; restart it. Where it is journal or reload, a disk may hang: watching goes on, and what happens is not kept.'
           runbook_url: '${runbookBase}deploy/prometheus/README.md#cachewatchstandsstill'
           summary: 'cachewatch at {{ $labels.instance }}: its {{ $labels.loop }} loop stands still'
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::machine;
 use super::schedule::Hint;
 use crate::clock;
 use crate::http::{Accept, AcceptError};
@@ -227,7 +228,7 @@ impl Dispatch {
         for left in recovered.states {
             let name = left.cache.clone();
             if name.as_str() == CacheName::MACHINE {
-                settled.open.extend(self.take_up_machine(&left, now).map(|finding| (None, finding.id)));
+                settled.open.extend(self.take_up_machine(&left, now).into_iter().map(|finding| (None, finding.id)));
                 continue;
             }
             let Some(watched) = self.watched.get_mut(&name) else {
@@ -259,16 +260,17 @@ impl Dispatch {
     }
 
     /// What the journal said of this machine; it is over where it is not open now.
-    fn take_up_machine(&self, left: &State, now: Timestamp) -> Option<Finding> {
-        let before: Finding = serde_json::from_str::<Option<Finding>>(&left.memento).ok()??;
-        if self.board.snapshot().machine.iter().all(|finding| finding.id != before.id) {
+    fn take_up_machine(&self, left: &State, now: Timestamp) -> Vec<Finding> {
+        let left = machine::findings_of(left);
+        let open = &self.board.snapshot().machine;
+        for before in left.iter().filter(|before| open.iter().all(|finding| finding.id != before.id)) {
             let event = Event::new(now, None, EventKind::FindingCleared).now(&before.summary);
             let (finding, severity) = (Some(before.id), Some(before.severity));
             let lasted = Some(now.since(before.since));
             let event = Event { finding, severity, lasted, ..event };
             self.chronicle.tell(&[event.evidence("the journal could not be opened before")]);
         }
-        Some(before)
+        left
     }
 
     fn forget(&self, name: &CacheName) {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::config::Config;
 use crate::judge;
-use crate::model::{CacheName, Event, EventKind, Finding, Timestamp, WireText};
+use crate::model::{CacheName, Event, EventKind, Finding, FindingId, Timestamp, WireText};
 use crate::probe;
 use crate::sink::journal::State;
 use crate::sink::{Board, Chronicle, Metrics};
@@ -26,8 +26,13 @@ pub(super) async fn watch(
     left: Option<State>,
 ) {
     let mut looks = tokio::time::interval(LOOK);
-    let mut tuning: Option<Finding> = left.and_then(|left| serde_json::from_str(&left.memento).ok()).flatten();
-    let mut skipping: Option<Finding> = None;
+    let (mut tuning, mut skipping) = (None, None);
+    for finding in left.iter().flat_map(findings_of) {
+        match finding.id {
+            FindingId::ProbesSkipped => skipping = Some(finding),
+            _ => tuning = Some(finding),
+        }
+    }
     let mut counted = (0, 0);
     loop {
         looks.tick().await;
@@ -36,7 +41,7 @@ pub(super) async fn watch(
         let now = judge::tcp_tuning(&settings, at, tuning.as_ref());
         if let Some(event) = change(tuning.as_ref(), now.as_ref(), at) {
             // Where it is not taken, the next run says it once more.
-            let _ = chronicle.tell_of(&[event], now.as_slice(), state(now.as_ref()));
+            let _ = chronicle.tell_of(&[event], now.as_slice(), state([now.as_ref(), skipping.as_ref()]));
         }
         tuning = now;
         let total = metrics.probes_started_and_skipped();
@@ -45,7 +50,7 @@ pub(super) async fn watch(
         let max_in_flight = configs.borrow().probe.max_in_flight;
         let now = judge::probes_skipped(since, max_in_flight, at, skipping.as_ref());
         if let Some(event) = change(skipping.as_ref(), now.as_ref(), at) {
-            let _ = chronicle.tell_of(&[event], now.as_slice(), None);
+            let _ = chronicle.tell_of(&[event], now.as_slice(), state([tuning.as_ref(), now.as_ref()]));
         }
         skipping = now;
         board.machine(skipping.iter().chain(&tuning).cloned().collect());
@@ -53,8 +58,15 @@ pub(super) async fn watch(
     }
 }
 
+/// What the journal says was open on this machine. An earlier version kept one finding, or null.
+pub(super) fn findings_of(left: &State) -> Vec<Finding> {
+    let several = serde_json::from_str::<Vec<Option<Finding>>>(&left.memento);
+    let open = several.or_else(|_| serde_json::from_str::<Option<Finding>>(&left.memento).map(|one| vec![one]));
+    open.unwrap_or_default().into_iter().flatten().collect()
+}
+
 /// What the journal keeps of this machine.
-fn state(open: Option<&Finding>) -> Option<State> {
+fn state(open: [Option<&Finding>; 2]) -> Option<State> {
     let memento = serde_json::to_string(&open).ok()?;
     Some(State { cache: CacheName::new(CacheName::MACHINE), host: String::new(), port: 0, memento })
 }
@@ -68,4 +80,21 @@ fn change(before: Option<&Finding>, now: Option<&Finding>, at: Timestamp) -> Opt
     };
     let (finding, severity) = (Some(about.id), Some(about.severity));
     Some(Event { finding, severity, after: Some(WireText::new(&about.summary)), ..Event::new(at, None, kind) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_run_left_is_read_whatever_its_version() {
+        let finding = judge::probes_skipped((1, 1), 64, Timestamp::from_unix_seconds(1_800_000_000), None);
+        let two = state([None, finding.as_ref()]).unwrap();
+        assert_eq!(findings_of(&two), finding.clone().into_iter().collect::<Vec<_>>());
+        let one = State { memento: serde_json::to_string(&finding).unwrap(), ..two };
+        assert_eq!(findings_of(&one), finding.into_iter().collect::<Vec<_>>());
+        for memento in ["null", "[null,null]", "7", ""] {
+            assert_eq!(findings_of(&State { memento: memento.to_owned(), ..one.clone() }), [], "{memento}");
+        }
+    }
 }

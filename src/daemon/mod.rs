@@ -28,7 +28,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::dispatch::{Dispatch, Sinks};
-use self::reload::Reloader;
+use self::reload::{Others, Reloader};
 use self::schedule::Schedule;
 use crate::clock;
 use crate::config::{Config, Inputs};
@@ -147,7 +147,8 @@ pub async fn run(inputs: Inputs, config: Config, log: &LogOutput) -> Result<(), 
     };
     let notices = guard.notices(address);
     let (machine_metrics, machine_board, init_board) = (Arc::clone(&metrics), Arc::clone(&board), Arc::clone(&board));
-    let mut reloader = Reloader::new(inputs, configs, caches, plan, metrics, board, chronicle.clone());
+    let others = Others { caches, plans: plan, pulse: Arc::clone(&pulse) };
+    let mut reloader = Reloader::new(inputs, configs, others, metrics, board, chronicle.clone());
 
     // Before all that happens in this run.
     chronicle.tell(&[started(clock::now(), last_run, journal_file.as_deref())]);
@@ -169,7 +170,7 @@ pub async fn run(inputs: Inputs, config: Config, log: &LogOutput) -> Result<(), 
     let configs = config_in_use.clone();
     let machine = machine::watch(machine_metrics, machine_board, chronicle.clone(), configs, machine_left);
     watchers.spawn("machine", machine);
-    watchers.spawn(Loop::Reload.as_str(), reload::run(reloader, hang_up, requested, init, Arc::clone(&pulse)));
+    watchers.spawn(Loop::Reload.as_str(), reload::run(reloader, hang_up, requested, init));
     if let Some(watchdog) = systemd::watchdog(Arc::clone(&pulse), STANDSTILL) {
         watchers.spawn("watchdog", watchdog);
     }
@@ -187,17 +188,20 @@ pub async fn run(inputs: Inputs, config: Config, log: &LogOutput) -> Result<(), 
             chronicle.tell(&[stopping]);
         }
         Err(error) => {
-            tracing::error!("{error}");
+            // The log is told by the caller, past every filter.
             chronicle.tell(&[stopping.evidence(&error.to_string())]);
         }
     }
     systemd::stopping();
     // Everybody who looks has a receiver of its own; that nobody looks any more is no error.
     let _ = stop.send(true);
-    // With it go the ways to the other loops; who has asked for a reload learns that there will be none.
-    watchers.abort().await;
+    let drained = async {
+        // With it go the ways to the other loops; a request for a reload learns that there will be none.
+        watchers.abort().await;
+        workers.drained().await;
+    };
     tokio::select! {
-        () = workers.drained() => tracing::info!("stopped"),
+        () = drained => tracing::info!("stopped"),
         () = tokio::time::sleep(grace) => tracing::warn!("stopped; what was still running after the grace period is cut off"),
         () = terminate.asked() => tracing::warn!("stopped at once, at a second signal"),
     }
@@ -293,7 +297,7 @@ fn resumed(gap: Duration) -> Option<Event> {
     let (now, lasted) = (clock::now(), Duration::from_secs(gap.as_secs()));
     let words = format!("not watched from {} to {now}: the daemon did not run", now.minus(gap));
     let event = Event::new(now, None, EventKind::Resumed)
-        .now(&format!("nobody watched for {}", humantime::format_duration(lasted)))
+        .now(&format!("not watched for {}", humantime::format_duration(lasted)))
         .evidence(&words)
         .evidence("its process was stopped, its machine was suspended, or had no time for it");
     Some(Event { lasted: Some(gap), ..event })
@@ -386,7 +390,7 @@ mod tests {
         assert_eq!(resumed(STANDSTILL.saturating_sub(Duration::from_millis(1))), None);
         let event = resumed(Duration::from_secs(125)).expect("more than a busy machine explains");
         assert_eq!((event.kind, event.lasted), (EventKind::Resumed, Some(Duration::from_secs(125))));
-        assert!(event.after.is_some_and(|words| words.as_str() == "nobody watched for 2m 5s"));
+        assert!(event.after.is_some_and(|words| words.as_str() == "not watched for 2m 5s"));
         assert!(event.evidence[0].as_str().starts_with("not watched from "), "{:?}", event.evidence);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::dispatch::Caches;
@@ -31,10 +31,9 @@ pub(super) async fn run(
     mut hang_up: Signal,
     mut requested: mpsc::Receiver<Reload>,
     mut init: Init,
-    pulse: Arc<Pulse>,
 ) {
     loop {
-        pulse.turned(Loop::Reload);
+        reloader.pulse.turned(Loop::Reload);
         let (cause, answer) = tokio::select! {
             // The log and the status tell the outcome to whoever sent the signal.
             _ = hang_up.recv() => ("SIGHUP", None),
@@ -52,6 +51,22 @@ pub(super) async fn run(
     }
 }
 
+/// The other loops, as this one reaches them.
+pub(super) struct Others {
+    pub(super) caches: mpsc::Sender<Caches>,
+    pub(super) plans: mpsc::Sender<Plan>,
+    pub(super) pulse: Arc<Pulse>,
+}
+
+/// A configuration that was read and is good.
+struct Loaded {
+    config: Config,
+    /// Its files as they were before they were read.
+    read: Vec<Version>,
+    /// What is to be said of its password files.
+    notices: Vec<String>,
+}
+
 /// Holds the configuration in use and replaces it.
 pub(super) struct Reloader {
     inputs: Inputs,
@@ -64,6 +79,9 @@ pub(super) struct Reloader {
     board: Arc<Board>,
     chronicle: Chronicle,
     looks: Interval,
+    /// The look that is under way.
+    looking: Option<JoinHandle<Vec<Version>>>,
+    pulse: Arc<Pulse>,
     /// The files as they were when they were last read.
     read: Vec<Version>,
     /// The files as they were at the last look: a change is taken up once it has come to rest.
@@ -74,8 +92,7 @@ impl Reloader {
     pub(super) fn new(
         inputs: Inputs,
         configs: watch::Sender<Arc<Config>>,
-        caches: mpsc::Sender<Caches>,
-        plans: mpsc::Sender<Plan>,
+        Others { caches, plans, pulse }: Others,
         metrics: Arc<Metrics>,
         board: Arc<Board>,
         chronicle: Chronicle,
@@ -84,7 +101,21 @@ impl Reloader {
         let read = versions(&config.files);
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { inputs, config, configs, caches, plans, metrics, board, chronicle, looks, seen: read.clone(), read }
+        Self {
+            inputs,
+            config,
+            configs,
+            caches,
+            plans,
+            metrics,
+            board,
+            chronicle,
+            looks,
+            looking: None,
+            pulse,
+            seen: read.clone(),
+            read,
+        }
     }
 
     /// Takes the configuration the daemon was started with into use.
@@ -92,12 +123,20 @@ impl Reloader {
         self.apply(Plan::of(&self.config)).await;
     }
 
-    /// Waits for the next look at the files; true where one has changed and come to rest. Safe to drop and to call again.
+    /// Waits for the next look at the files; true where one has changed and come to rest. Safe to drop and to call again:
+    /// a look that is under way goes on.
     async fn look(&mut self) -> bool {
-        self.looks.tick().await;
-        let files = self.config.files.clone();
-        // A file system that hangs must hold up this loop alone.
-        let Ok(now) = spawn_blocking(move || versions(&files)).await else { return false };
+        if self.looking.is_none() {
+            self.looks.tick().await;
+            let files = self.config.files.clone();
+            // A file system that hangs must hold up this loop alone, and one thread at the most.
+            self.looking = Some(spawn_blocking(move || versions(&files)));
+        }
+        let Some(looking) = &mut self.looking else { return false };
+        self.pulse.waits_for_disk(Loop::Reload);
+        let looked = looking.await;
+        self.looking = None;
+        let Ok(now) = looked else { return false };
         let at_rest = now == self.seen;
         self.seen = now;
         at_rest && self.seen != self.read
@@ -108,11 +147,20 @@ impl Reloader {
     /// The answer is what is in use now, or every problem, one a line.
     pub(super) async fn reload(&mut self, cause: &str) -> Result<String, String> {
         let (inputs, files) = (self.inputs.clone(), self.config.files.clone());
-        // The versions first: what changes while it is read is read once more.
-        let reading = spawn_blocking(move || (versions(&files), config::load(&inputs)));
+        let reading = spawn_blocking(move || {
+            // The versions first: what changes while it is read is read once more.
+            let read = versions(&files);
+            let loaded = config::load(&inputs).map(|new| {
+                let read = if new.files == files { read.clone() } else { versions(&new.files) };
+                let notices = new.unreadable_passwords();
+                Loaded { config: new, read, notices }
+            });
+            (read, loaded)
+        });
+        self.pulse.waits_for_disk(Loop::Reload);
         let outcome = match reading.await {
-            Ok((versions, outcome)) => {
-                self.read = versions;
+            Ok((read, outcome)) => {
+                self.read = read;
                 self.seen.clone_from(&self.read);
                 outcome.map_err(|problems| problems.iter().map(ToString::to_string).collect())
             }
@@ -120,7 +168,9 @@ impl Reloader {
                 Err(vec![format!("reading the configuration broke, which is a defect of cachewatch: {error}")])
             }
         };
-        let outcome = outcome.and_then(|new| if new.caches.is_empty() { Err(nothing_to_watch()) } else { Ok(new) });
+        self.pulse.turned(Loop::Reload);
+        let outcome =
+            outcome.and_then(|new| if new.config.caches.is_empty() { Err(nothing_to_watch()) } else { Ok(new) });
         let at = clock::now();
         match outcome {
             Ok(new) => {
@@ -143,7 +193,7 @@ impl Reloader {
     }
 
     /// Takes a checked configuration into use and says what it changed.
-    async fn take(&mut self, mut new: Config) -> String {
+    async fn take(&mut self, Loaded { config: mut new, read, notices: of_passwords }: Loaded) -> String {
         let old = Arc::clone(&self.config);
         // A cache that did not change stays the very same one, which is how the loops know it.
         let mut kept = 0;
@@ -173,7 +223,7 @@ impl Reloader {
         if new.log != old.log {
             notices.push("log changed: it takes effect at the next start".to_owned());
         }
-        notices.extend(new.unreadable_passwords());
+        notices.extend(of_passwords);
         for notice in &notices {
             tracing::warn!("{notice}");
         }
@@ -184,7 +234,7 @@ impl Reloader {
         let summary = format!("{} caches, {kept} of them unchanged", new.caches.len());
         self.config = Arc::new(new);
         self.configs.send_replace(Arc::clone(&self.config));
-        self.read = versions(&self.config.files);
+        self.read = read;
         self.seen.clone_from(&self.read);
         self.apply(plan).await;
         summary
@@ -196,7 +246,8 @@ impl Reloader {
         let caches = Caches { caches: plan.caches.clone(), done };
         let told = self.caches.send(caches).await.is_ok() && known.await.is_ok();
         if !told || self.plans.send(plan).await.is_err() {
-            tracing::error!("a loop of the daemon has ended; restart it");
+            // That loop's end ends the daemon, which tells its reason.
+            return;
         }
         let at = clock::now();
         self.metrics.config_reloaded(true, at, self.config.caches.len());

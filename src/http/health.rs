@@ -12,7 +12,7 @@ use super::admit::Stranger;
 use super::{State, reply};
 use crate::clock;
 use crate::model::{CacheName, Doubt, Finding, FindingId, Severity, Stage, Standing, Timestamp};
-use crate::sink::{Loop, Refusal, Watched};
+use crate::sink::{Refusal, Watched};
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
 /// A refused configuration is told and is no reason to restart; a stranger is not told of it.
@@ -26,9 +26,9 @@ pub(super) async fn live(Shared(state): Shared<State>, stranger: Option<Extensio
         words += &told(refusal);
         words.push('\n');
     }
-    if let Some(still) = state.pulse.stands_still(Loop::Journal, state.standstill) {
+    if let Some((which, still)) = state.pulse.waiting(state.standstill) {
         // Writing to a string cannot fail.
-        let _ = writeln!(words, "the journal waits for its disk for {} s; monitoring goes on", still.as_secs());
+        let _ = writeln!(words, "the {which} loop waits for a disk for {} s; monitoring goes on", still.as_secs());
     }
     words.into_response()
 }

@@ -234,7 +234,7 @@ async fn a_judge_that_stands_still_makes_no_cache_look_well() {
     all_but(Loop::Journal);
     let (status, words) = daemon.get("/livez").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(words.starts_with("alive\nthe journal waits for its disk for "), "{words}");
+    assert!(words.starts_with("alive\nthe journal loop waits for a disk for "), "{words}");
     assert_eq!(daemon.get("/healthz").await.0, StatusCode::OK);
 }
 

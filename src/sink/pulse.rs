@@ -51,10 +51,10 @@ impl Pulse {
         self.waits[which as usize].store(false, Ordering::Relaxed);
     }
 
-    /// All loops begin now.
+    /// All loops begin now; one that waits for a disk waits on.
     pub fn begin(&self) {
         for which in Loop::ALL {
-            self.turned(*which);
+            self.turned[*which as usize].store(self.elapsed(), Ordering::Relaxed);
         }
     }
 
@@ -75,9 +75,18 @@ impl Pulse {
     /// The first loop that stands still for longer than `limit`, where a restart can mend that.
     #[must_use]
     pub fn standstill(&self, limit: Duration) -> Option<(Loop, Duration)> {
-        let waits = |which: &Loop| self.waits[*which as usize].load(Ordering::Relaxed);
-        let mut own = Loop::ALL.iter().filter(|which| !waits(which));
-        own.find_map(|which| Some((*which, self.stands_still(*which, limit)?)))
+        self.first_still(false, limit)
+    }
+
+    /// The first loop that has waited for a disk for longer than `limit`.
+    #[must_use]
+    pub fn waiting(&self, limit: Duration) -> Option<(Loop, Duration)> {
+        self.first_still(true, limit)
+    }
+
+    fn first_still(&self, waits: bool, limit: Duration) -> Option<(Loop, Duration)> {
+        let mut chosen = Loop::ALL.iter().filter(|which| self.waits[**which as usize].load(Ordering::Relaxed) == waits);
+        chosen.find_map(|which| Some((*which, self.stands_still(*which, limit)?)))
     }
 
     /// Milliseconds since the start.
@@ -114,11 +123,14 @@ mod tests {
         pulse.waits_for_disk(Loop::Journal);
         tokio::time::advance(late).await;
         Loop::ALL.iter().filter(|which| **which != Loop::Journal).for_each(|which| pulse.turned(*which));
-        assert_eq!((pulse.standstill(limit), pulse.stands_still(Loop::Journal, limit)), (None, Some(late)));
+        assert_eq!((pulse.standstill(limit), pulse.waiting(limit)), (None, Some((Loop::Journal, late))));
+        // A journal that waits since before the start does not look dead after it.
         pulse.begin();
-        assert_eq!(pulse.stands_still(Loop::Journal, limit), None);
+        assert_eq!(pulse.waiting(limit), None);
         tokio::time::advance(late).await;
-        pulse.begin();
-        assert_eq!(pulse.standstill(limit), None);
+        Loop::ALL.iter().filter(|which| **which != Loop::Journal).for_each(|which| pulse.turned(*which));
+        assert_eq!((pulse.standstill(limit), pulse.waiting(limit)), (None, Some((Loop::Journal, late))));
+        pulse.turned(Loop::Journal);
+        assert_eq!(pulse.waiting(limit), None);
     }
 }

@@ -87,7 +87,7 @@ impl Jump {
         let span = humantime::format_duration(Duration::from_hours(hours));
         Event::new(now, None, EventKind::ClockJumped)
             .change(&before.to_string(), &now.to_string())
-            .evidence(&format!("the journal was last written at {before}, and the clock now says {now}"))
+            .evidence(&format!("the clock last said {before}, and now says {now}"))
             .evidence(&format!(
                 "either nothing ran here for {span}, or the clock is wrong: ask timedatectl or chronyc tracking"
             ))
