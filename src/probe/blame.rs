@@ -11,7 +11,6 @@ use redis::{ServerError, Value};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
 use super::guarded::{End, TooMuch};
-use super::reply::LONGEST_TEXT;
 use crate::model::{Certificate, Fault, FaultKind, Outcome, Stage, WireText};
 
 /// Error numbers of Linux that `io::ErrorKind` does not tell apart.
@@ -227,8 +226,7 @@ pub(super) fn command(stage: Stage, command: &str, end: End) -> Fault {
 
 /// A reply that is longer than this command's may be.
 pub(super) fn too_large(stage: Stage, command: &str) -> Fault {
-    let words = format!("the reply to {command} is larger than any server's, {} KiB at most", LONGEST_TEXT >> 10);
-    Fault::new(stage, FaultKind::ReplyTooLarge, words)
+    Fault::new(stage, FaultKind::ReplyTooLarge, format!("the reply to {command} is larger than any server's"))
 }
 
 /// Bytes that are no reply to this command.

@@ -90,7 +90,7 @@ impl Prober {
         let watch = Stopwatch::start();
         let limits = limits(cache);
         let secret = self.secret(cache);
-        let withheld = Arc::new(Withheld::of(secret.as_ref().and_then(|secret| secret.as_ref().ok())));
+        let withheld = self.withheld(cache, secret.as_ref());
         let mut outcome = match connect::connect(test.dialled, limits.connect, deadline).await {
             Err(fault) if fault.kind == FaultKind::FamilyUnavailable => return None,
             Err(fault) => unconnected(&fault, deadline),

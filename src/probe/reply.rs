@@ -7,7 +7,7 @@
 const LONGEST_LINE: usize = 4 << 10;
 
 /// The longest reply to INFO, in bytes. Redis 7 with every section takes some 8 KiB.
-pub(super) const LONGEST_TEXT: usize = 128 << 10;
+const LONGEST_TEXT: usize = 128 << 10;
 
 /// The longest of the two parts of a reply to TIME, in bytes: microseconds and seconds, as digits.
 const LONGEST_NUMBER: usize = 24;

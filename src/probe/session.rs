@@ -35,6 +35,8 @@ pub(super) struct Session<S> {
     stream: Guarded<S>,
     /// What has come and is not answered for yet.
     heard: Vec<u8>,
+    /// Whether nothing was sent yet.
+    is_first: bool,
     /// What the peer is told, and must not repeat in anything that is shown.
     withheld: Arc<Withheld>,
     /// How long one command may take.
@@ -44,7 +46,7 @@ pub(super) struct Session<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn new(stream: S, withheld: Arc<Withheld>, limit: Duration, deadline: Deadline) -> Self {
-        Self { stream: Guarded::new(stream), heard: Vec::new(), withheld, limit, deadline }
+        Self { stream: Guarded::new(stream), heard: Vec::new(), is_first: true, withheld, limit, deadline }
     }
 
     /// Proves who we are.
@@ -117,10 +119,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.stream.renew();
         let (deadline, allowed) = self.deadline.stage(self.limit);
         let mut is_asked = true;
-        // A server may say unasked why it lets no one in, and in no other case speaks first.
+        let is_first = std::mem::take(&mut self.is_first);
+        // A server may say at once why it lets no one in, and in no other case speaks unasked.
         if self.is_speaking() {
             match self.heard.first() {
-                Some(b'-') => is_asked = false,
+                Some(b'-') if is_first => is_asked = false,
                 _ => return Err(self.unasked(stage, name)),
             }
         }
@@ -157,11 +160,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Reply::Foreign => return Err(self.withheld.fault(blame::foreign(stage, name, &self.heard))),
         };
         match redis::parse_redis_value(&whole) {
+            Ok(_) if !self.heard.is_empty() => Err(self.unasked(stage, name)),
             Ok(Value::ServerError(error)) if blame::speaks_of_another(name, &error) => {
                 Err(blame::out_of_step(stage, format!("{name} was answered with an error about another command")))
             }
             Ok(Value::ServerError(error)) => Err(self.withheld.fault(blame::server_error(stage, name, &error))),
-            Ok(_) if !self.heard.is_empty() => Err(self.unasked(stage, name)),
             Ok(value) => Ok(value),
             Err(_) => Err(self.withheld.fault(blame::foreign(stage, name, &whole))),
         }

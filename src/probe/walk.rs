@@ -1,7 +1,8 @@
 //! The path, from a host name to a server's word, under one deadline.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future;
@@ -14,11 +15,11 @@ use super::remembered::Shelf;
 use super::resolve::{self, System};
 use super::session::Session;
 use super::tls::{self, Trust};
-use super::withheld::Withheld;
+use super::withheld::{Sent, Withheld};
 use crate::clock::{self, Stopwatch};
 use crate::model::{
-    Auth, Cache, Fault, FaultKind, Leg, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret, Stage,
-    SystemFiles, Timestamp,
+    Auth, Cache, CacheName, Fault, FaultKind, Leg, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret,
+    Stage, SystemFiles, Timestamp,
 };
 
 /// How many addresses of one cache are dialled at once.
@@ -31,6 +32,8 @@ pub struct Prober {
     system: System,
     pub(super) trust: Trust,
     passwords: Shelf<Result<Secret, NoSecret>>,
+    /// What was sent to each cache.
+    sent: Mutex<HashMap<CacheName, Sent>>,
 }
 
 impl Prober {
@@ -41,6 +44,7 @@ impl Prober {
             system: System::new(&files.resolv_conf, &files.hosts),
             trust: Trust::new(),
             passwords: Shelf::new(Secret::of_file),
+            sent: Mutex::default(),
         }
     }
 
@@ -135,8 +139,7 @@ impl Prober {
     async fn leg(&self, cache: &Cache, address: IpAddr, deadline: Deadline) -> Leg {
         let mut leg = Leg::new(address, cache.dial(address));
         let secret = self.secret(cache);
-        let known = secret.as_ref().and_then(|secret| secret.as_ref().ok());
-        let withheld = Arc::new(Withheld::of(known));
+        let withheld = self.withheld(cache, secret.as_ref());
         leg.fault = self.walk_leg(cache, &mut leg, (secret, &withheld), deadline).await.err();
         // What a peer learned in an earlier session it may say in any place of this one.
         withheld.leg(&mut leg);
@@ -229,6 +232,13 @@ impl Prober {
             Auth::AccessKey { password, .. } => Some(self.password(password)),
             Auth::None | Auth::Withheld => None,
         }
+    }
+
+    /// What must not be shown of the words of a peer at this cache.
+    pub(super) fn withheld(&self, cache: &Cache, secret: Option<&Result<Secret, Fault>>) -> Arc<Withheld> {
+        let Some(Ok(secret)) = secret else { return Arc::default() };
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.entry(cache.name.clone()).or_default().and(secret)
     }
 
     /// The password, as its file or variable holds it now.

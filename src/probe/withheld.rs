@@ -4,6 +4,8 @@
 //! the next session. What is shown of it is looked through for every eight letters of the secret that stand in a row.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -18,6 +20,39 @@ const SHORTEST: usize = 4;
 /// What stands in place of each letter.
 const BLOT: u8 = b'*';
 
+/// What was sent to one cache: the secret in use and those before it, which a peer may say again after they were replaced.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// The latest is the last.
+    secrets: Vec<Secret>,
+    withheld: Arc<Withheld>,
+}
+
+impl Sent {
+    /// The most secrets of one cache that are withheld: a key is replaced a few times a year.
+    const MOST: usize = 4;
+
+    /// What must not be shown once `secret` is sent as well.
+    pub(super) fn and(&mut self, secret: &Secret) -> Arc<Withheld> {
+        if self.secrets.last() != Some(secret) {
+            self.secrets.retain(|known| known != secret);
+            self.secrets.push(secret.clone());
+            if self.secrets.len() > Self::MOST {
+                self.secrets.remove(0);
+            }
+            self.withheld = Arc::new(Withheld::of(&self.secrets));
+        }
+        Arc::clone(&self.withheld)
+    }
+}
+
+/// How many there are, and no more.
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sent({})", self.secrets.len())
+    }
+}
+
 /// What must not be shown of a peer's words. Upper and lower case count as the same.
 #[derive(Default)]
 pub(super) struct Withheld {
@@ -25,24 +60,26 @@ pub(super) struct Withheld {
     pieces: Zeroizing<Vec<u64>>,
     /// A bit for the hash of each piece, so that most places are passed over at once.
     marks: Zeroizing<[u64; 16]>,
-    /// A secret that has no such piece.
-    short: Zeroizing<Vec<u8>>,
+    /// Secrets that have no such piece.
+    short: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Withheld {
-    /// Withholds `secret`; `None` withholds nothing.
-    pub(super) fn of(secret: Option<&Secret>) -> Self {
+    /// Withholds each of these secrets.
+    pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let mut withheld = Self::default();
-        let Some(secret) = secret else { return withheld };
-        let lower = Zeroizing::new(secret.reveal().to_ascii_lowercase().into_bytes());
-        if lower.len() < TELLING {
-            if lower.len() >= SHORTEST {
-                withheld.short = lower;
+        for secret in secrets {
+            let lower = Zeroizing::new(secret.reveal().to_ascii_lowercase().into_bytes());
+            match lower.len() {
+                TELLING.. => {
+                    let pieces = lower.windows(TELLING);
+                    let pieces = pieces.map(|piece| piece.iter().fold(0, |piece, byte| push(piece, *byte)));
+                    withheld.pieces.extend(pieces);
+                }
+                SHORTEST..TELLING => withheld.short.push(lower),
+                _ => {}
             }
-            return withheld;
         }
-        let pieces = lower.windows(TELLING).map(|piece| piece.iter().fold(0, |piece, byte| push(piece, *byte)));
-        withheld.pieces = Zeroizing::new(pieces.collect());
         withheld.pieces.sort_unstable();
         withheld.pieces.dedup();
         for piece in withheld.pieces.iter() {
@@ -89,7 +126,9 @@ impl Withheld {
     pub(super) fn fault(&self, fault: Fault) -> Fault {
         let mut words = fault.detail.as_str().as_bytes().to_vec();
         self.blot(&mut words);
-        blot_short(&self.short, &mut words);
+        for short in &self.short {
+            blot_short(short, &mut words);
+        }
         if words == fault.detail.as_str().as_bytes() {
             return fault;
         }
@@ -131,9 +170,6 @@ fn mark(piece: u64) -> usize {
 
 fn blot_short(secret: &[u8], bytes: &mut [u8]) {
     let length = secret.len();
-    if length == 0 {
-        return;
-    }
     for start in 0..(bytes.len() + 1).saturating_sub(length) {
         let is_word = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
         let is_part = is_word(start.checked_sub(1)) || is_word(Some(start + length));
@@ -151,7 +187,7 @@ mod tests {
     use crate::model::{FaultKind, Stage};
 
     fn withheld(secret: &str) -> Withheld {
-        Withheld::of(Some(&Secret::new(secret.to_owned())))
+        Withheld::of([&Secret::new(secret.to_owned())])
     }
 
     #[track_caller]
@@ -178,8 +214,23 @@ mod tests {
         assert_eq!(withheld("wrong").fault(fault.clone()), fault);
         check("aaaaaaaaaa", "aaaaaaa aaaaaaaaaaaa", "aaaaaaa ************");
         let mut bytes = b"as it is".to_vec();
-        Withheld::of(None).blot(&mut bytes);
+        Withheld::of([]).blot(&mut bytes);
         assert_eq!(bytes, b"as it is");
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_is_withheld_as_well() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let mut sent = Sent::default();
+        let shown = |withheld: &Withheld, text: &str| withheld.text(text).into_owned();
+        let first = sent.and(&secret("the-primary-key"));
+        assert!(Arc::ptr_eq(&first, &sent.and(&secret("the-primary-key"))), "nothing is made anew");
+        let both = sent.and(&secret("a-second-one"));
+        assert_eq!(shown(&both, "the-primary-key a-second-one"), "*************** ************");
+        for number in 0..Sent::MOST {
+            sent.and(&secret(&format!("another-{number}-{number}{number}{number}")));
+        }
+        assert_eq!(shown(&sent.withheld, "a-second-one"), "a-second-one", "what is remembered is bounded");
     }
 
     proptest! {

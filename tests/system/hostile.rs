@@ -55,6 +55,7 @@ const ENDINGS: &[(&str, [&str; 3])] = &[
     ("INFO that is no text", ["serves", "serves", "tls not_tls"]),
     ("a reply before it is asked", ["ping out_of_step", "ping out_of_step", "tls not_tls"]),
     ("two replies to one command", ["ping out_of_step", "ping out_of_step", "tls not_tls"]),
+    ("two errors to one command", ["ping out_of_step", "ping out_of_step", "tls not_tls"]),
     ("a push", ["ping out_of_step|ping not_redis", "ping out_of_step|ping not_redis", "tls not_tls"]),
     ("an error first", ["ping client_limit", "ping client_limit", "tls not_tls"]),
     ("garbage", ["ping not_redis", "ping not_redis", "tls not_tls"]),

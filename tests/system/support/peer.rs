@@ -157,6 +157,7 @@ pub(crate) fn hostile() -> Vec<(&'static str, Vec<Step>)> {
             vec![Step::say("+OK\r\n"), Step::Hear, Step::say("+PONG\r\n"), Step::Hear, Step::Hold],
         ),
         ("two replies to one command", answer(b"+PONG\r\n+PONG\r\n".to_vec())),
+        ("two errors to one command", answer(b"-NOPERM no\r\n-NOPERM no\r\n".to_vec())),
         ("a push", vec![Step::say(">2\r\n+message\r\n+x\r\n"), Step::Hear, Step::say("+PONG\r\n"), Step::Hold]),
         ("an error first", vec![Step::say(reply::MAX_CLIENTS), Step::Hear]),
         ("garbage", answer((0..=255).collect())),
