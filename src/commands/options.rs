@@ -211,11 +211,10 @@ impl DaemonOptions {
     }
 }
 
-/// The secret that a file holds: its text without the end of its line.
+/// The secret that a file holds.
 pub(crate) fn secret_of(path: &Path) -> Result<Secret, String> {
     let bytes = file::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{}: is not UTF-8 text", path.display()))?;
-    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    Secret::of_file(&bytes).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 /// The configuration that names are looked up in, and its files. One that nobody asked for does not keep a host from being

@@ -19,7 +19,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   CACHEWATCH_TARGETS=orders.redis.cache.windows.net,carts.redis.cache.windows.net cachewatch run
 
 Then: http://127.0.0.1:9847/ for people, /metrics for Prometheus, /healthz for an application's readiness.
-SIGHUP reloads, SIGTERM drains and exits 0.";
+SIGHUP reloads, SIGTERM drains and exits 0. It exits 3 where it cannot start, or a loop of it has ended.";
 
 /// What to watch.
 #[derive(Debug, Args)]

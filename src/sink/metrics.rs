@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -189,7 +189,7 @@ pub struct Metrics {
     /// How long the last scrape was, in bytes.
     length: AtomicUsize,
     /// Whether the journal says that it can be written.
-    journal_up: AtomicBool,
+    journal_up: Mutex<bool>,
 }
 
 /// One for every family, by its name. To gather is to copy: family by family, a scrape holds a copy of one, not of all.
@@ -229,7 +229,7 @@ impl Metrics {
             families,
             caches: Mutex::default(),
             length: AtomicUsize::default(),
-            journal_up: AtomicBool::default(),
+            journal_up: Mutex::default(),
         }
     }
 
@@ -327,7 +327,9 @@ impl Metrics {
 
     /// Whether the journal can be written. Its counters are there from then on.
     pub fn journal_up(&self, up: bool) {
-        self.journal_up.store(up, Ordering::Relaxed);
+        // Held while the gauge is set: a scrape must not set it back.
+        let mut known = self.journal_up.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = up;
         self.families.journal_up.of(&[]).set(truth(up));
     }
 
@@ -358,9 +360,11 @@ impl Metrics {
         for which in Loop::ALL {
             self.families.loop_up.of(&[which.as_str()]).set(truth(is_up(*which)));
         }
-        let is_written = self.journal_up.load(Ordering::Relaxed) && is_up(Loop::Journal);
-        if self.journal_up.load(Ordering::Relaxed) {
-            self.families.journal_up.of(&[]).set(truth(is_written));
+        {
+            let known = self.journal_up.lock().unwrap_or_else(PoisonError::into_inner);
+            if *known {
+                self.families.journal_up.of(&[]).set(truth(is_up(Loop::Journal)));
+            }
         }
         let is_judging = is_up(Loop::Schedule) && is_up(Loop::Dispatch);
         for account in self.caches().values_mut() {

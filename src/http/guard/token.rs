@@ -6,6 +6,7 @@ use std::path::Path;
 use axum::http::{HeaderMap, header};
 use ring::hmac;
 use ring::rand::SystemRandom;
+use zeroize::Zeroizing;
 
 use super::{Fault, GuardError, read_text};
 
@@ -31,7 +32,7 @@ impl fmt::Debug for Token {
 impl Token {
     /// The token of a file: its text without the end of its line.
     pub(super) fn read(path: &Path) -> Result<Self, GuardError> {
-        let text = read_text(path)?;
+        let text = Zeroizing::new(read_text(path)?);
         Self::new(text.trim_end_matches(['\r', '\n'])).map_err(|words| GuardError(vec![Fault::new(path, None, words)]))
     }
 

@@ -120,7 +120,7 @@ impl Drop for Turn {
                     }
                 }
             };
-            // Who stopped waiting in this very moment gives the turn back, and passes it on by that.
+            // A request that stopped waiting in this very moment gives the turn back, and passes it on by that.
             drop(next.turn.send(Self(Arc::clone(&self.0))));
             return;
         }
@@ -185,7 +185,7 @@ mod tests {
         let (mut ninth, come) = ask(&turns, 9);
         assert!(come.is_none());
         assert!(matches!(waiting[15].as_mut().now_or_never(), Some(Err(Crowded))));
-        // Who stops waiting stands in nobody's way.
+        // A request that stops waiting stands in the way of none.
         waiting.clear();
         drop(under_way);
         assert!(matches!(ninth.as_mut().now_or_never(), Some(Ok(_))));

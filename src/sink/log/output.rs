@@ -1,6 +1,6 @@
 //! Where the log's lines go: through a bounded queue to a thread that writes them.
 //!
-//! Invariant: whoever logs neither waits nor fails. A target that is full, closed, slow or not read costs lines, the oldest
+//! Invariant: logging neither waits nor fails. A target that is full, closed, slow or not read costs lines, the oldest
 //! first; they are counted, and the log says how many once it can be written again.
 
 use std::collections::VecDeque;
@@ -71,7 +71,7 @@ impl Output {
     /// # Errors
     /// Where the system gives neither a descriptor nor a thread.
     pub fn to_standard_error(as_json: bool) -> io::Result<Self> {
-        // A descriptor of its own: the lock of `io::stderr` is held by whoever prints, for as long as that takes.
+        // A descriptor of its own: the lock of `io::stderr` is held by each print, for as long as that takes.
         let target = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         Self::to(target, as_json)
     }
@@ -86,15 +86,20 @@ impl Output {
 
     /// Counts what goes wrong there from now on, and what has gone wrong before.
     pub fn count_in(&self, metrics: Arc<Metrics>) {
-        let uncounted = std::mem::take(&mut self.0.queue().uncounted);
-        metrics.sink_failed(SINK, uncounted);
+        let mut queue = self.0.queue();
+        metrics.sink_failed(SINK, std::mem::take(&mut queue.uncounted));
         // Set once; a second daemon in one process would count in the first one's.
         let _ = self.0.metrics.set(metrics);
     }
 
-    /// Writes a line as it is, past every filter: why the program ends.
+    /// Writes a line past every filter: why the program ends.
     pub fn say(&self, words: &str) {
-        self.0.put(format!("{words}\n").into_bytes());
+        let line = if self.0.as_json {
+            json!({"timestamp": clock::now().to_string(), "level": "ERROR", "message": words}).to_string()
+        } else {
+            words.to_owned()
+        };
+        self.0.put((line + "\n").into_bytes());
     }
 
     /// Waits until everything is written, for `limit` at most; false where something is not.
@@ -264,11 +269,11 @@ mod tests {
         }
     }
 
-    fn output() -> (Output, mpsc::Sender<io::Result<usize>>, impl Fn() -> String) {
+    fn output(as_json: bool) -> (Output, mpsc::Sender<io::Result<usize>>, impl Fn() -> String) {
         let (allow, allowed) = mpsc::channel();
         let written = Arc::<Mutex<Vec<u8>>>::default();
         let read = Arc::clone(&written);
-        let output = Output::to(Valve { allowed, written }, true).unwrap();
+        let output = Output::to(Valve { allowed, written }, as_json).unwrap();
         (output, allow, move || String::from_utf8(read.lock().unwrap().clone()).unwrap())
     }
 
@@ -276,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_cut_goes_on_where_it_ended() {
-        let (output, allow, written) = output();
+        let (output, allow, written) = output(false);
         let metrics = Arc::new(Metrics::new("1", "r"));
         output.say("one line");
         for step in [Ok(3), Err(ErrorKind::StorageFull.into()), Ok(0), Err(ErrorKind::Interrupted.into())] {
@@ -293,8 +298,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_log_says_of_itself_is_json_where_its_lines_are() {
+        let (output, allow, written) = output(true);
+        drop(allow);
+        output.say("the port is \"taken\"");
+        assert!(output.flush(LONG));
+        let line: serde_json::Value = serde_json::from_str(written().trim_end()).unwrap();
+        assert_eq!((&line["message"], &line["level"]), (&json!("the port is \"taken\""), &json!("ERROR")));
+        let at = Timestamp::from_unix_seconds(1_800_000_000);
+        let lost = notice(true, at, &Loss { lines: 7, since: at });
+        let lost: serde_json::Value = serde_json::from_slice(&lost).unwrap();
+        assert_eq!((&lost["lost"], &lost["level"]), (&json!(7), &json!("WARN")));
+    }
+
+    #[test]
     fn the_oldest_lines_give_way_and_are_told_where_they_are_missing() {
-        let (output, allow, written) = output();
+        let (output, allow, written) = output(false);
         let metrics = Arc::new(Metrics::new("1", "r"));
         output.count_in(Arc::clone(&metrics));
         output.say("first");
@@ -313,8 +332,7 @@ mod tests {
         let text = written();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!((lines[0], lines.len(), lines[lines.len() - 1]), ("first", 1 + 1 + (most - 1) + 1, "last"));
-        let notice: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
-        assert_eq!((&notice["lost"], &notice["level"]), (&json!(6), &json!("WARN")));
+        assert!(lines[1].contains(" WARN ") && lines[1].contains(" lost=6 since="), "{}", lines[1]);
         assert!(metrics.encode().unwrap().contains("cachewatch_sink_failures_total{sink=\"log\"} 6\n"));
     }
 }
