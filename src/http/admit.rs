@@ -11,6 +11,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::Body as _;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::guard::{Credentials, Crowded, Guard};
@@ -166,6 +169,32 @@ fn unauthorised(words: &str) -> Response {
     let challenge = HeaderValue::from_static("Basic realm=\"cachewatch\", charset=\"UTF-8\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
+}
+
+/// So many answers are made at once; others wait for their turn.
+pub(super) const AT_ONCE: usize = 4;
+
+/// Makes an answer on a thread of its own: a page of many caches is work, and the threads that take connections must be free
+/// for the open paths. What waits for another loop, and what does not end, is no work.
+pub(super) async fn apart(Shared(turns): Shared<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if is_open(path) || path == STREAM || request.method() != Method::GET {
+        return next.run(request).await;
+    }
+    // It is never closed, so there is no error.
+    let turn = turns.acquire_owned().await;
+    let runtime = Handle::current();
+    let made = spawn_blocking(move || {
+        let _turn = turn;
+        runtime.block_on(next.run(request))
+    });
+    match made.await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "an answer broke, which is a defect of cachewatch");
+            reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke; the log says why")
+        }
+    }
 }
 
 /// Ends a request that takes too long; an endless answer is begun in time and ends when its reader does.

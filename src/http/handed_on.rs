@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 
 /// The headers that they add, in lower case, by family; `*` stands for the rest of a name, at its start or its end. No
 /// client that asks for itself sends one of them, and a list of exact names would be as old as the newest proxy.
-const FAMILIES: [&str; 45] = [
+const FAMILIES: [&str; 72] = [
     // RFC 7239, RFC 9110, RFC 8586 and what they replace.
     "forwarded",
     "via",
@@ -55,6 +55,34 @@ const FAMILIES: [&str; 45] = [
     "x-request-id",
     "x-correlation-id",
     "x-trace-id",
+    "*trace-id",
+    "*trace-bin",
+    "sentry-trace",
+    "baggage",
+    "request-id",
+    "x-unique-id",
+    "x-ot-*",
+    // Further names for the same, by their ends; and what only a front door adds.
+    "*clientip",
+    "*-connection-ip",
+    "*-forwarded-for",
+    "*-real-ip",
+    "*-source-ip",
+    "*-via",
+    "cloudfront-*",
+    "fly-*",
+    "x-vercel-*",
+    "x-railway-*",
+    "x-appengine-*",
+    "ssl-client-*",
+    "wl-proxy-*",
+    "surrogate-capability",
+    "max-forwards",
+    "remote-user",
+    "x-auth-request-*",
+    "x-pomerium-*",
+    "tailscale-*",
+    "dapr-*",
 ];
 
 /// The family of the first header by which a request shows that it was handed on.

@@ -9,6 +9,7 @@ mod paced;
 mod peer;
 mod places;
 mod serve;
+mod undelivered;
 
 mod admit;
 mod handed_on;
@@ -29,7 +30,7 @@ use axum::middleware::{from_fn, from_fn_with_state, map_response, map_response_w
 use axum::response::Response;
 use axum::routing::{get, post};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::admit::Gate;
 pub use self::events::{Streams, path as events_path};
@@ -115,6 +116,7 @@ pub fn router(state: State, guard: Arc<Guard>) -> Router {
         .fallback(reply::no_such_path)
         .method_not_allowed_fallback(reply::no_such_method)
         // The last one is the first that a request meets.
+        .layer(from_fn_with_state(Arc::new(Semaphore::new(admit::AT_ONCE)), admit::apart))
         .layer(from_fn(admit::with_small_body))
         .layer(from_fn_with_state(gate, admit::admit))
         .layer(from_fn(admit::in_time))

@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::undelivered::Held;
 use crate::clock;
 
 /// From its first byte, or from the start of the connection, until a request line with its headers must be there.
@@ -143,14 +144,15 @@ impl Body for Answer {
 pub(super) struct Paced<S> {
     stream: S,
     pace: Arc<Pace>,
+    held: Arc<Held>,
     head: Option<Pin<Box<Sleep>>>,
     delivery: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Paced<S> {
     /// The first head is awaited from now on.
-    pub(super) fn new(stream: S, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, head: Some(Box::pin(sleep(HEAD))), delivery: None }
+    pub(super) fn new(stream: S, pace: Arc<Pace>, held: Arc<Held>) -> Self {
+        Self { stream, pace, held, head: Some(Box::pin(sleep(HEAD))), delivery: None }
     }
 }
 
@@ -222,6 +224,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
                 // All that was to be said is said; the next answer has its own time.
                 this.delivery = None;
                 this.pace.handed_over();
+                this.held.handed_over();
                 ready
             }
         }
@@ -251,7 +254,7 @@ mod tests {
     async fn a_head_has_its_time_and_silence_between_requests_has_not() {
         let (mut client, server) = duplex(64);
         let pace = Arc::new(Pace::default());
-        let mut server = Paced::new(server, Arc::clone(&pace));
+        let mut server = Paced::new(server, Arc::clone(&pace), Arc::default());
         let mut byte = [0];
 
         let watch = Stopwatch::start();
@@ -287,7 +290,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_must_be_taken_in_time() {
         let (mut client, server) = duplex(64);
-        let mut server = Paced::new(server, Arc::default());
+        let mut server = Paced::new(server, Arc::default(), Arc::default());
         let watch = Stopwatch::start();
         let sipping = tokio::spawn(async move {
             let mut byte = [0];

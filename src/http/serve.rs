@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -30,6 +31,7 @@ use super::admit::{self, Caller};
 use super::guard::{Guard, Look};
 use super::paced::{Answer, Pace, Paced};
 use super::places::{Place, Places};
+use super::undelivered::{Held, Undelivered};
 use super::{State, router};
 use crate::sink::{Loop, Metrics};
 
@@ -64,7 +66,12 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(());
     let metrics = Arc::clone(&state.metrics);
     let pulse = Arc::clone(&state.pulse);
-    let shared = Shared { router: router(state, Arc::clone(&guard)), metrics: Arc::clone(&metrics), stopped };
+    let shared = Shared {
+        router: router(state, Arc::clone(&guard)),
+        metrics: Arc::clone(&metrics),
+        undelivered: Arc::default(),
+        stopped,
+    };
     let places = Arc::new(Places::new(max_connections));
     let (open, mut ended) = mpsc::channel::<Infallible>(1);
     let watching = tokio::spawn(watch_files(Arc::clone(&guard), Arc::clone(&metrics)));
@@ -112,6 +119,8 @@ pub async fn serve(
 struct Shared {
     router: Router,
     metrics: Arc<Metrics>,
+    /// What waits to be read, over all connections.
+    undelivered: Arc<Undelivered>,
     /// Its sender goes when the daemon stops.
     stopped: watch::Receiver<()>,
 }
@@ -158,20 +167,30 @@ impl Shared {
         caller: Caller,
         Holder { pace, is_reserved, was_served }: Holder<'_>,
     ) {
-        let stream = Paced::new(stream, Arc::clone(&pace));
+        let held = Arc::new(Held::of(&self.undelivered));
+        let stream = Paced::new(stream, Arc::clone(&pace), Arc::clone(&held));
         let inner = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
             let answering = pace.answer();
-            let is_refused = is_reserved && !admit::is_open(request.uri().path());
+            let is_open = admit::is_open(request.uri().path());
+            let is_refused = is_reserved && !is_open;
             request.extensions_mut().insert(ConnectInfo(caller.peer));
             request.extensions_mut().insert(caller);
             request.extensions_mut().insert(Arc::clone(&pace));
             let answer = if is_refused { None } else { Some(inner.call(request)) };
+            let held = Arc::clone(&held);
             async move {
                 let mut response = match answer {
-                    None => full(),
+                    None => full("too many open connections\n"),
                     Some(answer) => answer.await?,
                 };
+                let size = response.body().size_hint().exact().map(usize::try_from);
+                if let Some(Ok(size)) = size
+                    && !is_open
+                    && !held.take(size)
+                {
+                    response = full("too much of what was answered is not read yet\n");
+                }
                 if is_reserved {
                     was_served.fetch_or(!is_refused, Ordering::Relaxed);
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -208,9 +227,9 @@ struct Holder<'a> {
     was_served: &'a AtomicBool,
 }
 
-/// What is told to a client that asks for more than an open path where each place is busy.
-fn full() -> Response {
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, "too many open connections\n").into_response();
+/// What is told to a client for which there is no place, or no room for its answer.
+fn full(words: &'static str) -> Response {
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

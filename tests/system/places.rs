@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{self, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -40,7 +41,8 @@ enum Hold {
 
 /// A connection from this address of the loopback, which takes in very little that is not read.
 fn from(client: Ipv4Addr, address: SocketAddr) -> TcpStream {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    // A server that is started meanwhile must not inherit it: Redis serves no descriptor above its limit of clients.
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     sockopt::set_socket_recv_buffer_size(&socket, 1).unwrap();
     bind(&socket, &SocketAddr::from((client, 0))).unwrap();
     connect(&socket, &address).unwrap();
@@ -189,4 +191,44 @@ fn guessers_do_not_stand_in_the_way_of_the_right_user() {
     assert!(turned_away.load(Ordering::Relaxed) > 0);
     // What was right once is not verified again, so no guesser stands in its way.
     assert_eq!(get(OTHER, daemon.address(), "/metrics", &[&right]).unwrap().status, 200);
+}
+
+/// Clients that ask for all they can and read nothing cost a bounded amount of memory, and the open paths go on.
+#[test]
+fn answers_that_are_not_read_fill_no_memory() {
+    const MOST_MORE: u64 = 128 << 20;
+    let mut configuration = "[probe]\ninterval = \"1h\"\n".to_owned();
+    for number in 0..300 {
+        let _ = writeln!(configuration, "[[caches]]\nname = \"cache-{number}\"\nhost = \"127.0.0.1\"\nport = 1");
+    }
+    let daemon = Daemon::start(&configuration);
+    let scrape = daemon.wait_until("every cache has its series", |daemon| {
+        (daemon.get("/readyz").status == 200).then(|| daemon.get("/metrics").body.len())
+    });
+    let before = daemon.resident_bytes();
+    let ask = "GET /metrics HTTP/1.1
+Host: localhost
+
+"
+    .repeat(4);
+    let greedy: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = from(ONE, daemon.address());
+            stream.write_all(ask.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    assert!(greedy.len() * scrape * 4 > 4 * usize::try_from(MOST_MORE).unwrap(), "all of it would be too much");
+    let is_refused = |daemon: &Daemon| (daemon.get("/metrics").status == 503).then_some(());
+    daemon.wait_until("there is no room for another answer", |daemon| {
+        assert_eq!(daemon.get("/livez").status, 200);
+        is_refused(daemon)
+    });
+    for _ in 0..20 {
+        assert_eq!((daemon.get("/livez").status, daemon.get("/readyz").status), (200, 200));
+    }
+    let more = daemon.most_resident_bytes().saturating_sub(before);
+    assert!(more < MOST_MORE, "{} MiB more", more >> 20);
+    drop(greedy);
+    daemon.wait_until("there is room again", |daemon| (daemon.get("/metrics").status == 200).then_some(()));
 }
