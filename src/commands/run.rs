@@ -1,17 +1,13 @@
 //! `cachewatch run`: the daemon.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 
 use super::options::{Files, INSTALLED, TargetOptions, files_of};
-use super::terminal::{Exit, runtime, start_log_of_daemon};
+use super::terminal::{Exit, LAST_WORDS, runtime, start_log_of_daemon};
 use crate::config::{self, Inputs};
 use crate::daemon;
-
-/// How long the end of the daemon waits for its last words to be written.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch run --config /etc/cachewatch/cachewatch.toml

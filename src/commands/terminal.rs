@@ -3,6 +3,9 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -11,6 +14,9 @@ use crate::config::LogFormat;
 use crate::model::Standing;
 use crate::sink::LogOutput;
 use crate::style::Style;
+
+/// How long the end of a program waits for its last words to be written.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the exit code of every command says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +52,17 @@ pub(crate) fn exit_of(standings: &[Standing]) -> Exit {
 
 /// Tells a person what is wrong, on standard error.
 pub(crate) fn complain(words: &str) {
-    // Where standard error is closed there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "{words}");
+    // A pipe that nothing reads must not keep the exit code back: the words have a thread, and a second.
+    let (done, written) = mpsc::channel();
+    let words = words.to_owned();
+    let writing = move || {
+        // Where standard error is closed there is no place to tell it.
+        let _ = writeln!(io::stderr().lock(), "{words}");
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(writing).is_ok() {
+        let _ = written.recv_timeout(LAST_WORDS);
+    }
 }
 
 /// Writes to standard output. A reader that has gone, as in `cachewatch check | head -1`, is no error.

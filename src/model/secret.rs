@@ -47,7 +47,7 @@ pub enum NoSecret {
 }
 
 impl Secret {
-    /// The secret that a file holds: its one line, without the line end that an editor leaves behind.
+    /// The secret that a file or a variable holds: its one line, without the line end that an editor leaves behind.
     ///
     /// # Errors
     /// Where it holds something else, which a server would refuse without saying why.

@@ -90,7 +90,7 @@ impl Prober {
         let watch = Stopwatch::start();
         let limits = limits(cache);
         let secret = self.secret(cache);
-        let withheld = self.withheld(cache, secret.as_ref());
+        let withheld = self.withheld(secret.as_ref());
         let mut outcome = match connect::connect(test.dialled, limits.connect, deadline).await {
             Err(fault) if fault.kind == FaultKind::FamilyUnavailable => return None,
             Err(fault) => unconnected(&fault, deadline),
@@ -115,7 +115,7 @@ impl Prober {
             dialled: test.dialled,
             passage: outcome.passage,
             stage: outcome.stage,
-            detail: WireText::new(&withheld.text(&outcome.detail)),
+            detail: WireText::new(&withheld.words(&outcome.detail)),
             tls: outcome.tls,
             took: watch.elapsed(),
         })

@@ -1,6 +1,5 @@
 //! The path, from a host name to a server's word, under one deadline.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,8 +17,8 @@ use super::tls::{self, Trust};
 use super::withheld::{Sent, Withheld};
 use crate::clock::{self, Stopwatch};
 use crate::model::{
-    Auth, Cache, CacheName, Fault, FaultKind, Leg, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret,
-    Stage, SystemFiles, Timestamp,
+    Auth, Cache, Fault, FaultKind, Leg, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret, Stage,
+    SystemFiles, Timestamp,
 };
 
 /// How many addresses of one cache are dialled at once.
@@ -32,8 +31,8 @@ pub struct Prober {
     system: System,
     pub(super) trust: Trust,
     passwords: Shelf<Result<Secret, NoSecret>>,
-    /// What was sent to each cache.
-    sent: Mutex<HashMap<CacheName, Sent>>,
+    /// What was read to be sent.
+    sent: Mutex<Sent>,
 }
 
 impl Prober {
@@ -139,7 +138,7 @@ impl Prober {
     async fn leg(&self, cache: &Cache, address: IpAddr, deadline: Deadline) -> Leg {
         let mut leg = Leg::new(address, cache.dial(address));
         let secret = self.secret(cache);
-        let withheld = self.withheld(cache, secret.as_ref());
+        let withheld = self.withheld(secret.as_ref());
         leg.fault = self.walk_leg(cache, &mut leg, (secret, &withheld), deadline).await.err();
         // What a peer learned in an earlier session it may say in any place of this one.
         withheld.leg(&mut leg);
@@ -234,11 +233,13 @@ impl Prober {
         }
     }
 
-    /// What must not be shown of the words of a peer at this cache.
-    pub(super) fn withheld(&self, cache: &Cache, secret: Option<&Result<Secret, Fault>>) -> Arc<Withheld> {
-        let Some(Ok(secret)) = secret else { return Arc::default() };
+    /// What must not be shown of a peer's words, whichever cache it stands for.
+    pub(super) fn withheld(&self, secret: Option<&Result<Secret, Fault>>) -> Arc<Withheld> {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.entry(cache.name.clone()).or_default().and(secret)
+        match secret {
+            Some(Ok(secret)) => sent.and(secret),
+            _ => sent.withheld(),
+        }
     }
 
     /// The password, as its file or variable holds it now.
@@ -251,8 +252,8 @@ impl Prober {
                 secret.as_ref().clone().map_err(|why| unreadable(format!("{}: {why}", path.display())))
             }
             Password::Environment(name) => match std::env::var(name) {
-                Ok(text) if !text.is_empty() => Ok(Secret::new(text)),
-                Ok(_) => Err(unreadable(format!("the environment variable {name} is empty"))),
+                Ok(text) => Secret::of_file(text.as_bytes())
+                    .map_err(|why| unreadable(format!("the environment variable {name}: {why}"))),
                 Err(_) => Err(unreadable(format!("the environment variable {name} is not set, or not text"))),
             },
         }

@@ -4,6 +4,7 @@
 //! the next session. What is shown of it is looked through for every eight letters of the secret that stand in a row.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,29 +21,33 @@ const SHORTEST: usize = 4;
 /// What stands in place of each letter.
 const BLOT: u8 = b'*';
 
-/// What was sent to one cache: the secret in use and those before it, which a peer may say again after they were replaced.
+/// What was read to be sent, to whichever cache: a peer may say it again at another one, and after it was replaced.
 #[derive(Default)]
 pub(super) struct Sent {
     /// The latest is the last.
-    secrets: Vec<Secret>,
+    secrets: VecDeque<Secret>,
     withheld: Arc<Withheld>,
 }
 
 impl Sent {
-    /// The most secrets of one cache that are withheld: a key is replaced a few times a year.
-    const MOST: usize = 4;
+    /// The most secrets that are withheld; those of long ago give way.
+    const MOST: usize = 2_048;
 
-    /// What must not be shown once `secret` is sent as well.
+    /// What must not be shown.
+    pub(super) fn withheld(&self) -> Arc<Withheld> {
+        Arc::clone(&self.withheld)
+    }
+
+    /// The same once `secret` is sent as well.
     pub(super) fn and(&mut self, secret: &Secret) -> Arc<Withheld> {
-        if self.secrets.last() != Some(secret) {
-            self.secrets.retain(|known| known != secret);
-            self.secrets.push(secret.clone());
+        if !self.secrets.contains(secret) {
+            self.secrets.push_back(secret.clone());
             if self.secrets.len() > Self::MOST {
-                self.secrets.remove(0);
+                self.secrets.pop_front();
             }
             self.withheld = Arc::new(Withheld::of(&self.secrets));
         }
-        Arc::clone(&self.withheld)
+        self.withheld()
     }
 }
 
@@ -58,8 +63,8 @@ impl fmt::Debug for Sent {
 pub(super) struct Withheld {
     /// Every [`TELLING`] bytes of the secret that stand in a row, in order.
     pieces: Zeroizing<Vec<u64>>,
-    /// A bit for the hash of each piece, so that most places are passed over at once.
-    marks: Zeroizing<[u64; 16]>,
+    /// A bit for the hash of each piece, so that most places are passed over at once. Its length is a power of two.
+    marks: Zeroizing<Vec<u64>>,
     /// Secrets that have no such piece.
     short: Vec<Zeroizing<Vec<u8>>>,
 }
@@ -69,24 +74,35 @@ impl Withheld {
     pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let mut withheld = Self::default();
         for secret in secrets {
-            let lower = Zeroizing::new(secret.reveal().to_ascii_lowercase().into_bytes());
-            match lower.len() {
-                TELLING.. => {
-                    let pieces = lower.windows(TELLING);
-                    let pieces = pieces.map(|piece| piece.iter().fold(0, |piece, byte| push(piece, *byte)));
-                    withheld.pieces.extend(pieces);
+            for form in forms(secret.reveal()) {
+                let lower = Zeroizing::new(form.to_ascii_lowercase().into_bytes());
+                match lower.len() {
+                    TELLING.. => {
+                        let pieces = lower.windows(TELLING);
+                        let pieces = pieces.map(|piece| piece.iter().fold(0, |piece, byte| push(piece, *byte)));
+                        withheld.pieces.extend(pieces);
+                    }
+                    SHORTEST..TELLING => withheld.short.push(lower),
+                    _ => {}
                 }
-                SHORTEST..TELLING => withheld.short.push(lower),
-                _ => {}
             }
         }
         withheld.pieces.sort_unstable();
         withheld.pieces.dedup();
-        for piece in withheld.pieces.iter() {
-            let mark = mark(*piece);
-            withheld.marks[mark / 64] |= 1 << (mark % 64);
+        // Sixteen bits a piece: one place in sixteen is looked up for nothing, at the most.
+        withheld.marks = Zeroizing::new(vec![0; (withheld.pieces.len() / 4).next_power_of_two()]);
+        for at in 0..withheld.pieces.len() {
+            let (word, bit) = withheld.mark(withheld.pieces[at]);
+            withheld.marks[word] |= bit;
         }
         withheld
+    }
+
+    /// Which bit of the marks stands for a piece: its word, and the bit in it.
+    fn mark(&self, piece: u64) -> (usize, u64) {
+        let hash = piece.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let word = usize::try_from(hash >> 32).unwrap_or(0) & (self.marks.len() - 1);
+        (word, 1 << (hash >> 26 & 63))
     }
 
     /// Blots the secret out of what a peer said. Its length stays, so a reply stays a reply. A short secret stays: it may
@@ -100,8 +116,8 @@ impl Withheld {
         for end in 1..=bytes.len() {
             // What is blotted is read before it is: pieces overlap.
             piece = push(piece, bytes[end - 1]);
-            let mark = mark(piece);
-            if end < TELLING || self.marks[mark / 64] & (1 << (mark % 64)) == 0 {
+            let (word, bit) = self.mark(piece);
+            if end < TELLING || self.marks[word] & bit == 0 {
                 continue;
             }
             if self.pieces.binary_search(&piece).is_ok() {
@@ -122,17 +138,26 @@ impl Withheld {
         }
     }
 
-    /// A fault whose words come from a peer that may know the secret, be it a short one: a server repeats what it was told.
-    pub(super) fn fault(&self, fault: Fault) -> Fault {
-        let mut words = fault.detail.as_str().as_bytes().to_vec();
+    /// What a peer answered, without the secret, be it a short one: a server repeats what it was told.
+    pub(super) fn words<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut words = text.as_bytes().to_vec();
         self.blot(&mut words);
         for short in &self.short {
             blot_short(short, &mut words);
         }
-        if words == fault.detail.as_str().as_bytes() {
-            return fault;
+        if words == text.as_bytes() {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(String::from_utf8_lossy(&words).into_owned())
         }
-        Fault::new(fault.stage, fault.kind, String::from_utf8_lossy(&words))
+    }
+
+    /// A fault in such words.
+    pub(super) fn fault(&self, fault: Fault) -> Fault {
+        match self.words(fault.detail.as_str()) {
+            Cow::Borrowed(_) => fault,
+            Cow::Owned(words) => Fault::new(fault.stage, fault.kind, words),
+        }
     }
 
     /// The same for all that was seen on one leg.
@@ -163,9 +188,17 @@ fn push(piece: u64, byte: u8) -> u64 {
     (piece << 8) | u64::from(byte.to_ascii_lowercase())
 }
 
-/// Ten bits of a hash.
-fn mark(piece: u64) -> usize {
-    usize::from(u16::try_from(piece.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54).unwrap_or(0))
+/// How a secret may be shown: as it is; spelled out, as [`WireText`] does with odd letters; and, where it is more than ASCII, in
+/// lower and in upper case.
+fn forms(secret: &str) -> impl Iterator<Item = Zeroizing<String>> {
+    let mut forms = vec![secret.to_owned(), WireText::new(secret).as_str().to_owned()];
+    if !secret.is_ascii() {
+        for cased in [secret.to_lowercase(), secret.to_uppercase()] {
+            forms.push(WireText::new(&cased).as_str().to_owned());
+            forms.push(cased);
+        }
+    }
+    forms.into_iter().map(Zeroizing::new)
 }
 
 fn blot_short(secret: &[u8], bytes: &mut [u8]) {
@@ -216,6 +249,15 @@ mod tests {
         let mut bytes = b"as it is".to_vec();
         Withheld::of([]).blot(&mut bytes);
         assert_eq!(bytes, b"as it is");
+        // As it is shown: spelled out where a letter is odd, and in another case.
+        let odd = "pa\u{308}sswo\u{308}rter";
+        let shown = WireText::new(&format!("-ERR unknown '{odd}'"));
+        assert_eq!(
+            withheld(odd).words(shown.as_str()),
+            format!("-ERR unknown '{}'", "*".repeat(WireText::new(odd).as_str().len()))
+        );
+        let upper = "СЕКРЕТНЫЙКЛЮЧ";
+        assert_eq!(withheld(&upper.to_lowercase()).words(upper), "*".repeat(upper.len()));
     }
 
     #[test]
@@ -227,10 +269,8 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &sent.and(&secret("the-primary-key"))), "nothing is made anew");
         let both = sent.and(&secret("a-second-one"));
         assert_eq!(shown(&both, "the-primary-key a-second-one"), "*************** ************");
-        for number in 0..Sent::MOST {
-            sent.and(&secret(&format!("another-{number}-{number}{number}{number}")));
-        }
-        assert_eq!(shown(&sent.withheld, "a-second-one"), "a-second-one", "what is remembered is bounded");
+        assert!(Arc::ptr_eq(&both, &sent.and(&secret("the-primary-key"))), "nor where two take turns");
+        assert!(Arc::ptr_eq(&both, &sent.withheld()));
     }
 
     proptest! {

@@ -235,7 +235,10 @@ impl Store {
     /// What the file says of time; `None` where nothing was written to it yet.
     pub(super) fn kept_time(&self) -> Result<Option<Kept>, Trouble> {
         let (alive, reference) = (moment(&self.connection, ALIVE)?, moment(&self.connection, REFERENCE)?);
-        Ok(alive.or(reference).map(|alive| Kept { reference, alive }))
+        // A file whose notes were lost still has its events.
+        let newest = || moment_of_newest(&self.connection);
+        let alive = alive.or(reference).map_or_else(newest, |alive| Ok(Some(alive)))?;
+        Ok(alive.map(|alive| Kept { reference, alive }))
     }
 
     /// The highest id there is.
@@ -451,6 +454,12 @@ pub(super) fn last_run(connection: &Connection) -> rusqlite::Result<Option<Run>>
     );
     let stopped = last.optional()?.is_some_and(|kind| kind == stopping);
     Ok(Some(Run { last_alive, stopped }))
+}
+
+/// When the newest event happened.
+fn moment_of_newest(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let newest = connection.query_row("SELECT at_ms FROM events ORDER BY id DESC LIMIT 1", [], |row| row.get(0));
+    Ok(newest.optional()?.map(Timestamp::from_unix_millis))
 }
 
 /// Moves a broken file out of the way, with what belongs to it, and gives its new name. Nothing is deleted.

@@ -475,12 +475,15 @@ fn what_age_is_measured_against_is_kept_beside_the_time_of_the_last_write() {
     let mut store = Store::open(&place.path(), 0, 0, None).unwrap();
     assert_eq!(store.kept_time().unwrap(), None, "a new file");
     let (alive, reference) = (Timestamp::from_unix_seconds(1_800_000_000), Timestamp::from_unix_seconds(1_700_000_000));
-    store.write(&[event(1)], &[], alive, reference).unwrap();
+    let newest = event(1);
+    store.write(std::slice::from_ref(&newest), &[], alive, reference).unwrap();
     assert_eq!(store.kept_time().unwrap(), Some(Kept { reference: Some(reference), alive }));
+    // Where nothing of it can be read, the newest event still tells when the journal was written.
+    let of_newest = Some(Kept { reference: None, alive: newest.at });
     let other = Connection::open(place.path()).unwrap();
     for (change, kept) in [
         ("UPDATE meta SET value = 'x' WHERE name = 'reference_ms'", Some(Kept { reference: None, alive })),
-        ("UPDATE meta SET value = -1 WHERE name = 'last_alive_ms'", None),
+        ("UPDATE meta SET value = -1 WHERE name = 'last_alive_ms'", of_newest),
     ] {
         other.execute(change, []).unwrap();
         assert_eq!(store.kept_time().unwrap(), kept, "{change}");

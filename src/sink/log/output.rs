@@ -28,6 +28,9 @@ const MOST_WAITING: usize = 256 << 10;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
+/// How long the thread waits for room in a target that does not block.
+const NO_ROOM: Duration = Duration::from_millis(2);
+
 /// How often lost lines are told while more are lost.
 const TOLD: Duration = Duration::from_secs(10);
 
@@ -218,7 +221,7 @@ impl<W: Write> Writer<W> {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // A descriptor that does not block, and has no room: that is slow, and no failure.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FIRST_RETRY),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(NO_ROOM),
                 Err(_) => self.pause(&mut pause),
             }
         }

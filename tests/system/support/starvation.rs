@@ -1,6 +1,6 @@
 //! What a busy machine adds to the times of a test, as its kernel has counted it.
 
-use std::{fs, time::Duration};
+use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 
 /// How long processes have waited for a processor, although they had work to do.
 ///
@@ -9,30 +9,38 @@ use std::{fs, time::Duration};
 #[derive(Debug)]
 pub(crate) struct Starvation {
     processes: Vec<u32>,
-    before: Duration,
+    /// How long each of their threads had waited before.
+    before: HashMap<PathBuf, Duration>,
 }
 
 impl Starvation {
     /// Measures from now on. All threads of these processes count, added up.
     #[track_caller]
     pub(crate) fn of(processes: &[u32]) -> Self {
-        Self { processes: processes.to_vec(), before: waited(processes) }
+        Self { processes: processes.to_vec(), before: waited(processes).collect() }
     }
 
-    /// How long they have waited since.
+    /// How long they have waited since. What a thread waited that has ended meanwhile is not known any more.
     #[track_caller]
     pub(crate) fn so_far(&self) -> Duration {
-        waited(&self.processes).saturating_sub(self.before)
+        let since = |(thread, waited): (PathBuf, Duration)| {
+            waited.saturating_sub(self.before.get(&thread).copied().unwrap_or_default())
+        };
+        waited(&self.processes).map(since).sum()
     }
 }
 
 #[track_caller]
-fn waited(processes: &[u32]) -> Duration {
+fn waited(processes: &[u32]) -> impl Iterator<Item = (PathBuf, Duration)> {
     let threads = |process: &u32| {
         // One that has ended since waits no more.
         fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten()
     };
-    processes.iter().flat_map(threads).map(|thread| waited_by(&thread.path().join("schedstat"))).sum()
+    processes.iter().flat_map(threads).map(|thread| {
+        let schedstat = thread.path().join("schedstat");
+        let waited = waited_by(&schedstat);
+        (schedstat, waited)
+    })
 }
 
 #[track_caller]
