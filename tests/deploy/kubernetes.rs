@@ -172,6 +172,7 @@ fn checkov_has_nothing_to_say() {
     let check = |folder: &Path| {
         let mut alone = Command::new("unshare");
         alone.args(["--map-root-user", "--net"]).arg(checkov.get_program()).arg("--directory").arg(folder);
+        alone.envs(checkov.get_envs().filter_map(|(name, value)| Some((name, value?))));
         run(alone.args(["--config-file", "tests/deploy/checkov.yaml"]).current_dir(root()), "")
     };
     let said = check(directory.path()).unwrap_or_else(|said| panic!("{said}"));

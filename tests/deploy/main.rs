@@ -40,8 +40,11 @@ fn read(path: &str) -> String {
 fn tool(name: &str) -> Command {
     let path = root().join("target/tools/deploy/bin").join(name);
     assert!(path.exists(), "{name} is missing; run `make tools`");
+    // The parsers keep what they made of their grammars: beside the tools, where the next run finds it.
+    let kept = root().join("target/tools/kept");
+    std::fs::create_dir_all(&kept).unwrap_or_else(|error| panic!("{}: {error}", kept.display()));
     let mut command = Command::new(path);
-    command.current_dir(root());
+    command.current_dir(root()).env("TMPDIR", kept);
     command
 }
 
