@@ -24,7 +24,7 @@ const SERVER_PASSWORD: &str = "CACHEWATCH_SERVER_PASSWORD";
 /// The environment variable that holds the password for bare hosts.
 const PASSWORD: &str = "CACHEWATCH_PASSWORD";
 
-/// The configuration of an installed package, which is read where nobody names another.
+/// The configuration of an installed package, which is read where no other is named.
 pub(crate) const INSTALLED: &str = "/etc/cachewatch/cachewatch.toml";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

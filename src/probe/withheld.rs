@@ -129,27 +129,17 @@ impl Withheld {
 
     /// A text without the secret.
     pub(super) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut bytes = text.as_bytes().to_vec();
-        self.blot(&mut bytes);
-        if bytes == text.as_bytes() {
-            Cow::Borrowed(text)
-        } else {
-            Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
-        }
+        changed(text, |bytes| self.blot(bytes))
     }
 
     /// What a peer answered, without the secret, be it a short one: a server repeats what it was told.
     pub(super) fn words<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut words = text.as_bytes().to_vec();
-        self.blot(&mut words);
-        for short in &self.short {
-            blot_short(short, &mut words);
-        }
-        if words == text.as_bytes() {
-            Cow::Borrowed(text)
-        } else {
-            Cow::Owned(String::from_utf8_lossy(&words).into_owned())
-        }
+        changed(text, |bytes| {
+            self.blot(bytes);
+            for short in &self.short {
+                blot_short(short, bytes);
+            }
+        })
     }
 
     /// A fault in such words.
@@ -180,6 +170,17 @@ impl Withheld {
                 *text = WireText::new(&words);
             }
         }
+    }
+}
+
+/// The text after `blot` has gone over its bytes.
+fn changed(text: &str, blot: impl FnOnce(&mut [u8])) -> Cow<'_, str> {
+    let mut bytes = text.as_bytes().to_vec();
+    blot(&mut bytes);
+    if bytes == text.as_bytes() {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
