@@ -102,7 +102,7 @@ fn resolver_configuration(directory: &Path, spec: &Resolver) -> String {
     let mut configuration = format!(
         "server:\n username: \"\"\n chroot: \"\"\n directory: \"{home}\"\n pidfile: \"\"\n use-syslog: no\n verbosity: 1\n \
          module-config: \"iterator\"\n num-threads: 1\n do-ip6: no\n interface: {address}\n root-hints: \"root\"\n \
-         unknown-server-time-limit: 200\n infra-cache-max-rtt: 400\n outbound-msg-retry: 2\n"
+         unknown-server-time-limit: 400\n infra-cache-max-rtt: 800\n outbound-msg-retry: 2\n"
     );
     if !spec.options.iter().any(|option| option.starts_with("access-control:")) {
         configuration += " access-control: 0.0.0.0/0 allow\n";
