@@ -203,8 +203,10 @@ pub(crate) enum Issuer {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Step {
-    /// Waits until it is spoken to.
+    /// Waits until it is spoken to, and takes all that has come by then.
     Hear,
+    /// Waits for one command of Redis, and leaves what came behind it to the next step.
+    Command,
     Say(String),
     /// A TLS alert by its number, in the clear.
     Alert(u8),

@@ -315,6 +315,7 @@ fn words(command: &[String]) -> Vec<&str> {
 fn step(step: &Step) -> PeerStep {
     match step {
         Step::Hear => PeerStep::Hear,
+        Step::Command => PeerStep::Command,
         Step::Say(text) => PeerStep::say(text),
         Step::Alert(number) => PeerStep::say([0x15, 3, 3, 0, 2, 2, *number]),
         Step::Drip(text, pause) => {

@@ -36,8 +36,10 @@ const MOST: usize = 256;
 /// One step of a conversation. After the last, the connection is closed in order.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// Waits until the client has said something.
+    /// Waits until the client has said something, and takes all that has come by then.
     Hear,
+    /// Waits for one command, and leaves what came behind it to the next step.
+    Command,
     Say(Vec<u8>),
     /// One byte at a time.
     Drip {
@@ -284,6 +286,11 @@ async fn converse(stream: impl Wire, steps: &[Step], record: &Record) -> io::Res
         match step {
             Step::Hear => {
                 if hear(&mut stream, record).await? == 0 {
+                    return Ok(());
+                }
+            }
+            Step::Command => {
+                if read_command(&mut stream).await?.is_none() {
                     return Ok(());
                 }
             }
