@@ -80,7 +80,7 @@ pub(crate) async fn walk(prober: &Prober, cache: &Cache) {
     let report = prober.walk(cache).await;
     // A probe that skipped a stage would be cheap for the wrong reason.
     let inspected = report.legs.len() == 1 && report.legs.iter().all(|leg| leg.server.is_some());
-    let resolved = report.resolutions.iter().filter(|resolution| resolution.fault.is_none()).count();
+    let resolved = report.lookup.resolutions.iter().filter(|resolution| resolution.fault.is_none()).count();
     let complete = inspected && resolved == cache.resolvers.len();
     assert!(report.succeeded() && complete, "a probe of a healthy server went wrong: {report:#?}");
 }

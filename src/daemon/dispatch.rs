@@ -4,42 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::machine;
-use super::schedule::Hint;
+use super::messages::{Caches, Hint, Observed};
 use crate::clock;
 use crate::http::{Accept, AcceptError};
 use crate::judge::{Memento, Watch};
 use crate::model::{
-    Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, Finding, ProbeReport, Round, Stage, Timestamp,
+    Cache, CacheName, Event, EventKind, Finding, LookupReport, Observation, ProbeReport, Round, Timestamp,
 };
 use crate::sink::journal::{Late, Recovered, Run, Settled, State};
 use crate::sink::{Board, Chronicle, Loop, Metrics, Pulse};
-
-/// What reaches the loop.
-#[derive(Debug)]
-pub(super) enum Observation {
-    /// A probe has reported.
-    Probed {
-        cache: Arc<Cache>,
-        report: Arc<ProbeReport>,
-        /// When the cache is due again.
-        next: Option<Instant>,
-    },
-    /// A lookup beside the probes has reported.
-    Looked { cache: Arc<Cache>, report: Arc<ProbeReport> },
-    /// A probe or a lookup has panicked: a defect of this program, and the end of that errand only.
-    Panicked { cache: Arc<Cache>, errand: Errand },
-}
-
-/// The caches to watch from now on; answered once every sink knows them.
-#[derive(Debug)]
-pub(super) struct Caches {
-    pub(super) caches: Vec<Arc<Cache>>,
-    pub(super) done: oneshot::Sender<()>,
-}
 
 /// Whom the loop tells.
 pub(super) struct Sinks {
@@ -53,7 +30,7 @@ pub(super) struct Sinks {
 
 /// The loop. It owns all judging state.
 pub(super) struct Dispatch {
-    observed: mpsc::Receiver<Observation>,
+    observed: mpsc::Receiver<Observed>,
     configured: mpsc::Receiver<Caches>,
     hints: mpsc::Sender<Hint>,
     accepts: mpsc::Receiver<Accept>,
@@ -83,6 +60,15 @@ struct Watched {
 }
 
 impl Watched {
+    fn note_reach(&mut self, report: &ProbeReport) {
+        let at = report.lookup.at;
+        if report.reached_anything() {
+            (self.reached, self.unreached) = (Some(at), None);
+        } else {
+            self.unreached.get_or_insert(at);
+        }
+    }
+
     /// Tells what happened, with what is to be known again by the next run where that is not what the journal has. `tell`
     /// says whether the journal took it.
     fn keep(&mut self, tell: impl FnOnce(Option<State>) -> bool) {
@@ -102,7 +88,7 @@ impl Watched {
 impl Dispatch {
     /// A loop that watches nothing yet, and where it is told what to watch.
     pub(super) fn new(
-        observed: mpsc::Receiver<Observation>,
+        observed: mpsc::Receiver<Observed>,
         hints: mpsc::Sender<Hint>,
         accepts: mpsc::Receiver<Accept>,
         sinks: Sinks,
@@ -142,8 +128,8 @@ impl Dispatch {
                     // Who asked may have gone; what was accepted stays so.
                     let _ = accept.answer.send(self.accept(&accept.cache));
                 }
-                observation = self.observed.recv() => match observation {
-                    Some(observation) => self.observe(observation),
+                observed = self.observed.recv() => match observed {
+                    Some(observed) => self.observe(observed),
                     None => return,
                 },
                 _ = heartbeat.tick() => {}
@@ -278,42 +264,32 @@ impl Dispatch {
         self.board.remove_cache(name);
     }
 
-    fn observe(&mut self, observation: Observation) {
-        let (errand, cache, report, next) = match observation {
-            Observation::Probed { cache, report, next } => (Errand::Probe, cache, report, next),
-            Observation::Looked { cache, report } => (Errand::Lookup, cache, report, None),
-            Observation::Panicked { cache, errand } => {
-                tracing::error!(cache = %cache.name, "a {errand} panicked; this is a defect of cachewatch, please report it");
-                self.metrics.probe_panicked();
-                let report = broken(&cache, errand);
-                (errand, cache, Arc::new(report), None)
-            }
-        };
-        let others_reach = self.others_reach(&report);
+    fn observe(&mut self, Observed { cache, outcome, next }: Observed) {
+        let seen = outcome.unwrap_or_else(|kind| {
+            tracing::error!(cache = %cache.name, "a {kind} panicked; this is a defect of cachewatch, please report it");
+            self.metrics.probe_panicked();
+            Observation::broken(kind, &cache, clock::now())
+        });
+        let others_reach = seen.probe().is_some_and(|report| self.others_reach(report));
         // A report of a cache that a reload has removed or changed speaks of something that is no longer watched.
         let Some(watched) = self.watched.get_mut(&cache.name).filter(|watched| Arc::ptr_eq(&watched.cache, &cache))
         else {
             return;
         };
-        let events = match errand {
-            Errand::Probe => {
-                if report.reached_anything() {
-                    (watched.reached, watched.unreached) = (Some(report.at), None);
-                } else {
-                    watched.unreached.get_or_insert(report.at);
-                }
-                watched.watch.observe(&cache, &report, others_reach)
-            }
-            Errand::Lookup => watched.watch.look(&cache, &report),
-        };
-        if let Some(after) = watched.watch.next_look(&cache, &report) {
-            // Where the schedule cannot keep up a hint is lost, and the next probe gives another.
-            let _ = self.hints.try_send(Hint { cache: Arc::clone(&cache), at: run_out(&report, after) });
+        if let Some(report) = seen.probe() {
+            watched.note_reach(report);
         }
-        let (open, doubts) = (watched.watch.open(), watched.watch.doubts(&cache));
+        let events = watched.watch.observe(&cache, &seen, others_reach);
+        if let Some(lookup) = seen.lookup()
+            && let Some(after) = watched.watch.next_lookup(&cache, lookup)
+        {
+            // Where the schedule cannot keep up a hint is lost, and the next probe gives another.
+            let at = run_out(lookup, seen.took(), after);
+            let _ = self.hints.try_send(Hint { cache: Arc::clone(&cache), at });
+        }
+        let verdict = watched.watch.verdict(&cache, seen.at());
         let next = next.map(|next| clock::now().plus(next.saturating_duration_since(clock::instant())));
-        let exhaustion = watched.watch.exhaustion(&report);
-        let round = Round { errand, cache, report, open, doubts, next, exhaustion, events };
+        let round = Round { cache, seen, verdict, events, next };
         self.metrics.observe(&round);
         self.board.observe(&round);
         watched.keep(|news| self.chronicle.tell_round(&round, news));
@@ -335,18 +311,20 @@ impl Dispatch {
 
     /// Whether another cache was reached since this one is not: then the network of this machine is up.
     fn others_reach(&self, report: &ProbeReport) -> bool {
-        let since = self.watched.get(&report.cache).and_then(|watched| watched.unreached).unwrap_or(report.at);
-        let mut others = self.watched.values().filter(|watched| watched.cache.name != report.cache);
+        let LookupReport { cache, at, .. } = &report.lookup;
+        let since = self.watched.get(cache).and_then(|watched| watched.unreached).unwrap_or(*at);
+        let mut others = self.watched.values().filter(|watched| watched.cache.name != *cache);
         others.any(|watched| watched.reached.is_some_and(|at| at >= since))
     }
 }
 
-/// The moment `after` the answers of a report that has just come in: the last of them was there before its probe went on
-/// to the server. Not the first of them: what is asked for before it runs out is answered from the same cache once more.
-fn run_out(report: &ProbeReport, after: Duration) -> Instant {
-    let answered = report.resolutions.iter().filter(|resolution| resolution.fault.is_none());
+/// The moment `after` the answers of an observation that has just come in and `took` so long: the last of them was there
+/// before its probe went on to the server. Not the first of them: what is asked for before it runs out is answered from the
+/// same cache once more.
+fn run_out(lookup: &LookupReport, took: Duration, after: Duration) -> Instant {
+    let answered = lookup.resolutions.iter().filter(|resolution| resolution.fault.is_none());
     let last = answered.map(|resolution| resolution.took).max().unwrap_or_default();
-    clock::instant() + after.saturating_sub(report.took.saturating_sub(last))
+    clock::instant() + after.saturating_sub(took.saturating_sub(last))
 }
 
 /// What the journal keeps of a watch.
@@ -357,25 +335,12 @@ fn state(cache: &Cache, memento: &Memento) -> Option<State> {
     Some(State { cache: name, host, port: cache.port, memento: memento.ok()? })
 }
 
-/// What is reported of a probe or a lookup that panicked.
-fn broken(cache: &Cache, errand: Errand) -> ProbeReport {
-    let words = format!("the {errand} itself failed; this is a defect of cachewatch, the log has the panic");
-    ProbeReport {
-        cache: cache.name.clone(),
-        at: clock::now(),
-        took: Duration::ZERO,
-        resolutions: Vec::new(),
-        legs: Vec::new(),
-        control_reached: None,
-        exposure: None,
-        fault: Some(Fault::new(Stage::Resolve, FaultKind::Internal, words)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
-    use crate::model::FindingId;
+    use crate::model::{FindingId, ObservationKind};
     use crate::sink::journal::{Limits, Settings};
     use crate::sink::{Journal, fixture};
 
@@ -410,12 +375,16 @@ mod tests {
         line.rsplit(' ').next()?.parse().ok()
     }
 
-    fn probed(cache: &Arc<Cache>) -> Observation {
-        Observation::Probed { cache: Arc::clone(cache), report: fixture::healthy(cache).report, next: None }
+    fn observed(cache: &Arc<Cache>, outcome: Result<Observation, ObservationKind>) -> Observed {
+        Observed { cache: Arc::clone(cache), outcome, next: None }
     }
 
-    fn looked(cache: &Arc<Cache>, address: &str) -> Observation {
-        Observation::Looked { cache: Arc::clone(cache), report: fixture::looked_up(cache, &[address]).report }
+    fn probed(cache: &Arc<Cache>) -> Observed {
+        observed(cache, Ok(fixture::healthy(cache).seen))
+    }
+
+    fn looked_up(cache: &Arc<Cache>, address: &str) -> Observed {
+        observed(cache, Ok(fixture::looked_up(cache, &[address]).seen))
     }
 
     /// The answers were there after 2 ms and may be kept for 10 s; the probe went on for 250 ms.
@@ -428,12 +397,12 @@ mod tests {
         let hint = hints.try_recv().unwrap();
         assert!(Arc::ptr_eq(&hint.cache, &followed));
         assert_eq!(hint.at - now, Duration::from_millis(10_000 + 2 - 250));
-        dispatch.observe(looked(&followed, "10.20.1.4"));
+        dispatch.observe(looked_up(&followed, "10.20.1.4"));
         assert_eq!(hints.try_recv().unwrap().at - now, Duration::from_secs(10));
 
         // A hint that nobody takes keeps nothing up.
         for _ in 0..3 {
-            dispatch.observe(looked(&followed, "10.20.1.4"));
+            dispatch.observe(looked_up(&followed, "10.20.1.4"));
         }
         assert_eq!(value(&dispatch, "lookups_total"), Some(4.0));
 
@@ -450,8 +419,7 @@ mod tests {
         let cache = cache(None);
         let (mut dispatch, _hints) = watching(&cache);
         let (before, next) = (clock::now(), Some(clock::instant() + Duration::from_secs(30)));
-        let report = fixture::healthy(&cache).report;
-        dispatch.observe(Observation::Probed { cache: Arc::clone(&cache), report, next });
+        dispatch.observe(Observed { next, ..probed(&cache) });
         let shown = dispatch.board.snapshot().caches["orders"].next.unwrap();
         assert!(shown >= before.plus(Duration::from_secs(30)) && shown <= clock::now().plus(Duration::from_secs(30)));
     }
@@ -461,10 +429,10 @@ mod tests {
         let cache = cache(Some(Duration::from_secs(5)));
         let (mut dispatch, _hints) = watching(&cache);
         dispatch.observe(probed(&cache));
-        dispatch.observe(looked(&cache, "20.50.1.2"));
+        dispatch.observe(looked_up(&cache, "20.50.1.2"));
         let watched = Arc::clone(&dispatch.board.snapshot().caches["orders"]);
         assert_eq!(watched.report.as_deref().map(|report| report.legs.len()), Some(1));
-        assert_eq!(watched.lookup.as_deref().map(|report| report.legs.len()), Some(0));
+        assert!(watched.lookup.is_some());
         // What exactly is told is the judge's.
         assert!(watched.events.iter().any(|event| event.kind == EventKind::AddressesChanged), "{:#?}", watched.events);
         assert!(watched.open.iter().any(|finding| finding.id == FindingId::DnsZoneNotLinked), "{:#?}", watched.open);
@@ -472,7 +440,7 @@ mod tests {
 
         // Of a cache that a reload has changed meanwhile.
         let changed = Arc::new(Cache { max_clients: Some(9), ..Cache::clone(&cache) });
-        dispatch.observe(looked(&changed, "10.20.1.4"));
+        dispatch.observe(looked_up(&changed, "10.20.1.4"));
         assert_eq!(value(&dispatch, "lookups_total"), Some(1.0));
     }
 
@@ -481,7 +449,7 @@ mod tests {
         let cache = cache(Some(Duration::from_secs(5)));
         let (mut dispatch, _hints) = watching(&cache);
         dispatch.observe(probed(&cache));
-        dispatch.observe(Observation::Panicked { cache: Arc::clone(&cache), errand: Errand::Lookup });
+        dispatch.observe(observed(&cache, Err(ObservationKind::Lookup)));
         assert_eq!((value(&dispatch, "probe_panics_total"), value(&dispatch, "probe_success")), (Some(1.0), Some(1.0)));
         let watched = Arc::clone(&dispatch.board.snapshot().caches["orders"]);
         assert_eq!(watched.report.as_deref().map(|report| report.legs.len()), Some(1));

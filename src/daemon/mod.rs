@@ -9,8 +9,10 @@
 
 mod dispatch;
 mod machine;
+mod messages;
 mod reload;
 mod schedule;
+mod slots;
 mod systemd;
 
 use std::collections::HashMap;
@@ -118,13 +120,13 @@ pub async fn run(inputs: Inputs, config: Config, log: &LogOutput) -> Result<(), 
     let of_machine = |state: &State| state.cache.as_str() == CacheName::MACHINE;
     let machine_left = recovered.states.iter().position(of_machine).map(|place| recovered.states.remove(place));
 
-    let (observations, observed) = mpsc::channel(QUEUE);
+    let (sender, observed) = mpsc::channel(QUEUE);
     let prober = Arc::new(Prober::new(&config.system));
     let (hints, hinted) = mpsc::channel(QUEUE);
     // Without a name, all machines are one to the schedule.
     let machine = file::read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
     let (schedule, plan) =
-        Schedule::new(prober, observations, hinted, Arc::clone(&metrics), Arc::clone(&pulse), &config, &machine);
+        Schedule::new(prober, sender, hinted, Arc::clone(&metrics), Arc::clone(&pulse), &config, &machine);
     let (accepts, accepted) = mpsc::channel(4);
     let sinks = Sinks {
         metrics: Arc::clone(&metrics),

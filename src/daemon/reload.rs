@@ -10,8 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::dispatch::Caches;
-use super::schedule::Plan;
+use super::messages::{Caches, Plan};
 use super::systemd::{self, Init};
 use crate::clock;
 use crate::config::{self, Config, Inputs, Server};

@@ -147,7 +147,7 @@ fn tell(states: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cache, FindingId, Round, Severity};
+    use crate::model::{Cache, FindingId, Severity};
     use crate::sink::fixture;
 
     fn board(caches: &[Cache]) -> Board {
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(told(&all), "watching 3 caches: well");
         let ill = |cache: &Cache, severity| {
             let mut round = fixture::name_not_found(cache);
-            round.open[0].severity = severity;
+            round.verdict.open[0].severity = severity;
             all.observe(&round);
         };
         ill(&caches[0], Severity::Degraded);
@@ -213,7 +213,7 @@ mod tests {
         let cache = fixture::cache("orders");
         let board = board(std::slice::from_ref(&cache));
         let failed = fixture::name_not_found(&cache);
-        board.observe(&Round { open: Vec::new(), events: Vec::new(), doubts: vec![fixture::doubt()], ..failed });
+        board.observe(&fixture::suspicious(failed));
         assert_eq!(told(&board), "watching 1 cache: 1 unknown");
     }
 }

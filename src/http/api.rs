@@ -11,7 +11,8 @@ use super::{State, reply};
 use crate::azure::{self, Cloud, Product};
 use crate::clock;
 use crate::model::{
-    CacheName, Clients, Event, Finding, Isolation, ProbeReport, Resolver, ResolverName, Standing, Timestamp, seconds,
+    CacheName, Clients, Event, Finding, Isolation, LookupReport, ProbeReport, Resolver, ResolverName, Standing,
+    Timestamp, seconds,
 };
 use crate::sink::Watched;
 
@@ -34,7 +35,7 @@ pub(super) async fn cache(Shared(state): Shared<State>, Path(name): Path<String>
         summary: Summary<'a>,
         report: Option<&'a ProbeReport>,
         /// A lookup since that report: it has the later resolutions, and no legs.
-        lookup: Option<&'a ProbeReport>,
+        lookup: Option<&'a LookupReport>,
         events: &'a VecDeque<Event>,
     }
     let snapshot = state.board.snapshot();
@@ -100,7 +101,7 @@ impl<'a> Summary<'a> {
             interval: cache.interval,
             connect_to: cache.connect_to.iter().map(ToString::to_string).collect(),
             standing: watched.standing(now),
-            probed_at: report.map(|report| report.at),
+            probed_at: report.map(|report| report.lookup.at),
             succeeded: report.map(ProbeReport::succeeded),
             clients: report.and_then(|report| cache.busiest(report)).and_then(|(_, _, clients)| clients),
             findings: &watched.open,

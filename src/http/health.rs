@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::admit::Stranger;
 use super::{State, reply};
 use crate::clock;
-use crate::model::{CacheName, Doubt, Finding, FindingId, Severity, Stage, Standing, Timestamp};
+use crate::model::{CacheName, Finding, FindingId, Pending, Severity, Stage, Standing, Timestamp};
 use crate::sink::{Refusal, Watched};
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
@@ -92,7 +92,7 @@ struct CacheHealth<'a> {
     probed_at: Option<Timestamp>,
     findings: Vec<Complaint<'a>>,
     /// What was seen and has not been seen often enough to be a finding.
-    doubts: &'a [Doubt],
+    doubts: &'a [Pending],
     /// When the next probe is due, where that is known.
     next_probe_at: Option<Timestamp>,
 }
@@ -112,9 +112,9 @@ impl<'a> CacheHealth<'a> {
         Self {
             cache: &watched.cache.name,
             standing: watched.standing(now),
-            probed_at: watched.report.as_ref().map(|report| report.at),
+            probed_at: watched.report.as_ref().map(|report| report.lookup.at),
             findings: watched.open.iter().map(Complaint::new).collect(),
-            doubts: &watched.doubts,
+            doubts: &watched.pending,
             next_probe_at: watched.next,
         }
     }

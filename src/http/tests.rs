@@ -67,7 +67,7 @@ impl Daemon {
 
     /// A round that has just been walked.
     fn observe(&self, mut round: Round) {
-        Arc::make_mut(&mut round.report).at = clock::now();
+        fixture::lookup(&mut round).at = clock::now();
         self.state.board.observe(&round);
         self.state.metrics.observe(&round);
     }
@@ -134,7 +134,7 @@ async fn health_of_the_caches_falls_with_a_serious_finding_only() {
     assert_eq!(document["caches"][0]["findings"], complaint);
     assert_eq!(daemon.get("/livez").await.0, StatusCode::OK, "the monitor is well though its cache is not");
 
-    round.open[0].severity = Severity::Risk;
+    round.verdict.open[0].severity = Severity::Risk;
     daemon.observe(round);
     let (status, document) = daemon.json("/healthz").await;
     assert_eq!((status, &document["caches"][0]["standing"]), (StatusCode::OK, &json!("at_risk")));
@@ -145,7 +145,7 @@ async fn health_says_how_far_the_judgement_is_and_when_it_goes_on() {
     let daemon = Daemon::new();
     let failed = fixture::name_not_found(&daemon.cache);
     let next = Some(fixture::start().plus(Duration::from_secs(30)));
-    daemon.observe(Round { open: Vec::new(), doubts: vec![fixture::doubt()], next, ..failed });
+    daemon.observe(Round { next, ..fixture::suspicious(failed) });
     let (_, document) = daemon.json("/healthz/orders").await;
     let cache = &document["caches"][0];
     let doubt = json!([{

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::forecast::Forecast;
 use super::{narrate, salvage};
 use crate::model::{
-    AddressClass, Cache, CacheName, Clients, Event, EventKind, FaultKind, ProbeReport, Resolution, ResolverName,
-    Timestamp, WireText,
+    AddressClass, Cache, CacheName, Clients, Event, EventKind, FaultKind, LookupReport, ProbeReport, Resolution,
+    ResolverName, Timestamp, WireText,
 };
 
 /// What is remembered of one cache.
@@ -126,8 +126,8 @@ impl Memory {
 
     /// Takes in what the resolvers said: sets a baseline where there is none, and tells what changed. A resolver that
     /// fails has said nothing.
-    pub(super) fn learn_answers(&mut self, cache: &Cache, report: &ProbeReport) -> Vec<Event> {
-        let answers = || report.resolutions.iter();
+    pub(super) fn learn_answers(&mut self, cache: &Cache, lookup: &LookupReport) -> Vec<Event> {
+        let answers = || lookup.resolutions.iter();
         let is_asked = |name: &ResolverName| cache.resolvers.iter().any(|resolver| resolver.name() == *name);
         // What a resolver said that is asked no more will be of no use to anybody.
         self.kept.resolvers.retain(|name, _| is_asked(name) || answers().any(|answer| answer.resolver == *name));
@@ -135,10 +135,10 @@ impl Memory {
         for resolution in answers().filter(|resolution| is_answer(resolution)) {
             // Of more addresses than are kept, others may be kept each time.
             if resolution.addresses_dropped == 0 {
-                self.learn_addresses(cache, report, resolution, &mut events);
+                self.learn_addresses(cache, lookup, resolution, &mut events);
             }
             if !resolution.addresses.is_empty() {
-                self.learn_chain(report, resolution, &mut events);
+                self.learn_chain(lookup, resolution, &mut events);
             }
         }
         events
@@ -151,8 +151,8 @@ impl Memory {
                 self.kept.rejected = Some((server.run_id.clone(), rejected));
             }
             if let Some(clients) = clients {
-                self.clients = Some((report.at, clients));
-                self.forecast.add(report.at, clients.connected);
+                self.clients = Some((report.lookup.at, clients));
+                self.forecast.add(report.lookup.at, clients.connected);
             }
         }
         self.learn_certificate(report).into_iter().collect()
@@ -171,7 +171,7 @@ impl Memory {
     fn learn_addresses(
         &mut self,
         cache: &Cache,
-        report: &ProbeReport,
+        lookup: &LookupReport,
         resolution: &Resolution,
         events: &mut Vec<Event>,
     ) {
@@ -181,18 +181,18 @@ impl Memory {
         let now = resolution.sorted_addresses();
         let is_right = known.baseline.is_some() && !known.has_left(&now);
         if !is_right && accepts(cache, known.baseline.as_ref(), &now) {
-            known.baseline = Some(Baseline { addresses: now.clone(), accepted: false, since: report.at });
+            known.baseline = Some(Baseline { addresses: now.clone(), accepted: false, since: lookup.at });
         }
         let shown_before = known.shown();
         known.nowhere = narrate::nowhere(resolution).map(|words| WireText::new(&words));
-        if let Some(before) = Held::turn(&mut known.addresses, now, report.at) {
-            let event = changed(report, EventKind::AddressesChanged, before.since, unwatched);
+        if let Some(before) = Held::turn(&mut known.addresses, now, lookup.at) {
+            let event = changed(lookup, EventKind::AddressesChanged, before.since, unwatched);
             let event = event.change(&shown_before, &known.shown());
             events.push(seen_by(event, resolution));
         }
     }
 
-    fn learn_chain(&mut self, report: &ProbeReport, resolution: &Resolution, events: &mut Vec<Event>) {
+    fn learn_chain(&mut self, lookup: &LookupReport, resolution: &Resolution, events: &mut Vec<Event>) {
         let resolver = &resolution.resolver;
         let unwatched = self.unwatched.remove(&Subject::Chain(resolver.clone()));
         let known = self.kept.resolvers.entry(resolver.clone()).or_default();
@@ -204,8 +204,8 @@ impl Memory {
             names => names.iter().map(WireText::as_str).collect::<Vec<_>>().join(" → "),
         };
         let now = shown(&chain);
-        if let Some(before) = Held::turn(&mut known.chain, chain, report.at) {
-            let event = changed(report, EventKind::ChainChanged, before.since, unwatched);
+        if let Some(before) = Held::turn(&mut known.chain, chain, lookup.at) {
+            let event = changed(lookup, EventKind::ChainChanged, before.since, unwatched);
             events.push(seen_by(event.change(&shown(&before.value), &now), resolution));
         }
     }
@@ -216,8 +216,8 @@ impl Memory {
         let now = (leaf.issuer.clone(), leaf.serial.clone());
         let shown = |(issuer, serial): &(WireText, WireText)| format!("{issuer}, serial {serial}");
         let after = shown(&now);
-        let before = Held::turn(&mut self.kept.certificate, now, report.at)?;
-        let event = changed(report, EventKind::CertificateChanged, before.since, unwatched);
+        let before = Held::turn(&mut self.kept.certificate, now, report.lookup.at)?;
+        let event = changed(&report.lookup, EventKind::CertificateChanged, before.since, unwatched);
         Some(event.change(&shown(&before.value), &after))
     }
 }
@@ -286,12 +286,12 @@ impl<T: PartialEq> Held<T> {
 
 /// A change in this round of what had been seen `since`. Where nobody watched until now, it is known to have held only
 /// as long as somebody did.
-fn changed(report: &ProbeReport, kind: EventKind, since: Timestamp, unwatched: Option<Timestamp>) -> Event {
-    let event = Event::new(report.at, Some(report.cache.clone()), kind);
-    let event = Event { lasted: Some(unwatched.unwrap_or(report.at).since(since)), ..event };
+fn changed(lookup: &LookupReport, kind: EventKind, since: Timestamp, unwatched: Option<Timestamp>) -> Event {
+    let event = Event::new(lookup.at, Some(lookup.cache.clone()), kind);
+    let event = Event { lasted: Some(unwatched.unwrap_or(lookup.at).since(since)), ..event };
     match unwatched {
         Some(from) => {
-            event.evidence(&format!("not watched from {from} to {}: the change fell into this gap", report.at))
+            event.evidence(&format!("not watched from {from} to {}: the change fell into this gap", lookup.at))
         }
         None => event,
     }

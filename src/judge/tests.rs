@@ -4,14 +4,15 @@ mod memento;
 mod resolvers;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Watch, narrate};
 use crate::model::{
-    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Expectation, Exposure, ExposureReport, Fault,
-    FaultKind, Isolation, Leg, LegacyVersion, Opening, Outcome, Passage, Password, ProbeReport, Query, RecordType,
-    Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage, Thresholds, Timeouts, Timestamp, Timings,
-    Tls, TlsSession, Transport, Trial, WireText,
+    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, Expectation, Exposure, ExposureReport,
+    Fault, FaultKind, Isolation, Leg, LegacyVersion, LookupReport, Observation, Opening, Outcome, Passage, Password,
+    ProbeReport, Query, RecordType, Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage, Thresholds,
+    Timeouts, Timestamp, Timings, Tls, TlsSession, Transport, Trial, WireText,
 };
 
 const HOST: &str = "orders.redis.cache.windows.net";
@@ -123,15 +124,23 @@ fn failed(address: &str, stage: Stage, kind: FaultKind) -> Leg {
 }
 
 fn report(resolution: Resolution, legs: Vec<Leg>) -> ProbeReport {
-    ProbeReport {
+    let lookup = LookupReport {
         cache: CacheName::new("orders"),
         at: Timestamp::from_unix_seconds(NOW),
         took: Duration::from_millis(20),
         resolutions: vec![resolution],
-        legs,
-        control_reached: None,
-        exposure: None,
         fault: None,
+    };
+    ProbeReport::new(lookup, legs)
+}
+
+impl Watch {
+    fn probed(&mut self, cache: &Cache, report: &ProbeReport, others_reach: bool) -> Vec<Event> {
+        self.observe(cache, &Observation::Probe(Arc::new(report.clone())), others_reach)
+    }
+
+    fn looked_up(&mut self, cache: &Cache, lookup: &LookupReport) -> Vec<Event> {
+        self.observe(cache, &Observation::Lookup(Arc::new(lookup.clone())), false)
     }
 }
 
@@ -148,7 +157,7 @@ fn no_address(aliases: &[&str], kind: FaultKind) -> ProbeReport {
 fn verdict(cache: &Cache, report: &ProbeReport) -> Vec<String> {
     let cache = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache.clone() };
     let mut watch = Watch::default();
-    let _ = watch.observe(&cache, report, false);
+    let _ = watch.probed(&cache, report, false);
     for finding in watch.open() {
         assert!(!finding.summary.is_empty() && !finding.evidence.is_empty(), "{finding:?}");
         assert!(!finding.remedy.is_empty(), "{} tells nobody what to do", finding.id);
@@ -242,22 +251,22 @@ fn a_bad_round_is_counted_until_it_opens_and_not_beyond() {
     let public = || resolution(&[PRIVATELINK], &["20.1.2.3"]);
     let bad = || report(public(), vec![failed("20.1.2.3", Stage::Tls, FaultKind::CertificateExpired)]);
     let counted = |watch: &Watch| {
-        let doubts = watch.doubts(&cache);
-        doubts
+        let pending = watch.pending(&cache);
+        pending
             .iter()
             .map(|doubt| format!("{} {}: {}", doubt.stage, doubt.finding, doubt.progress()))
             .collect::<Vec<_>>()
     };
     for round in ["1", "2"] {
-        let _ = watch.observe(&cache, &bad(), false);
+        let _ = watch.probed(&cache, &bad(), false);
         let of = |what: &str| format!("{what}: {round} of 3 bad rounds seen");
         assert_eq!(counted(&watch), [of("resolve dns-zone-not-linked"), of("tls tls-expired")], "the deepest first");
     }
-    let _ = watch.observe(&cache, &bad(), false);
+    let _ = watch.probed(&cache, &bad(), false);
     assert_eq!((counted(&watch).len(), watch.open().len()), (0, 2));
     let mut watch = Watch::default();
-    let _ = watch.observe(&cache, &bad(), false);
-    let _ = watch.observe(&cache, &healthy(), false);
+    let _ = watch.probed(&cache, &bad(), false);
+    let _ = watch.probed(&cache, &healthy(), false);
     assert_eq!(counted(&watch), [""; 0], "a good round ends it");
 }
 
@@ -268,7 +277,7 @@ fn a_remedy_names_this_cache_and_its_own_tools() {
         busy.server.as_mut().unwrap().connected_clients = Some(95);
         let mut watch = Watch::default();
         let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache.clone() };
-        let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy]), false);
+        let _ = watch.probed(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy]), false);
         watch.open().remove(0).remedy
     };
     assert_eq!(
@@ -291,7 +300,7 @@ fn a_new_key_is_taken_up_the_way_the_old_one_came() {
         let cache = Cache { auth: auth.clone(), rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
         let legs = vec![failed("10.20.1.4", Stage::Auth, kind)];
         let mut watch = Watch::default();
-        let _ = watch.observe(&cache, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), legs), false);
+        let _ = watch.probed(&cache, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), legs), false);
         watch.open().remove(0)
     };
     let of = |password| Auth::AccessKey { username: None, password };
@@ -378,8 +387,8 @@ fn a_retirement_is_near_in_its_last_months() {
     let at = |host: &str, date: i64| {
         let cache = Cache { host: host.into(), port: 10000, ..cache() };
         let mut seen = healthy();
-        seen.at = Timestamp::from_unix_seconds(date);
-        seen.legs[0].tls.as_mut().unwrap().chain[0].not_after = seen.at.plus(DAY * 200);
+        seen.lookup.at = Timestamp::from_unix_seconds(date);
+        seen.legs[0].tls.as_mut().unwrap().chain[0].not_after = seen.lookup.at.plus(DAY * 200);
         verdict(&cache, &seen)
     };
     let end = 1_806_537_600;
@@ -406,9 +415,9 @@ fn a_machine_that_bends_the_name_is_the_cause() {
     assert_eq!(round(pinned("20.1.2.3", Some(dns())), leg("20.1.2.3")), ["dns-hosts-override 2"]);
     let dead = failed("20.1.2.3", Stage::Connect, FaultKind::Filtered);
     assert_eq!(round(pinned("20.1.2.3", Some(dns())), dead), ["dns-hosts-override 1"]);
-    let gone = no_address(&[], FaultKind::NameNotFound).resolutions.remove(0);
+    let gone = no_address(&[], FaultKind::NameNotFound).lookup.resolutions.remove(0);
     assert_eq!(round(pinned("10.20.1.4", Some(gone)), leg("10.20.1.4")), ["dns-hosts-override 3"]);
-    let silent = no_address(&[], FaultKind::Timeout).resolutions.remove(0);
+    let silent = no_address(&[], FaultKind::Timeout).lookup.resolutions.remove(0);
     assert_eq!(round(pinned("10.20.1.9", Some(silent)), leg("10.20.1.9")), [""; 0], "silence contradicts nobody");
 
     let searched = |address: &str| Resolution {
@@ -429,10 +438,10 @@ fn a_connection_closed_in_the_handshake_is_judged_by_what_was_counted_before() {
         if let Some(connected) = connected {
             let mut before = leg("10.20.1.4");
             before.server.as_mut().unwrap().connected_clients = Some(connected);
-            let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![before]), false);
+            let _ = watch.probed(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![before]), false);
         }
         let closed = failed("10.20.1.4", Stage::Tls, FaultKind::Closed);
-        let _ = watch.observe(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![closed]), false);
+        let _ = watch.probed(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![closed]), false);
         watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
     };
     assert_eq!(after(Some(99)), ["redis-client-limit-reached", "clients-headroom-low"]);
@@ -450,7 +459,7 @@ fn a_machine_that_reaches_nothing_blames_no_cache() {
     let offline = |control_reached| ProbeReport { control_reached, ..no_address(&[], FaultKind::Timeout) };
     let verdict = |report: &ProbeReport, others_reach| {
         let mut watch = Watch::default();
-        let _ = watch.observe(&at_once, report, others_reach);
+        let _ = watch.probed(&at_once, report, others_reach);
         watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
     };
     assert_eq!(verdict(&offline(Some(false)), false), ["monitor-offline"]);
@@ -465,10 +474,10 @@ fn a_machine_that_reaches_nothing_blames_no_cache() {
         vec![failed("10.20.1.4", Stage::Connect, FaultKind::Refused)],
     );
     let open = |watch: &Watch| watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>();
-    let _ = watch.observe(&at_once, &refused, false);
-    let _ = watch.observe(&at_once, &offline(Some(false)), false);
+    let _ = watch.probed(&at_once, &refused, false);
+    let _ = watch.probed(&at_once, &offline(Some(false)), false);
     assert_eq!(open(&watch), ["tcp-refused", "monitor-offline"]);
-    let _ = watch.observe(&at_once, &healthy(), false);
+    let _ = watch.probed(&at_once, &healthy(), false);
     assert_eq!(open(&watch), [""; 0]);
 }
 
@@ -564,8 +573,8 @@ fn numbers_become_findings_at_their_thresholds() {
     assert_eq!(verdict(&cache(), &slow), ["redis-slow 3"]);
 
     let mut long = healthy();
-    long.resolutions[0].chain[0].ttl = 86_400;
-    long.resolutions[0].addresses[0].ttl = Some(7_200);
+    long.lookup.resolutions[0].chain[0].ttl = 86_400;
+    long.lookup.resolutions[0].addresses[0].ttl = Some(7_200);
     assert_eq!(verdict(&cache(), &long), ["dns-ttl-long 4"]);
 }
 
@@ -586,7 +595,7 @@ fn story(cache: &Cache, rounds: &[ProbeReport]) -> Vec<Vec<String>> {
         Some(id) => format!("{} {id}", event.kind),
         None => event.kind.to_string(),
     };
-    rounds.iter().map(|report| watch.observe(cache, report, false).into_iter().map(shown).collect()).collect()
+    rounds.iter().map(|report| watch.probed(cache, report, false).into_iter().map(shown).collect()).collect()
 }
 
 #[test]
@@ -615,15 +624,15 @@ fn what_is_unknown_neither_opens_nor_clears() {
     let mut watch = Watch::default();
     let open = |watch: &Watch| watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>();
     for report in [full(), blind(), full()] {
-        let _ = watch.observe(&cache, &report, false);
+        let _ = watch.probed(&cache, &report, false);
     }
     assert_eq!(open(&watch), ["clients-headroom-low"], "a blind round broke the run of bad ones");
     for _ in 0..5 {
-        let _ = watch.observe(&cache, &blind(), false);
+        let _ = watch.probed(&cache, &blind(), false);
     }
     assert_eq!(open(&watch), ["dns-timeout", "clients-headroom-low"], "blindness cleared what it could not see");
     for _ in 0..2 {
-        let _ = watch.observe(&cache, &healthy(), false);
+        let _ = watch.probed(&cache, &healthy(), false);
     }
     assert_eq!(open(&watch), [""; 0]);
 }
@@ -636,7 +645,7 @@ fn a_failed_lookup_does_not_say_where_a_name_leads() {
     let mut watch = Watch::default();
     let mut after = |rounds: [ProbeReport; 3]| {
         for report in rounds {
-            let _ = watch.observe(&cache, &report, false);
+            let _ = watch.probed(&cache, &report, false);
         }
         watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
     };
@@ -797,7 +806,7 @@ fn the_commands_that_close_it_are_those_of_the_product() {
         let cache =
             Cache { host: host.into(), port: 10000, rules: Rules { open_after: 1, clear_after: 1 }, ..exposed() };
         let mut watch = Watch::default();
-        let _ = watch.observe(&cache, &tested(healthy(), [Passage::Open; 3]), false);
+        let _ = watch.probed(&cache, &tested(healthy(), [Passage::Open; 3]), false);
         let lines = watch.open().into_iter().flat_map(|finding| finding.remedy);
         lines.filter(|line| line.contains(" update ")).collect::<Vec<_>>()
     };
@@ -843,8 +852,8 @@ fn an_opening_stays_open_until_a_test_shows_it_closed() {
 #[test]
 fn an_opening_that_is_tested_no_longer_is_held_against_nobody() {
     let mut watch = Watch::default();
-    let _ = watch.observe(&exposed(), &tested(healthy(), [Passage::Open; 3]), false);
+    let _ = watch.probed(&exposed(), &tested(healthy(), [Passage::Open; 3]), false);
     assert_eq!(watch.open().len(), 3);
-    let _ = watch.observe(&cache(), &healthy(), false);
+    let _ = watch.probed(&cache(), &healthy(), false);
     assert_eq!(watch.open(), []);
 }

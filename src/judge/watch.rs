@@ -11,8 +11,8 @@ use super::diagnosis::{self, Diagnosis};
 use super::memory::{self, Kept, Memory, NothingToAccept};
 use super::salvage;
 use crate::model::{
-    Cache, Doubt, Event, EventKind, Finding, FindingId, ProbeReport, Resolution, Rules, Severity, Stage, Timestamp,
-    WireText,
+    Cache, Event, EventKind, Finding, FindingId, LookupReport, Observation, Pending, Resolution, Rules, Severity,
+    Stage, Timestamp, Verdict, WireText,
 };
 
 /// What of a [`Watch`] must outlive the program that kept it, as it is written to a journal. What cannot be read of it,
@@ -61,50 +61,54 @@ struct Condition {
 }
 
 impl Watch {
-    /// Takes one round in and tells what changed. `others_reach` is whether another cache is reached while this one is not.
+    /// Takes one observation in and tells what changed. `others_reach` is whether another cache is reached while this one is
+    /// not.
+    ///
+    /// A probe is a round: what it saw, and what it could have seen and did not, is counted. What comes between two probes
+    /// opens what must open at once, and is neither a bad nor a good round of anything else.
     #[must_use]
-    pub fn observe(&mut self, cache: &Cache, report: &ProbeReport, others_reach: bool) -> Vec<Event> {
+    pub fn observe(&mut self, cache: &Cache, seen: &Observation, others_reach: bool) -> Vec<Event> {
+        let (at, is_round) = (seen.at(), seen.probe().is_some());
         // The baseline comes first: what is right in this round is no drift in it.
-        let mut events = self.memory.learn_answers(cache, report);
-        let Diagnosis { findings, urgent, learned } = diagnosis::diagnose(cache, report, &self.memory, others_reach);
-        events.extend(self.memory.learn_server(cache, report));
-        let mut seen = Vec::with_capacity(findings.len());
+        let mut events = seen.lookup().map(|lookup| self.memory.learn_answers(cache, lookup)).unwrap_or_default();
+        let Diagnosis { findings, urgent, learned } = diagnosis::diagnose(cache, seen, &self.memory, others_reach);
+        if let Some(report) = seen.probe() {
+            events.extend(self.memory.learn_server(cache, report));
+        }
+        let mut held = Vec::with_capacity(findings.len());
         for finding in findings {
-            seen.push(finding.id);
+            held.push(finding.id);
             let urgent = urgent.contains(&finding.id);
-            let rules = diagnosis::rules(finding.id, cache.rules);
-            events.extend(self.saw(finding, urgent, rules, report.at));
-        }
-        let missing: Vec<_> =
-            self.conditions.keys().filter(|id| !seen.contains(id) && learned.tells(**id)).copied().collect();
-        for id in missing {
-            events.extend(self.missed(id, diagnosis::rules(id, cache.rules), report.at));
-        }
-        events
-    }
-
-    /// Takes in a lookup beside the probes: a report with resolutions and no legs. It tells what changed, and opens only what
-    /// must open at once; for every other finding it is neither a bad nor a good round.
-    #[must_use]
-    pub fn look(&mut self, cache: &Cache, report: &ProbeReport) -> Vec<Event> {
-        let mut events = self.memory.learn_answers(cache, report);
-        // It dials nobody, so it cannot tell whether this machine is offline.
-        let Diagnosis { findings, urgent, .. } = diagnosis::diagnose(cache, report, &self.memory, true);
-        for finding in findings.into_iter().filter(|finding| urgent.contains(&finding.id)) {
-            if !self.conditions.get(&finding.id).is_some_and(|seen| seen.condition.open) {
-                events.extend(self.saw(finding, true, cache.rules, report.at));
+            if is_round || (urgent && !self.is_open(finding.id)) {
+                let rules = diagnosis::rules(finding.id, cache.rules);
+                events.extend(self.saw(finding, urgent, rules, at));
             }
         }
+        let missing: Vec<_> =
+            self.conditions.keys().filter(|id| !held.contains(id) && learned.tells(**id)).copied().collect();
+        for id in missing {
+            events.extend(self.missed(id, diagnosis::rules(id, cache.rules), at));
+        }
         events
     }
 
-    /// How long until the answers of this report, taken in before, should be asked for again: when the first of them runs
-    /// out, and soon while one of them is not where it was right. `None` where the next probe is soon enough, or where
-    /// the cache is not looked at between its probes.
+    fn is_open(&self, id: FindingId) -> bool {
+        self.conditions.get(&id).is_some_and(|seen| seen.condition.open)
+    }
+
+    /// What is held of the cache after the observation of this moment was taken in.
     #[must_use]
-    pub fn next_look(&self, cache: &Cache, report: &ProbeReport) -> Option<Duration> {
+    pub fn verdict(&self, cache: &Cache, at: Timestamp) -> Verdict {
+        Verdict { open: self.open(), pending: self.pending(cache), exhaustion: self.exhaustion(at) }
+    }
+
+    /// How long until the answers of this lookup, taken in before, should be asked for again: when the first of them runs
+    /// out, and soon while one of them is not where it was right. `None` where the next probe is soon enough, or where
+    /// the name is not looked up between the probes.
+    #[must_use]
+    pub fn next_lookup(&self, cache: &Cache, lookup: &LookupReport) -> Option<Duration> {
         let floor = cache.follow_ttl?;
-        let answers = || report.resolutions.iter().filter(|resolution| memory::is_answer(resolution));
+        let answers = || lookup.resolutions.iter().filter(|resolution| memory::is_answer(resolution));
         let has_left = |answer: &Resolution| {
             let known = self.memory.of(&answer.resolver);
             known.is_some_and(|known| known.has_left(&answer.sorted_addresses()))
@@ -197,23 +201,22 @@ impl Watch {
         open
     }
 
-    /// How long until the client limit is reached at the present rate, as of this report; `None` where it counted no clients
+    /// How long until the client limit is reached at the present rate; `None` where no clients were counted at that moment
     /// or where their number does not rise steadily.
-    #[must_use]
-    pub fn exhaustion(&self, report: &ProbeReport) -> Option<Duration> {
-        let (at, clients) = self.memory.clients?;
-        let (limit, _) = clients.limit.filter(|_| at == report.at)?;
+    fn exhaustion(&self, at: Timestamp) -> Option<Duration> {
+        let (counted_at, clients) = self.memory.clients?;
+        let (limit, _) = clients.limit.filter(|_| counted_at == at)?;
         self.memory.forecast.exhaustion(limit)
     }
 
     /// What of severity 1 or 2 was seen and has not been seen often enough to open, the deepest cause first.
     #[must_use]
-    pub fn doubts(&self, cache: &Cache) -> Vec<Doubt> {
-        let is_doubt =
+    pub fn pending(&self, cache: &Cache) -> Vec<Pending> {
+        let is_pending =
             |Seen { condition, now }: &&Seen| !condition.open && condition.good == 0 && now.severity.is_serious();
-        let mut doubts: Vec<_> = self.conditions.values().filter(is_doubt).collect();
-        doubts.sort_by_key(|seen| rank(&seen.now));
-        let doubt = |Seen { condition, now }: &Seen| Doubt {
+        let mut pending: Vec<_> = self.conditions.values().filter(is_pending).collect();
+        pending.sort_by_key(|seen| rank(&seen.now));
+        let shown = |Seen { condition, now }: &Seen| Pending {
             finding: now.id,
             severity: now.severity,
             stage: now.stage,
@@ -221,7 +224,7 @@ impl Watch {
             bad_rounds: condition.bad,
             open_after: diagnosis::rules(now.id, cache.rules).open_after,
         };
-        doubts.into_iter().map(doubt).collect()
+        pending.into_iter().map(shown).collect()
     }
 
     /// The condition holds in this round.

@@ -7,6 +7,7 @@ mod exposure;
 mod file_version;
 mod finding;
 mod machine;
+mod observation;
 mod report;
 mod resolution;
 mod round;
@@ -27,9 +28,12 @@ pub use exposure::{ExposureReport, LegacyVersion, Opening, Passage, Trial};
 pub use file_version::FileVersion;
 pub use finding::{Finding, FindingId, Severity, Standing};
 pub use machine::Sysctl;
-pub use report::{Certificate, Clients, Leg, LimitSource, Mode, ProbeReport, Role, ServerFacts, TlsSession};
+pub use observation::{Observation, ObservationKind};
+pub use report::{
+    Certificate, Clients, Leg, LimitSource, LookupReport, Mode, ProbeReport, Role, ServerFacts, TlsSession,
+};
 pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source, Transport};
-pub use round::{Doubt, Errand, Round};
+pub use round::{Pending, Round, Verdict};
 pub use secret::{NoSecret, Secret};
 pub use stage::{Fault, FaultKind, Stage, Timings};
 pub use system_files::SystemFiles;

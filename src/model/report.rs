@@ -1,4 +1,4 @@
-//! What one probe saw.
+//! What one lookup saw, and what one probe saw.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -6,28 +6,71 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::{
-    AddressClass, CacheName, ExposureReport, Fault, FaultKind, Opening, Resolution, Stage, Timestamp, Timings,
+    AddressClass, Cache, CacheName, ExposureReport, Fault, FaultKind, Opening, Resolution, Stage, Timestamp, Timings,
     WireText, seconds, vocabulary,
 };
+
+/// What the resolvers said about the name of one cache.
+///
+/// Invariant: a lookup never fails to report; failure is its subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LookupReport {
+    /// Which cache.
+    pub cache: CacheName,
+    /// When the first question was asked.
+    pub at: Timestamp,
+    /// How long until the last resolver had answered.
+    pub took: Duration,
+    /// What each resolver said, in the order of the cache's resolvers; the first is the one followed.
+    pub resolutions: Vec<Resolution>,
+    /// Why there is nothing else to report: the observation itself broke.
+    pub fault: Option<Fault>,
+}
+
+impl LookupReport {
+    /// A lookup that has asked no resolver yet.
+    #[must_use]
+    pub fn new(cache: &Cache, at: Timestamp) -> Self {
+        Self { cache: cache.name.clone(), at, took: Duration::ZERO, resolutions: Vec::new(), fault: None }
+    }
+
+    /// The resolution that an application would follow.
+    #[must_use]
+    pub fn followed(&self) -> Option<&Resolution> {
+        self.resolutions.first()
+    }
+
+    /// Whether both lead the same way, however long the answers took and however long they may be kept.
+    #[must_use]
+    pub fn leads_as(&self, other: &Self) -> bool {
+        let is_same = |(one, other): (&Resolution, &Resolution)| one.leads_as(other);
+        self.fault == other.fault
+            && self.resolutions.len() == other.resolutions.len()
+            && self.resolutions.iter().zip(&other.resolutions).all(is_same)
+    }
+
+    /// The faults that keep an application from an address.
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.fault.iter().chain(self.followed().and_then(|resolution| resolution.fault.as_ref()))
+    }
+
+    /// Every fault, also of the resolvers that are not followed.
+    pub fn every_fault(&self) -> impl Iterator<Item = &Fault> {
+        self.fault.iter().chain(self.resolutions.iter().filter_map(|resolution| resolution.fault.as_ref()))
+    }
+}
 
 /// One walk along the path to one cache.
 ///
 /// Invariant: a probe never fails to report; failure is its subject.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProbeReport {
-    /// Which cache.
-    pub cache: CacheName,
-    /// When the walk began.
-    pub at: Timestamp,
+    /// Its first part: where the name leads.
+    pub lookup: LookupReport,
     /// How long the whole walk took.
-    #[serde(rename = "took_seconds", serialize_with = "seconds::serialize")]
     pub took: Duration,
-    /// What each resolver said, in the order of the cache's resolvers; the first is the one followed.
-    pub resolutions: Vec<Resolution>,
     /// One leg per address of the resolution followed.
     pub legs: Vec<Leg>,
-    /// Why there is nothing else to report: the probe itself broke.
-    pub fault: Option<Fault>,
     /// Whether the control target answered; `None` where it was not asked, because an address was reached or none is set.
     pub control_reached: Option<bool>,
     /// What was tested beside the path; `None` where this round tested nothing.
@@ -35,10 +78,10 @@ pub struct ProbeReport {
 }
 
 impl ProbeReport {
-    /// The resolution that the connections followed.
+    /// A walk of these legs, as far as nothing else was tested; it took as long as its lookup.
     #[must_use]
-    pub fn followed(&self) -> Option<&Resolution> {
-        self.resolutions.first()
+    pub fn new(lookup: LookupReport, legs: Vec<Leg>) -> Self {
+        Self { took: lookup.took, lookup, legs, control_reached: None, exposure: None }
     }
 
     /// The legs an application would use: all but those of an address family this machine does not have.
@@ -77,8 +120,57 @@ impl ProbeReport {
 
     /// The faults that keep an application from the cache, the earliest stage first.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
-        let resolution = self.followed().and_then(|resolution| resolution.fault.as_ref());
-        self.fault.iter().chain(resolution).chain(self.used_legs().filter_map(|leg| leg.fault.as_ref()))
+        self.lookup.faults().chain(self.used_legs().filter_map(|leg| leg.fault.as_ref()))
+    }
+
+    /// Every fault, also those that keep no application from the cache.
+    pub fn every_fault(&self) -> impl Iterator<Item = &Fault> {
+        self.lookup.every_fault().chain(self.legs.iter().flat_map(|leg| leg.fault.iter().chain(&leg.notes)))
+    }
+}
+
+/// How a report is written down. A lookup is written as a report that has no legs.
+#[derive(Serialize)]
+struct ReportDocument<'report> {
+    cache: &'report CacheName,
+    at: Timestamp,
+    #[serde(serialize_with = "seconds::serialize")]
+    took_seconds: Duration,
+    resolutions: &'report [Resolution],
+    legs: &'report [Leg],
+    fault: Option<&'report Fault>,
+    control_reached: Option<bool>,
+    exposure: Option<&'report ExposureReport>,
+}
+
+impl<'report> ReportDocument<'report> {
+    fn of(lookup: &'report LookupReport) -> Self {
+        let LookupReport { cache, at, took, resolutions, fault } = lookup;
+        Self {
+            cache,
+            at: *at,
+            took_seconds: *took,
+            resolutions,
+            legs: &[],
+            fault: fault.as_ref(),
+            control_reached: None,
+            exposure: None,
+        }
+    }
+}
+
+impl Serialize for LookupReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ReportDocument::of(self).serialize(serializer)
+    }
+}
+
+impl Serialize for ProbeReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { lookup, took, legs, control_reached, exposure } = self;
+        let (control_reached, exposure) = (*control_reached, exposure.as_ref());
+        ReportDocument { took_seconds: *took, legs, control_reached, exposure, ..ReportDocument::of(lookup) }
+            .serialize(serializer)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One round: what a probe saw, and what was made of it.
+//! One round: what was seen of a cache, and what was made of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,33 +6,38 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Cache, Clients, Event, Finding, FindingId, Leg, ProbeReport, ServerFacts, Severity, Stage, Timestamp, vocabulary,
+    Cache, Clients, Event, Finding, FindingId, Leg, Observation, ProbeReport, ServerFacts, Severity, Stage, Timestamp,
 };
 
-/// What every sink is given, once for each probe and for each lookup beside the probes.
+/// What every sink is given, once for each observation.
 #[derive(Debug, Clone)]
 pub struct Round {
-    /// What was set out to see: what a lookup did not see, it has nothing to say of.
-    pub errand: Errand,
     /// The cache, as it is configured.
     pub cache: Arc<Cache>,
     /// What was seen.
-    pub report: Arc<ProbeReport>,
-    /// The findings open after this round, the deepest cause first.
-    pub open: Vec<Finding>,
-    /// What would make the cache ill, was seen, and has not been seen often enough to open; the deepest cause first.
-    pub doubts: Vec<Doubt>,
-    /// When the next probe is due, where that is known.
-    pub next: Option<Timestamp>,
-    /// How long until the client limit is reached at the present rate; `None` while the count does not rise steadily.
-    pub exhaustion: Option<Duration>,
+    pub seen: Observation,
+    /// What was made of it.
+    pub verdict: Verdict,
     /// What changed in this round.
     pub events: Vec<Event>,
+    /// When the next probe is due, where that is known.
+    pub next: Option<Timestamp>,
+}
+
+/// What is held of a cache after a round.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// The findings that are open, the deepest cause first.
+    pub open: Vec<Finding>,
+    /// What would make the cache ill, was seen, and has not been seen often enough to open; the deepest cause first.
+    pub pending: Vec<Pending>,
+    /// How long until the client limit is reached at the present rate; `None` while the count does not rise steadily.
+    pub exhaustion: Option<Duration>,
 }
 
 /// A condition on its way to become a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Doubt {
+pub struct Pending {
     /// Which finding it would be.
     pub finding: FindingId,
     /// How bad.
@@ -47,21 +52,11 @@ pub struct Doubt {
     pub open_after: u32,
 }
 
-impl Doubt {
+impl Pending {
     /// `1 of 2 bad rounds seen`.
     #[must_use]
     pub fn progress(&self) -> String {
         format!("{} of {} bad rounds seen", self.bad_rounds, self.open_after)
-    }
-}
-
-vocabulary! {
-    /// What was set out to see.
-    pub enum Errand {
-        /// The whole path.
-        Probe = "probe",
-        /// Where the name leads, and nothing beyond.
-        Lookup = "lookup",
     }
 }
 

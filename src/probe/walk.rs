@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::future;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,8 +16,8 @@ use super::tls::{self, Trust};
 use super::withheld::{Sent, Withheld};
 use crate::clock::{self, Stopwatch};
 use crate::model::{
-    Auth, Cache, Fault, FaultKind, Leg, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret, Stage,
-    SystemFiles, Timestamp,
+    Auth, Cache, Fault, FaultKind, Leg, LookupReport, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret,
+    Stage, SystemFiles,
 };
 
 /// How many addresses of one cache are dialled at once.
@@ -68,7 +67,7 @@ impl Prober {
 
     /// The walk. `followed_to` is told the addresses as soon as they are known.
     async fn path(&self, cache: &Cache, followed_to: impl FnOnce(&[IpAddr])) -> ProbeReport {
-        let (at, watch) = (clock::now(), Stopwatch::start());
+        let watch = Stopwatch::start();
         let deadline = Deadline::after(cache.timeouts.total);
         let dial = async |addresses: Vec<IpAddr>| {
             followed_to(&addresses);
@@ -81,8 +80,8 @@ impl Prober {
             }))
             .await
         };
-        let (resolutions, legs) = self.names(cache, deadline, dial).await;
-        let mut report = report(cache, at, resolutions, legs);
+        let (lookup, legs) = self.names(cache, deadline, dial).await;
+        let mut report = ProbeReport::new(lookup, legs);
         // Is it the cache, or this machine? A deadline that has passed leaves no time to ask.
         if let Some(control) = cache.control.filter(|_| !report.reached_anything() && !deadline.remaining().is_zero()) {
             report.control_reached = Some(connect::connect(control, cache.timeouts.connect, deadline).await.is_ok());
@@ -91,15 +90,10 @@ impl Prober {
         report
     }
 
-    /// Asks where the name of `cache` leads and goes no further: no connection is opened, so there are no legs. It ends by
-    /// the cache's timeout for lookups.
-    pub async fn look(&self, cache: &Cache) -> ProbeReport {
-        let (at, watch) = (clock::now(), Stopwatch::start());
-        let deadline = Deadline::after(cache.timeouts.resolve);
-        let (resolutions, legs) = self.names(cache, deadline, async |_| Vec::new()).await;
-        let mut report = report(cache, at, resolutions, legs);
-        report.took = watch.elapsed();
-        report
+    /// Asks where the name of `cache` leads and goes no further: no connection is opened. It ends by the cache's timeout for
+    /// lookups.
+    pub async fn look_up(&self, cache: &Cache) -> LookupReport {
+        self.names(cache, Deadline::after(cache.timeouts.resolve), async |_| Vec::new()).await.0
     }
 
     /// Asks every resolver of the cache at once, and goes where the first one leads as soon as it has answered: a slow
@@ -109,24 +103,34 @@ impl Prober {
         cache: &Cache,
         deadline: Deadline,
         dial: impl AsyncFnOnce(Vec<IpAddr>) -> Vec<Leg>,
-    ) -> (Vec<Resolution>, Vec<Leg>) {
+    ) -> (LookupReport, Vec<Leg>) {
+        let mut lookup = LookupReport::new(cache, clock::now());
+        let watch = Stopwatch::start();
         let (first, others) = match cache.resolvers.split_first() {
             Some((first, others)) => (first, others),
             None => (&Resolver::System, [].as_slice()),
         };
-        let others = future::join_all(others.iter().map(|resolver| self.resolve(cache, resolver, deadline)));
+        let others = async {
+            let asked = others.iter().map(|resolver| self.resolve(cache, resolver, deadline));
+            (future::join_all(asked).await, watch.elapsed())
+        };
         // Polled first, so that its question leaves first.
         let followed = async {
             let mut resolution = self.resolve(cache, first, deadline).await;
             let addresses = resolution.addresses.iter().map(|answer| answer.address).collect();
-            let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline);
-            let (legs, beneath) = future::join(dial(addresses), beneath).await;
+            let beneath = async {
+                let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline).await;
+                (beneath, watch.elapsed())
+            };
+            let (legs, (beneath, took)) = future::join(dial(addresses), beneath).await;
             resolution.overridden = beneath;
-            (resolution, legs)
+            (resolution, took, legs)
         };
-        let ((first, legs), mut resolutions) = future::join(followed, others).await;
-        resolutions.insert(0, first);
-        (resolutions, legs)
+        let ((first, first_took, legs), (resolutions, others_took)) = future::join(followed, others).await;
+        lookup.resolutions = resolutions;
+        lookup.resolutions.insert(0, first);
+        lookup.took = first_took.max(others_took);
+        (lookup, legs)
     }
 
     pub(super) async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
@@ -257,20 +261,5 @@ impl Prober {
                 Err(_) => Err(unreadable(format!("the environment variable {name} is not set, or not text"))),
             },
         }
-    }
-}
-
-/// What was seen, before it is known how long it took.
-fn report(cache: &Cache, at: Timestamp, resolutions: Vec<Resolution>, legs: Vec<Leg>) -> ProbeReport {
-    let cache = cache.name.clone();
-    ProbeReport {
-        cache,
-        at,
-        took: Duration::ZERO,
-        resolutions,
-        legs,
-        fault: None,
-        control_reached: None,
-        exposure: None,
     }
 }

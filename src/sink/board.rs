@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Cache, CacheName, Doubt, Errand, Event, Finding, ProbeReport, Resolution, Round, Stage, Standing, Timestamp,
-    WireText,
+    Cache, CacheName, Event, Finding, LookupReport, Observation, Pending, ProbeReport, Round, Stage, Standing,
+    Timestamp, WireText,
 };
 
 /// The last state of every cache, written by the dispatch loop and read by HTTP.
@@ -85,11 +85,11 @@ pub struct Watched {
     /// What the last probe saw; `None` before the first.
     pub report: Option<Arc<ProbeReport>>,
     /// What a lookup has seen since, which knows of nothing but names; `None` where the probe is the latest to have asked.
-    pub lookup: Option<Arc<ProbeReport>>,
+    pub lookup: Option<Arc<LookupReport>>,
     /// The findings open now, the deepest cause first.
     pub open: Vec<Finding>,
     /// What was seen and has not been seen often enough to open, the deepest cause first.
-    pub doubts: Vec<Doubt>,
+    pub pending: Vec<Pending>,
     /// When the next probe is due, where that is known.
     pub next: Option<Timestamp>,
     /// The last probe that tested what should be closed; `None` where none has.
@@ -123,7 +123,7 @@ impl Glimpse {
         let slowest = answered.filter_map(|leg| leg.timings.of(Stage::Ping)).max();
         let clients = cache.busiest(report).and_then(|(_, _, clients)| clients);
         Self {
-            at: report.at,
+            at: report.lookup.at,
             succeeded: report.succeeded(),
             ping_micros: slowest.map(|took| u32::try_from(took.as_micros()).unwrap_or(u32::MAX)),
             used: clients.and_then(|clients| clients.headroom()).map(share_used),
@@ -279,7 +279,7 @@ impl Watched {
             report: None,
             lookup: None,
             open: Vec::new(),
-            doubts: Vec::new(),
+            pending: Vec::new(),
             next: None,
             tested: None,
             revision: 0,
@@ -292,30 +292,38 @@ impl Watched {
 
     /// Takes in a round, and says whether it tells anything new. A lookup that finds the name where it was does not.
     fn observe(&mut self, round: &Round) -> bool {
-        let is_news = round.errand == Errand::Probe
-            || !round.events.is_empty()
-            || round.open != self.open
-            || !self.latest().is_some_and(|latest| leads_as(latest, &round.report));
-        let report = Some(Arc::clone(&round.report));
-        if round.report.exposure.is_some() {
-            self.tested.clone_from(&report);
+        let Round { cache, seen, verdict, events, next } = round;
+        let is_news = self.take(cache, seen) || !events.is_empty() || verdict.open != self.open;
+        if seen.probe().is_some() {
+            // What comes between the probes proves nothing of the cache.
+            self.proven |= verdict.pending.is_empty();
+            self.next = *next;
         }
-        match round.errand {
-            Errand::Probe => {
-                (self.report, self.lookup) = (report, None);
-                self.proven |= round.doubts.is_empty();
-                self.next = round.next;
+        self.pending.clone_from(&verdict.pending);
+        self.judged(verdict.open.clone(), events);
+        is_news
+    }
+
+    /// Keeps what was seen, and says whether it is anything new.
+    fn take(&mut self, cache: &Cache, seen: &Observation) -> bool {
+        match seen {
+            Observation::Probe(report) => {
+                if report.exposure.is_some() {
+                    self.tested = Some(Arc::clone(report));
+                }
                 if self.recent.len() >= Self::MOST_GLIMPSES {
                     self.recent.pop_front();
                 }
-                self.recent.push_back(Glimpse::of(&round.cache, &round.report));
+                self.recent.push_back(Glimpse::of(cache, report));
+                (self.report, self.lookup) = (Some(Arc::clone(report)), None);
+                true
             }
-            // It proves nothing of the cache.
-            Errand::Lookup => self.lookup = report,
+            Observation::Lookup(lookup) => {
+                let is_news = !self.latest().is_some_and(|latest| latest.leads_as(lookup));
+                self.lookup = Some(Arc::clone(lookup));
+                is_news
+            }
         }
-        self.doubts.clone_from(&round.doubts);
-        self.judged(round.open.clone(), &round.events);
-        is_news
     }
 
     fn judged(&mut self, open: Vec<Finding>, events: &[Event]) {
@@ -326,10 +334,10 @@ impl Watched {
         self.events.truncate(Self::MOST_EVENTS);
     }
 
-    /// The report that last asked for the name: a lookup since the last probe, else that probe's.
+    /// The latest lookup: one since the last probe, else that probe's.
     #[must_use]
-    pub fn latest(&self) -> Option<&ProbeReport> {
-        self.lookup.as_deref().or(self.report.as_deref())
+    pub fn latest(&self) -> Option<&LookupReport> {
+        self.lookup.as_deref().or_else(|| Some(&self.report.as_ref()?.lookup))
     }
 
     /// How the cache fares at `now`. Unknown is not good: a cache that was not probed, or not lately, or that has failed
@@ -337,20 +345,13 @@ impl Watched {
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Standing {
         let lasts = self.cache.report_lasts();
-        let is_known = self.proven && self.report.as_ref().is_some_and(|report| now.since(report.at) <= lasts);
+        let is_known = self.proven && self.report.as_ref().is_some_and(|report| now.since(report.lookup.at) <= lasts);
         match Standing::of(&self.open) {
             Standing::Ill => Standing::Ill,
             standing if is_known => standing,
             _ => Standing::Unknown,
         }
     }
-}
-
-fn leads_as(one: &ProbeReport, other: &ProbeReport) -> bool {
-    let is_same = |(one, other): (&Resolution, &Resolution)| one.leads_as(other);
-    one.fault == other.fault
-        && one.resolutions.len() == other.resolutions.len()
-        && one.resolutions.iter().zip(&other.resolutions).all(is_same)
 }
 
 #[cfg(test)]
@@ -373,7 +374,7 @@ mod tests {
     fn a_cache_that_has_only_failed_is_unknown_and_not_well() {
         let cache = fixture::cache("orders");
         let board = board(&cache);
-        let suspicious = Round { doubts: vec![fixture::doubt()], open: Vec::new(), ..fixture::name_not_found(&cache) };
+        let suspicious = fixture::suspicious(fixture::name_not_found(&cache));
         board.observe(&suspicious);
         assert_eq!(standing(&board, fixture::start()), Standing::Unknown);
         board.observe(&fixture::healthy(&cache));
@@ -413,7 +414,7 @@ mod tests {
         let mut round = fixture::name_not_found(&cache);
         board.observe(&round);
         assert_eq!(standing(&board, at.plus(limit * 9)), Standing::Ill);
-        round.open[0].severity = Severity::Risk;
+        round.verdict.open[0].severity = Severity::Risk;
         board.observe(&round);
         assert_eq!(standing(&board, at), Standing::AtRisk);
     }
@@ -450,7 +451,7 @@ mod tests {
         let board = board(&cache);
         let mut round = fixture::healthy(&cache);
         for second in 0..200 {
-            Arc::make_mut(&mut round.report).at = Timestamp::from_unix_seconds(second);
+            fixture::report(&mut round).lookup.at = Timestamp::from_unix_seconds(second);
             board.observe(&round);
         }
         board.observe(&fixture::looked_up(&cache, &["10.20.1.5"]));
@@ -460,7 +461,7 @@ mod tests {
         let at = Timestamp::from_unix_seconds(199);
         let well = Glimpse { at, succeeded: true, ping_micros: Some(16_000), used: Some(0.1) };
         let ill =
-            Glimpse { at: fixture::name_not_found(&cache).report.at, succeeded: false, ping_micros: None, used: None };
+            Glimpse { at: fixture::name_not_found(&cache).seen.at(), succeeded: false, ping_micros: None, used: None };
         assert_eq!(recent.iter().skip(118).copied().collect::<Vec<_>>(), [well, ill]);
     }
 
@@ -471,15 +472,15 @@ mod tests {
         let lookup = fixture::looked_up(&cache, &["10.20.1.5"]);
         board.observe(&lookup);
         let watched = |board: &Board| Arc::clone(&board.snapshot().caches["orders"]);
-        assert_eq!(standing(&board, lookup.report.at), Standing::Unknown, "nobody has reached it yet");
+        assert_eq!(standing(&board, lookup.seen.at()), Standing::Unknown, "nobody has reached it yet");
 
         board.observe(&fixture::healthy(&cache));
         let ill = fixture::name_not_found(&cache);
-        board.observe(&Round { open: ill.open, events: ill.events, ..lookup });
+        board.observe(&Round { verdict: ill.verdict, events: ill.events, ..lookup });
         let shown = watched(&board);
-        let leads_to = |report: &ProbeReport| report.resolutions[0].addresses[0].address.to_string();
+        let leads_to = |lookup: &LookupReport| lookup.resolutions[0].addresses[0].address.to_string();
         assert_eq!(
-            shown.report.as_deref().map(|report| (leads_to(report), report.legs.len())),
+            shown.report.as_deref().map(|report| (leads_to(&report.lookup), report.legs.len())),
             Some(("10.20.1.4".to_owned(), 1))
         );
         assert_eq!(shown.latest().map(leads_to).as_deref(), Some("10.20.1.5"));
@@ -515,7 +516,7 @@ mod tests {
         assert_eq!(revisions(), (6, 5, 2, 6), "nothing is written of a cache that is not shown");
         board.machine(Vec::new());
         assert_eq!(revisions(), (6, 5, 2, 6), "the same as before");
-        board.machine(fixture::name_not_found(&caches[0]).open);
+        board.machine(fixture::name_not_found(&caches[0]).verdict.open);
         assert_eq!(revisions(), (6, 5, 7, 7));
         board.configured(fixture::start());
         board.configuration_refused(fixture::start(), &[]);
@@ -530,11 +531,11 @@ mod tests {
         board.observe(&fixture::healthy(&cache));
         assert!(board.snapshot().caches["orders"].tested.is_none());
         let mut round = fixture::healthy(&cache);
-        Arc::make_mut(&mut round.report).exposure = Some(fixture::plain_port(Passage::Closed));
+        fixture::report(&mut round).exposure = Some(fixture::plain_port(Passage::Closed));
         board.observe(&round);
         board.observe(&fixture::name_not_found(&cache));
         board.observe(&fixture::looked_up(&cache, &["10.20.1.5"]));
-        assert_eq!(board.snapshot().caches["orders"].tested.as_deref(), Some(&*round.report));
+        assert_eq!(board.snapshot().caches["orders"].tested.as_deref(), round.seen.probe().map(AsRef::as_ref));
     }
 
     #[test]

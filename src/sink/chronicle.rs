@@ -42,7 +42,7 @@ impl Chronicle {
     #[must_use]
     pub fn tell_round(&self, round: &Round, state: Option<State>) -> bool {
         log::log_round(round);
-        self.tell_of(&round.events, &round.open, state)
+        self.tell_of(&round.events, &round.verdict.open, state)
     }
 
     /// Tells that a cache is watched no longer, or another one under its name: what was known of it is forgotten.

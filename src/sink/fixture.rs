@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Doubt, Errand, Event, EventKind, Expectation,
-    Exposure, ExposureReport, Fault, FaultKind, Finding, FindingId, Isolation, Leg, Mode, Opening, Passage,
-    ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts, Severity, Source, Stage,
-    Thresholds, Timeouts, Timestamp, Tls, TlsSession, Trial, WireText,
+    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Exposure,
+    ExposureReport, Fault, FaultKind, Finding, FindingId, Isolation, Leg, LookupReport, Mode, Observation, Opening,
+    Passage, Pending, ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts, Severity,
+    Source, Stage, Thresholds, Timeouts, Timestamp, Tls, TlsSession, Trial, Verdict, WireText,
 };
 
 /// When the first probe of every test began.
@@ -56,7 +56,7 @@ pub(crate) fn healthy(cache: &Cache) -> Round {
 pub(crate) fn leading_to(cache: &Cache, addresses: &[&str]) -> Round {
     let legs = addresses.iter().map(|address| leg(cache, address)).collect();
     let resolution = resolution(cache, addresses);
-    round(cache, report(cache, start(), Duration::from_millis(250), resolution, legs))
+    probed(cache, led_to(cache, start(), resolution), Duration::from_millis(250), legs)
 }
 
 /// A round, 30 seconds later, in which the name does not exist; the finding opens in it.
@@ -64,8 +64,8 @@ pub(crate) fn name_not_found(cache: &Cache) -> Round {
     let at = start().plus(Duration::from_secs(30));
     let fault = Fault::new(Stage::Resolve, FaultKind::NameNotFound, "NXDOMAIN");
     let resolution = Resolution { chain: Vec::new(), fault: Some(fault), ..resolution(cache, &[]) };
-    let mut round = round(cache, report(cache, at, Duration::from_millis(2), resolution, Vec::new()));
-    round.open.push(Finding {
+    let mut round = probed(cache, led_to(cache, at, resolution), Duration::from_millis(2), Vec::new());
+    round.verdict.open.push(Finding {
         id: FindingId::DnsNameNotFound,
         severity: Severity::Unavailable,
         cache: cache.name.clone(),
@@ -103,13 +103,12 @@ pub(crate) fn plain_port(passage: Passage) -> ExposureReport {
 /// A lookup between two probes, in which the name leads to these addresses.
 pub(crate) fn looked_up(cache: &Cache, addresses: &[&str]) -> Round {
     let at = start().plus(Duration::from_secs(10));
-    let report = report(cache, at, Duration::from_millis(2), resolution(cache, addresses), Vec::new());
-    Round { errand: Errand::Lookup, ..round(cache, report) }
+    round(cache, Observation::Lookup(Arc::new(led_to(cache, at, resolution(cache, addresses)))))
 }
 
 /// The first of two bad rounds of a cache that wants a password.
-pub(crate) fn doubt() -> Doubt {
-    Doubt {
+pub(crate) fn pending() -> Pending {
+    Pending {
         finding: FindingId::AuthRequired,
         severity: Severity::Unavailable,
         stage: Stage::Auth,
@@ -119,29 +118,37 @@ pub(crate) fn doubt() -> Doubt {
     }
 }
 
-fn round(cache: &Cache, report: ProbeReport) -> Round {
-    Round {
-        errand: Errand::Probe,
-        cache: Arc::new(cache.clone()),
-        report: Arc::new(report),
-        open: Vec::new(),
-        doubts: Vec::new(),
-        next: None,
-        exhaustion: None,
-        events: Vec::new(),
+/// This round, where what it saw has not been seen often enough to open.
+pub(crate) fn suspicious(round: Round) -> Round {
+    Round { verdict: Verdict { pending: vec![pending()], ..Verdict::default() }, events: Vec::new(), ..round }
+}
+
+fn round(cache: &Cache, seen: Observation) -> Round {
+    Round { cache: Arc::new(cache.clone()), seen, verdict: Verdict::default(), events: Vec::new(), next: None }
+}
+
+fn probed(cache: &Cache, lookup: LookupReport, took: Duration, legs: Vec<Leg>) -> Round {
+    let report = ProbeReport { took, ..ProbeReport::new(lookup, legs) };
+    round(cache, Observation::Probe(Arc::new(report)))
+}
+
+fn led_to(cache: &Cache, at: Timestamp, resolution: Resolution) -> LookupReport {
+    LookupReport { took: Duration::from_millis(2), resolutions: vec![resolution], ..LookupReport::new(cache, at) }
+}
+
+/// What the resolvers said in this round.
+pub(crate) fn lookup(round: &mut Round) -> &mut LookupReport {
+    match &mut round.seen {
+        Observation::Probe(report) => &mut Arc::make_mut(report).lookup,
+        Observation::Lookup(report) => Arc::make_mut(report),
     }
 }
 
-fn report(cache: &Cache, at: Timestamp, took: Duration, resolution: Resolution, legs: Vec<Leg>) -> ProbeReport {
-    ProbeReport {
-        cache: cache.name.clone(),
-        at,
-        took,
-        resolutions: vec![resolution],
-        legs,
-        fault: None,
-        control_reached: None,
-        exposure: None,
+/// What the probe of this round saw.
+pub(crate) fn report(round: &mut Round) -> &mut ProbeReport {
+    match &mut round.seen {
+        Observation::Probe(report) => Arc::make_mut(report),
+        Observation::Lookup(_) => panic!("the round of a lookup"),
     }
 }
 

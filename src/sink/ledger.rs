@@ -8,17 +8,19 @@ use std::collections::BTreeMap;
 
 use prometheus::core::{MetricVec, MetricVecBuilder};
 
-use crate::model::CacheName;
+use crate::model::{CacheName, ObservationKind};
 
 /// A metric and all its series; the first label is `cache` where a [`Ledger`] keeps them.
 pub(super) struct Family<V> {
     name: &'static str,
+    /// Which kind of observation shows what it tells; `None` where it does not tell what was seen at one time.
+    of: Option<ObservationKind>,
     vector: V,
 }
 
 impl<V: Vector> Family<V> {
-    pub(super) fn new(name: &'static str, vector: V) -> Self {
-        Self { name, vector }
+    pub(super) fn new(name: &'static str, of: Option<ObservationKind>, vector: V) -> Self {
+        Self { name, of, vector }
     }
 
     /// The series of these label values, made where it does not exist. For metrics of the daemon, not of a cache.
@@ -68,6 +70,7 @@ pub(super) struct Ledger {
 
 /// The series of one cache in one family.
 struct Account {
+    of: Option<ObservationKind>,
     family: Box<dyn Removable>,
     series: Vec<Entry>,
 }
@@ -91,8 +94,9 @@ impl Ledger {
         Self { cache, round: 0, accounts: BTreeMap::new() }
     }
 
-    /// A series that holds until the end of this round only: a gauge of what was seen.
+    /// A series that holds until the next observation of the kind that shows it: a gauge of what was seen.
     pub(super) fn hold<V: Vector>(&mut self, family: &Family<V>, labels: &[&str]) -> V::Series {
+        debug_assert!(family.of.is_some(), "{} is of no kind of observation, so nothing would sweep it", family.name);
         self.touch(family, labels, Until::Round(self.round))
     }
 
@@ -101,15 +105,13 @@ impl Ledger {
         self.touch(family, labels, Until::CacheGoes)
     }
 
-    /// Ends a round that looked at everything: what it did not touch goes.
-    pub(super) fn sweep(&mut self) {
-        self.sweep_of(|_| true);
-    }
-
-    /// Ends a round that looked at these families alone: what it did not touch of them goes.
-    pub(super) fn sweep_of(&mut self, chosen: impl Fn(&str) -> bool) {
+    /// Ends the round of an observation: what such a one shows, and it did not touch, goes.
+    pub(super) fn sweep(&mut self, seen: ObservationKind) {
         let now = Until::Round(self.round);
-        self.remove_where(|name, entry| entry.until != Until::CacheGoes && entry.until != now && chosen(name));
+        self.remove_where(|of, entry| {
+            let is_shown = of.is_some_and(|of| seen.includes(of));
+            is_shown && entry.until != Until::CacheGoes && entry.until != now
+        });
         self.round += 1;
     }
 
@@ -120,14 +122,17 @@ impl Ledger {
 
     /// Removes the series of one family whose labels, without the cache's, are chosen.
     pub(super) fn forget<V: Vector>(&mut self, family: &Family<V>, chosen: impl Fn(&[Box<str>]) -> bool) {
-        self.remove_where(|name, entry| name == family.name && chosen(&entry.labels));
+        if let Some(account) = self.accounts.get_mut(family.name) {
+            account.remove_where(&self.cache, |entry| chosen(&entry.labels));
+        }
     }
 
     fn touch<V: Vector>(&mut self, family: &Family<V>, labels: &[&str], until: Until) -> V::Series {
-        let account = self
-            .accounts
-            .entry(family.name)
-            .or_insert_with(|| Account { family: Box::new(family.vector.clone()), series: Vec::new() });
+        let account = self.accounts.entry(family.name).or_insert_with(|| Account {
+            of: family.of,
+            family: Box::new(family.vector.clone()),
+            series: Vec::new(),
+        });
         let known =
             account.series.iter_mut().find(|entry| entry.labels.iter().map(|l| &**l).eq(labels.iter().copied()));
         match known {
@@ -137,16 +142,23 @@ impl Ledger {
         family.vector.series(&with_cache(&self.cache, labels.iter().copied()))
     }
 
-    fn remove_where(&mut self, chosen: impl Fn(&str, &Entry) -> bool) {
-        for (name, account) in &mut self.accounts {
-            account.series.retain(|entry| {
-                let goes = chosen(name, entry);
-                if goes {
-                    account.family.remove(&with_cache(&self.cache, entry.labels.iter().map(|label| &**label)));
-                }
-                !goes
-            });
+    fn remove_where(&mut self, chosen: impl Fn(Option<ObservationKind>, &Entry) -> bool) {
+        for account in self.accounts.values_mut() {
+            let of = account.of;
+            account.remove_where(&self.cache, |entry| chosen(of, entry));
         }
+    }
+}
+
+impl Account {
+    fn remove_where(&mut self, cache: &CacheName, chosen: impl Fn(&Entry) -> bool) {
+        self.series.retain(|entry| {
+            let goes = chosen(entry);
+            if goes {
+                self.family.remove(&with_cache(cache, entry.labels.iter().map(|label| &**label)));
+            }
+            !goes
+        });
     }
 }
 
@@ -179,7 +191,8 @@ mod tests {
         let counter = IntCounterVec::new(Opts::new("c_total", "c"), &["cache"]).unwrap();
         registry.register(Box::new(gauge.clone())).unwrap();
         registry.register(Box::new(counter.clone())).unwrap();
-        let (gauge, counter) = (Family::new("g", gauge), Family::new("c_total", counter));
+        let gauge = Family::new("g", Some(ObservationKind::Probe), gauge);
+        let counter = Family::new("c_total", None, counter);
 
         let mut orders = Ledger::new(CacheName::new("orders"));
         let mut other = Ledger::new(CacheName::new("other"));
@@ -188,19 +201,19 @@ mod tests {
             orders.hold(&gauge, &[who]).set(1.0);
         }
         orders.keep(&counter, &[]).inc();
-        orders.sweep();
+        orders.sweep(ObservationKind::Probe);
         let both =
             [r#"g{cache="orders",who="a"} 1"#, r#"g{cache="orders",who="b"} 1"#, r#"g{cache="other",who="a"} 9"#];
         assert_eq!(lines(&registry), [&[r#"c_total{cache="orders"} 1"#], &both[..]].concat());
 
         orders.hold(&gauge, &["b"]).set(2.0);
-        orders.sweep();
+        orders.sweep(ObservationKind::Probe);
         let expected =
             [r#"c_total{cache="orders"} 1"#, r#"g{cache="orders",who="b"} 2"#, r#"g{cache="other",who="a"} 9"#];
         assert_eq!(lines(&registry), expected);
 
         // A round that looked at something else leaves it, and the next one that looks at it does not.
-        orders.sweep_of(|name| name == "h");
+        orders.sweep(ObservationKind::Lookup);
         assert_eq!(lines(&registry), expected);
 
         orders.forget(&gauge, |labels| *labels[0] == *"b");

@@ -19,8 +19,8 @@ use super::ledger::{Family, Ledger, Vector};
 use super::pulse::{Loop, Pulse};
 use crate::azure;
 use crate::model::{
-    AddressClass, Cache, CacheName, Errand, Event, EventKind, Fault, FaultKind, Finding, FindingId, Opening,
-    ProbeReport, Resolver, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
+    AddressClass, Cache, CacheName, Event, EventKind, Fault, FaultKind, Finding, FindingId, LookupReport,
+    ObservationKind, Opening, ProbeReport, Resolver, Round, Severity, Source, Stage, Sysctl, Timestamp, WireText,
 };
 
 /// What the node label says where the whole endpoint is meant and not one node behind it.
@@ -29,9 +29,6 @@ const ENDPOINT: &str = "endpoint";
 /// The most `dns_address_info` series of one cache, over all its resolvers.
 const MOST_ADDRESSES: usize = 16;
 
-/// How the names of the families begin that tell of names and addresses.
-const OF_NAMES: &str = "cachewatch_dns_";
-
 /// The most characters of a version in a label.
 const LONGEST_VERSION: usize = 32;
 
@@ -39,10 +36,11 @@ const LONGEST_VERSION: usize = 32;
 /// since each is a series for every cache and stage.
 const DURATION_BUCKETS: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
 
-/// Declares the families: name, type, labels and help text of a metric stand in one place. A field's name is the
+/// Declares the families: name, type, labels, help text, and for a gauge of what was seen the kind of observation that shows
+/// it stand in one place. A field's name is the
 /// metric's name without the prefix `cachewatch_`; its doc comment is the help text.
 macro_rules! families {
-    ($( #[doc = $help:literal] $name:ident: $kind:ident [$($label:literal),*]; )+) => {
+    ($( #[doc = $help:literal] $name:ident: $kind:ident [$($label:literal),*] $(of $of:ident)?; )+) => {
         struct Families {
             $( #[doc = $help] $name: Family<families!(@type $kind)>, )+
         }
@@ -53,6 +51,7 @@ macro_rules! families {
                     $( $name: register(
                         registries,
                         concat!("cachewatch_", stringify!($name)),
+                        families!(@of $($of)?),
                         |name| $kind(name, $help.trim(), &[$($label),*]),
                     ), )+
                 }
@@ -64,6 +63,8 @@ macro_rules! families {
         const CATALOGUE: &[(&str, &str, &[&str])] =
             &[$( (concat!("cachewatch_", stringify!($name)), stringify!($kind), &[$($label),*]), )+];
     };
+    (@of) => { None };
+    (@of $of:ident) => { Some(ObservationKind::$of) };
     (@type gauge) => { GaugeVec };
     (@type counter) => { IntCounterVec };
     (@type histogram) => { HistogramVec };
@@ -83,7 +84,7 @@ families! {
     cache_info: gauge["cache", "host", "port", "product", "cloud", "tier", "isolation"];
 
     /// Whether every address of the cache answered PING in the last probe.
-    probe_success: gauge["cache"];
+    probe_success: gauge["cache"] of Probe;
     /// When the product of the cache comes to its announced end.
     retirement_timestamp_seconds: gauge["cache"];
     /// Probes that have ended.
@@ -100,15 +101,15 @@ families! {
     /// Lookups beside the probes that have ended.
     lookups_total: counter["cache"];
     /// How many addresses of a class the resolver answered with.
-    dns_addresses: gauge["cache", "resolver", "class"];
+    dns_addresses: gauge["cache", "resolver", "class"] of Lookup;
     /// An address the resolver answered with, at most 16 a cache; always 1.
-    dns_address_info: gauge["cache", "resolver", "address", "class"];
+    dns_address_info: gauge["cache", "resolver", "address", "class"] of Lookup;
     /// Whether an alias on the way to the addresses lies in a privatelink zone.
-    dns_privatelink_alias: gauge["cache", "resolver"];
+    dns_privatelink_alias: gauge["cache", "resolver"] of Lookup;
     /// Whether every address is one the configuration expects.
-    dns_as_expected: gauge["cache", "resolver"];
+    dns_as_expected: gauge["cache", "resolver"] of Lookup;
     /// The smallest TTL on the way from the name to the addresses.
-    dns_ttl_seconds: gauge["cache", "resolver"];
+    dns_ttl_seconds: gauge["cache", "resolver"] of Lookup;
     /// How long all questions to the resolver took.
     dns_lookup_duration_seconds: histogram["cache", "resolver"];
     /// Lookups that gave no address.
@@ -119,29 +120,29 @@ families! {
     dns_last_change_timestamp_seconds: gauge["cache", "resolver"];
 
     /// How many addresses accepted a TCP connection, and how many did not.
-    address_reachable: gauge["cache", "state"];
+    address_reachable: gauge["cache", "state"] of Probe;
     /// When the server's certificate, or the first one of its chain, expires.
-    tls_certificate_not_after_timestamp_seconds: gauge["cache", "position"];
+    tls_certificate_not_after_timestamp_seconds: gauge["cache", "position"] of Probe;
     /// The TLS version and cipher suite agreed on; always 1.
-    tls_info: gauge["cache", "version", "cipher"];
+    tls_info: gauge["cache", "version", "cipher"] of Probe;
     /// Whether every address presented a chain that is trusted, valid now and covers the name.
-    tls_chain_verified: gauge["cache"];
+    tls_chain_verified: gauge["cache"] of Probe;
 
     /// Whether something is open that should be closed, by the last test that could tell.
     exposure_open: gauge["cache", "kind"];
 
     /// Connected clients, by the server's own count.
-    clients_connected: gauge["cache", "node"];
+    clients_connected: gauge["cache", "node"] of Probe;
     /// How many clients may be connected, and who says so.
-    clients_limit: gauge["cache", "node", "source"];
+    clients_limit: gauge["cache", "node", "source"] of Probe;
     /// The share of the client limit that is free, 0 to 1.
-    clients_headroom_ratio: gauge["cache", "node"];
+    clients_headroom_ratio: gauge["cache", "node"] of Probe;
     /// How long until the client limit is reached at the present rate; absent while the count does not rise steadily.
-    clients_exhaustion_seconds: gauge["cache", "node"];
+    clients_exhaustion_seconds: gauge["cache", "node"] of Probe;
     /// Connections the server says it has rejected for want of room; starts again when the server does.
     rejected_connections_total: counter["cache", "node"];
     /// What the server says of itself; always 1.
-    server_info: gauge["cache", "redis_version", "role", "mode"];
+    server_info: gauge["cache", "redis_version", "role", "mode"] of Probe;
 
     /// Whether a finding is open; 0 after it has been open once.
     finding_open: gauge["cache", "finding", "severity"];
@@ -456,32 +457,24 @@ impl Account {
     }
 
     fn observe(&mut self, families: &Families, round: &Round) {
-        let unrecognised = every_fault(&round.report).filter(|fault| fault.kind == FaultKind::Unrecognised).count();
+        let is_unrecognised = |fault: &&Fault| fault.kind == FaultKind::Unrecognised;
+        let unrecognised = round.seen.every_fault().filter(is_unrecognised).count();
         families.unrecognised_errors_total.of(&[]).inc_by(unrecognised as u64);
-        match round.errand {
-            Errand::Probe => self.probed(families, round),
-            Errand::Lookup => self.looked_up(families, round),
+        self.ledger.keep(families.count_of(round.seen.kind()), &[]).inc();
+        if let Some(lookup) = round.seen.lookup() {
+            self.names(families, &round.cache, lookup);
+            self.changes(families, lookup, &round.events);
         }
-    }
-
-    /// A lookup beside the probes: it tells of names, and what a probe saw beyond them stays as it is.
-    fn looked_up(&mut self, families: &Families, round: &Round) {
-        self.ledger.keep(&families.lookups_total, &[]).inc();
-        self.names(families, round);
-        self.findings(families, &round.open, &round.events);
-        self.ledger.sweep_of(|family| family.starts_with(OF_NAMES));
-    }
-
-    fn probed(&mut self, families: &Families, round: &Round) {
-        self.valid_until = Some(round.report.at.plus(round.cache.report_lasts()));
-        self.probe(families, &round.report);
-        self.names(families, round);
-        self.addresses(families, &round.report);
-        self.tls(families, &round.report);
-        self.exposure(families, round);
-        self.servers(families, round);
-        self.findings(families, &round.open, &round.events);
-        self.ledger.sweep();
+        if let Some(report) = round.seen.probe() {
+            self.valid_until = Some(report.lookup.at.plus(round.cache.report_lasts()));
+            self.probe(families, report);
+            self.addresses(families, report);
+            self.tls(families, report);
+            self.exposure(families, report);
+            self.servers(families, &round.cache, report, round.verdict.exhaustion);
+        }
+        self.findings(families, &round.verdict.open, &round.events);
+        self.ledger.sweep(round.seen.kind());
     }
 
     /// What was seen is too old to be told.
@@ -493,24 +486,23 @@ impl Account {
     fn probe(&mut self, families: &Families, report: &ProbeReport) {
         let ledger = &mut self.ledger;
         ledger.hold(&families.probe_success, &[]).set(truth(report.succeeded()));
-        ledger.keep(&families.probes_total, &[]).inc();
         ledger.keep(&families.probe_duration_seconds, &[]).observe(report.took.as_secs_f64());
-        ledger.keep(&families.last_probe_timestamp_seconds, &[]).set(report.at.unix_seconds());
+        ledger.keep(&families.last_probe_timestamp_seconds, &[]).set(report.lookup.at.unix_seconds());
 
         let failures: BTreeSet<_> = report.faults().map(|fault| (fault.stage, fault.kind)).collect();
         for (stage, kind) in failures {
             ledger.keep(&families.probe_failures_total, &[stage.as_str(), kind.as_str()]).inc();
         }
 
-        let resolve = report.followed().map(|resolution| (Stage::Resolve, resolution.took));
+        let resolve = report.lookup.followed().map(|resolution| (Stage::Resolve, resolution.took));
         for (stage, took) in resolve.into_iter().chain(report.used_legs().flat_map(|leg| leg.timings.iter())) {
             ledger.keep(&families.stage_duration_seconds, &[stage.as_str()]).observe(took.as_secs_f64());
         }
     }
 
-    fn names(&mut self, families: &Families, round: &Round) {
+    fn names(&mut self, families: &Families, cache: &Cache, lookup: &LookupReport) {
         let mut room = MOST_ADDRESSES;
-        for resolution in &round.report.resolutions {
+        for resolution in &lookup.resolutions {
             let resolver = resolution.resolver.as_str();
             let ledger = &mut self.ledger;
             if resolution.source != Source::Literal {
@@ -536,7 +528,7 @@ impl Account {
             }
             room = room.saturating_sub(resolution.addresses.len());
 
-            let expectation = &round.cache.expectation;
+            let expectation = &cache.expectation;
             if expectation.is_asserted() {
                 let as_expected = resolution.addresses.iter().all(|answer| expectation.admits(answer.address));
                 ledger.hold(&families.dns_as_expected, &[resolver]).set(truth(as_expected));
@@ -545,13 +537,12 @@ impl Account {
                 ledger.hold(&families.dns_ttl_seconds, &[resolver]).set(f64::from(ttl));
             }
         }
-        self.changes(families, round);
     }
 
     /// Counts what the judge saw change; an event that names no resolver is about the one followed.
-    fn changes(&mut self, families: &Families, round: &Round) {
-        let followed = round.report.followed().map(|resolution| &resolution.resolver);
-        for event in round.events.iter().filter(|event| event.kind == EventKind::AddressesChanged) {
+    fn changes(&mut self, families: &Families, lookup: &LookupReport, events: &[Event]) {
+        let followed = lookup.followed().map(|resolution| &resolution.resolver);
+        for event in events.iter().filter(|event| event.kind == EventKind::AddressesChanged) {
             let Some(resolver) = event.resolver.as_ref().or(followed) else { continue };
             let labels = [resolver.as_str()];
             self.ledger.keep(&families.dns_changes_total, &labels).inc();
@@ -591,20 +582,20 @@ impl Account {
     }
 
     /// The tests are rare, so what one showed stays until the next.
-    fn exposure(&mut self, families: &Families, round: &Round) {
-        if round.report.exposure.is_none() {
+    fn exposure(&mut self, families: &Families, report: &ProbeReport) {
+        if report.exposure.is_none() {
             return;
         }
         for opening in Opening::ALL {
-            match round.report.exposed(*opening) {
+            match report.exposed(*opening) {
                 Some(open) => self.ledger.keep(&families.exposure_open, &[opening.as_str()]).set(truth(open)),
                 None => self.ledger.forget(&families.exposure_open, |labels| *labels[0] == *opening.as_str()),
             }
         }
     }
 
-    fn servers(&mut self, families: &Families, round: &Round) {
-        if let Some((_, _, Some(clients))) = round.cache.busiest(&round.report) {
+    fn servers(&mut self, families: &Families, cache: &Cache, report: &ProbeReport, exhaustion: Option<Duration>) {
+        if let Some((_, _, Some(clients))) = cache.busiest(report) {
             self.ledger.hold(&families.clients_connected, &[ENDPOINT]).set(large_count(clients.connected));
             if let Some((limit, source)) = clients.limit {
                 self.ledger.hold(&families.clients_limit, &[ENDPOINT, source.as_str()]).set(large_count(limit));
@@ -612,17 +603,17 @@ impl Account {
             if let Some(headroom) = clients.headroom() {
                 self.ledger.hold(&families.clients_headroom_ratio, &[ENDPOINT]).set(headroom);
             }
-            if let Some(left) = round.exhaustion {
+            if let Some(left) = exhaustion {
                 self.ledger.hold(&families.clients_exhaustion_seconds, &[ENDPOINT]).set(left.as_secs_f64());
             }
         }
-        for server in round.report.used_legs().filter_map(|leg| leg.server.as_ref()) {
+        for server in report.used_legs().filter_map(|leg| leg.server.as_ref()) {
             let version = version_label(server.version.as_ref());
             let role = server.role.map_or("", |role| role.as_str());
             let mode = server.mode.map_or("", |mode| mode.as_str());
             self.ledger.hold(&families.server_info, &[&version, role, mode]).set(1.0);
         }
-        self.rejected(families, &round.report);
+        self.rejected(families, report);
     }
 
     /// Follows one server's own counter.
@@ -663,11 +654,14 @@ impl Account {
     }
 }
 
-/// Every fault of a report, also those that keep no application from the cache.
-fn every_fault(report: &ProbeReport) -> impl Iterator<Item = &Fault> {
-    let names = report.resolutions.iter().filter_map(|resolution| resolution.fault.as_ref());
-    let legs = report.legs.iter().flat_map(|leg| leg.fault.iter().chain(&leg.notes));
-    report.fault.iter().chain(names).chain(legs)
+impl Families {
+    /// The family that counts the observations of a kind.
+    fn count_of(&self, kind: ObservationKind) -> &Family<IntCounterVec> {
+        match kind {
+            ObservationKind::Probe => &self.probes_total,
+            ObservationKind::Lookup => &self.lookups_total,
+        }
+    }
 }
 
 /// Moves a counter to the value that its subject reports. A smaller value means that the subject started again, which
@@ -714,6 +708,7 @@ fn histogram(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Hist
 fn register<V: Vector + Collector>(
     registries: &mut Registries,
     name: &'static str,
+    of: Option<ObservationKind>,
     make: impl FnOnce(&str) -> prometheus::Result<V>,
 ) -> Family<V> {
     let vector = make(name).expect("names and labels are literals, which a test builds");
@@ -721,7 +716,7 @@ fn register<V: Vector + Collector>(
     registry.register(Box::new(vector.clone())).expect("the registry is empty");
     let other = registries.insert(name, registry);
     debug_assert!(other.is_none(), "{name} stands twice in the list of families");
-    Family::new(name, vector)
+    Family::new(name, of, vector)
 }
 
 #[cfg(test)]
@@ -730,7 +725,7 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
-    use crate::model::{Event, Passage, ResolverName};
+    use crate::model::{Event, Observation, Passage, ResolverName};
 
     /// The samples of this program, without those of the process and without the buckets of histograms.
     fn samples(metrics: &Metrics) -> Vec<String> {
@@ -773,7 +768,7 @@ mod tests {
             samples(&metrics).contains(&line)
         };
         let round = fixture::healthy(&cache);
-        let last = round.report.at.plus(cache.report_lasts());
+        let last = round.seen.at().plus(cache.report_lasts());
         metrics.observe(&round);
         assert_eq!(told(last), [true; 3]);
         assert_eq!(told(last.plus(Duration::from_millis(1))), [false; 3], "three intervals have passed");
@@ -994,9 +989,9 @@ mod tests {
         };
         assert_eq!(with_resolver(), (3, 3), "the changes, and two of the duration");
         let mut round = fixture::healthy(&cache);
-        let mut second = round.report.resolutions[0].clone();
+        let mut second = fixture::report(&mut round).lookup.resolutions[0].clone();
         second.resolver = ResolverName::new("system-2");
-        Arc::make_mut(&mut round.report).resolutions.push(second);
+        fixture::report(&mut round).lookup.resolutions.push(second);
         metrics.observe(&round);
         assert_eq!(
             with_resolver(),
@@ -1004,7 +999,7 @@ mod tests {
             "six classes, the address, the alias, the expectation and the TTL as well"
         );
 
-        let failed = &mut Arc::make_mut(&mut round.report).resolutions[1];
+        let failed = &mut fixture::report(&mut round).lookup.resolutions[1];
         failed.fault = Some(Fault::new(Stage::Resolve, FaultKind::ResolverUntrusted, "expired"));
         (failed.chain, failed.addresses) = (Vec::new(), Vec::new());
         metrics.observe(&round);
@@ -1025,7 +1020,7 @@ mod tests {
         let cache = fixture::cache("orders");
         let metrics = watching(&cache);
         let mut round = fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"]);
-        let leg = &mut Arc::make_mut(&mut round.report).legs[1];
+        let leg = &mut fixture::report(&mut round).legs[1];
         leg.fault = Some(Fault::new(Stage::Tls, FaultKind::CertificateExpired, "expired"));
         leg.server = None;
         let session = leg.tls.as_mut().unwrap();
@@ -1042,7 +1037,7 @@ mod tests {
         assert_eq!(expiry, [r#",position="chain"} 1699999999"#, r#",position="leaf"} 1699999999"#]);
         assert_eq!(values(&metrics, "clients_connected"), [r#",node="endpoint"} 750"#]);
 
-        let leg = &mut Arc::make_mut(&mut round.report).legs[1];
+        let leg = &mut fixture::report(&mut round).legs[1];
         leg.fault = Some(Fault::new(Stage::Connect, FaultKind::Filtered, "no answer"));
         leg.tls = None;
         metrics.observe(&round);
@@ -1059,8 +1054,8 @@ mod tests {
         let probed = told();
         let mut round = fixture::looked_up(&cache, &["20.50.1.2"]);
         let opened = fixture::name_not_found(&cache);
-        (round.open, round.events) = (opened.open, opened.events);
-        round.events.push(Event::new(round.report.at, Some(cache.name.clone()), EventKind::AddressesChanged));
+        (round.verdict, round.events) = (opened.verdict, opened.events);
+        round.events.push(Event::new(round.seen.at(), Some(cache.name.clone()), EventKind::AddressesChanged));
         metrics.observe(&round);
         let looked_up = told();
         let changed = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
@@ -1090,9 +1085,9 @@ mod tests {
             [r#"lookups_total{cache="orders"} 0"#]
         );
 
-        let mut failed = fixture::name_not_found(&cache);
-        failed.errand = Errand::Lookup;
-        metrics.observe(&failed);
+        let failed = fixture::name_not_found(&cache);
+        let lookup = Observation::Lookup(Arc::new(failed.seen.lookup().unwrap().clone()));
+        metrics.observe(&Round { seen: lookup, ..failed.clone() });
         assert_eq!(values(&metrics, "dns_addresses"), Vec::<String>::new(), "a failed lookup leaves no answer behind");
         let failures = values(&metrics, "dns_lookup_failures_total");
         assert_eq!(failures, [r#",reason="name_not_found",resolver="system"} 1"#]);
@@ -1100,7 +1095,7 @@ mod tests {
         let kept = of_probes.map(|name| values(&metrics, name).concat());
         assert_eq!(kept, ["} 1", "} 1", "} 1700000000", r#",node="endpoint"} 750"#]);
 
-        metrics.observe(&Round { errand: Errand::Probe, ..failed });
+        metrics.observe(&failed);
         assert_eq!(
             values(&metrics, "clients_connected"),
             Vec::<String>::new(),
@@ -1114,8 +1109,8 @@ mod tests {
         let cache = fixture::cache("orders");
         let metrics = watching(&cache);
         let mut round = fixture::name_not_found(&cache);
-        let chain = fixture::healthy(&cache).report.resolutions[0].chain.clone();
-        Arc::make_mut(&mut round.report).resolutions[0].chain = chain;
+        let chain = fixture::healthy(&cache).seen.lookup().unwrap().resolutions[0].chain.clone();
+        fixture::report(&mut round).lookup.resolutions[0].chain = chain;
         metrics.observe(&round);
         assert_eq!(values(&metrics, "dns_privatelink_alias"), [r#",resolver="system"} 1"#]);
         assert_eq!(values(&metrics, "dns_as_expected"), Vec::<String>::new());
@@ -1140,7 +1135,7 @@ mod tests {
         let metrics = watching(&cache);
         let after = |passage: Option<Passage>| {
             let mut round = fixture::healthy(&cache);
-            Arc::make_mut(&mut round.report).exposure = passage.map(fixture::plain_port);
+            fixture::report(&mut round).exposure = passage.map(fixture::plain_port);
             metrics.observe(&round);
             values(&metrics, "exposure_open")
         };
@@ -1161,10 +1156,11 @@ mod tests {
         let metrics = watching(&cache);
         let many: Vec<_> = (0..12).map(|last| format!("10.20.1.{last}")).collect();
         let mut round = fixture::leading_to(&cache, &many.iter().map(String::as_str).collect::<Vec<_>>());
-        let report = Arc::make_mut(&mut round.report);
-        let mut second = report.resolutions[0].clone();
+        let report = fixture::report(&mut round);
+        let resolutions = &mut report.lookup.resolutions;
+        let mut second = resolutions[0].clone();
         second.resolver = ResolverName::new("hub");
-        report.resolutions.push(second);
+        resolutions.push(second);
         metrics.observe(&round);
         let shown = of_caches(&metrics).into_iter().filter(|line| line.contains("dns_address_info")).count();
         assert_eq!(shown, MOST_ADDRESSES);
@@ -1176,7 +1172,7 @@ mod tests {
         let metrics = watching(&cache);
         let shown = |counts: &[Option<u64>]| {
             let mut round = fixture::leading_to(&cache, &["10.20.1.4", "10.20.1.5"][..counts.len()]);
-            for (leg, count) in Arc::make_mut(&mut round.report).legs.iter_mut().zip(counts) {
+            for (leg, count) in fixture::report(&mut round).legs.iter_mut().zip(counts) {
                 leg.server.as_mut().unwrap().rejected_connections = *count;
             }
             metrics.observe(&round);
@@ -1205,7 +1201,7 @@ mod tests {
             )
         };
         assert_eq!(open(&round), [line(1, 1)]);
-        round.open[0].severity = Severity::Degraded;
+        round.verdict.open[0].severity = Severity::Degraded;
         assert_eq!(open(&round), [line(1, 0), line(2, 1)]);
         assert_eq!(open(&fixture::healthy(&cache)), [line(1, 0), line(2, 0)]);
     }
@@ -1216,8 +1212,8 @@ mod tests {
         let metrics = watching(&cache);
         let mut round = fixture::healthy(&cache);
         let note = Fault::new(Stage::Inspect, FaultKind::Unrecognised, "-XYZZY");
-        Arc::make_mut(&mut round.report).legs[0].notes.push(note);
-        round.events.push(Event::new(round.report.at, None, EventKind::AddressesChanged));
+        fixture::report(&mut round).legs[0].notes.push(note);
+        round.events.push(Event::new(round.seen.at(), None, EventKind::AddressesChanged));
         metrics.observe(&round);
         assert!(samples(&metrics).contains(&"cachewatch_unrecognised_errors_total 1".to_owned()));
     }

@@ -6,7 +6,7 @@ use cachewatch::{
     clock::Stopwatch,
     config::{self, Inputs},
     judge::Watch,
-    model::{Cache, FindingId, ProbeReport},
+    model::{Cache, FindingId, Observation, ProbeReport},
     probe::Prober,
 };
 use serde_json::Value;
@@ -127,13 +127,17 @@ impl Rounds {
     fn judge(&mut self, real: &Real) -> Answer {
         let config = loaded(real);
         let watch = Stopwatch::start();
-        let walk = |cache: &Arc<Cache>| real.network.run(|| runtime().block_on(self.prober.walk_with_exposure(cache)));
+        let walk = |cache: &Arc<Cache>| {
+            let report = real.network.run(|| runtime().block_on(self.prober.walk_with_exposure(cache)));
+            Arc::new(report)
+        };
         let reports: Vec<_> = config.caches.iter().map(walk).collect();
         let mut findings = Vec::new();
         for (own, (cache, memory)) in config.caches.iter().zip(&mut self.watches).enumerate() {
             let others = reports.iter().enumerate().filter(|(other, _)| *other != own);
-            let others_reach = others.map(|(_, report)| report).any(ProbeReport::reached_anything);
-            let _ = memory.observe(cache, &reports[own], others_reach);
+            let others_reach = others.map(|(_, report)| &**report).any(ProbeReport::reached_anything);
+            let seen = Observation::Probe(Arc::clone(&reports[own]));
+            let _ = memory.observe(cache, &seen, others_reach);
             let open = serde_json::to_value(memory.open()).expect("findings have no odd keys");
             findings.extend(open.as_array().into_iter().flatten().map(Found::of));
         }

@@ -158,6 +158,6 @@ fn without_descriptors() {
     assert_eq!(ending(only_leg(&report)), "connect local_exhaustion");
 
     let report = runtime.block_on(prober.walk(&named(HOST, peer.address())));
-    let fault = report.followed().unwrap().fault.as_ref().unwrap();
+    let fault = report.lookup.followed().unwrap().fault.as_ref().unwrap();
     assert_eq!((fault.stage.as_str(), fault.kind.as_str()), ("resolve", "local_exhaustion"));
 }

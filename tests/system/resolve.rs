@@ -11,7 +11,7 @@ use std::{
 
 use cachewatch::{
     clock::Stopwatch,
-    model::{Cache, ProbeReport, Protocol, Resolution, Resolver, SystemFiles, Timeouts},
+    model::{Cache, LookupReport, ProbeReport, Protocol, Resolution, Resolver, SystemFiles, Timeouts},
 };
 use hickory_resolver::proto::{
     op::ResponseCode,
@@ -20,7 +20,7 @@ use hickory_resolver::proto::{
 use tempfile::TempDir;
 
 use crate::support::{
-    cache::{AMPLE, SLACK, SOON, look_as, named, resolver, walk, walk_as},
+    cache::{AMPLE, SLACK, SOON, look_up_as, named, resolver, walk, walk_as},
     dns::{Answer, DnsServer, Transport},
     net::Namespace,
     peer::{Peer, Replies, Step},
@@ -46,7 +46,7 @@ fn told(resolution: &Resolution) -> Vec<String> {
 }
 
 fn followed(report: &ProbeReport) -> &Resolution {
-    report.followed().expect("every report has a resolution")
+    report.lookup.followed().expect("every report has a resolution")
 }
 
 /// What is told of `orders.test` where the name server gives this answer, within ample time.
@@ -348,7 +348,7 @@ fn every_resolver_is_asked_and_the_first_is_followed() {
     two.set(HOST, Answer::new().address([20, 50, 1, 2], 5));
     let resolvers = [&one, &two].map(|server| resolver(server.address(), Protocol::Udp)).to_vec();
     let report = network.run(|| walk(&Cache { resolvers, ..named(HOST, one.address()) }));
-    let addresses: Vec<_> = report.resolutions.iter().map(Resolution::sorted_addresses).collect();
+    let addresses: Vec<_> = report.lookup.resolutions.iter().map(Resolution::sorted_addresses).collect();
     assert_eq!(addresses, [[IpAddr::from([10, 20, 1, 4])], [IpAddr::from([20, 50, 1, 2])]]);
     assert_eq!(report.legs.iter().map(|leg| leg.address).collect::<Vec<_>>(), [IpAddr::from([10, 20, 1, 4])]);
 }
@@ -411,7 +411,7 @@ fn the_hosts_file_wins_and_is_named() {
 
 /// The same questions and the same comparison as in a probe, of every resolver, and not one connection.
 #[test]
-fn a_look_asks_what_a_probe_asks_and_connects_to_nobody() {
+fn a_lookup_asks_what_a_probe_asks_and_connects_to_nobody() {
     let machine = Machine::new("127.0.0.1 orders.test\n10.20.9.9 carts.test\n", "");
     let peer = machine.network.run(|| Peer::start_at(([127, 0, 0, 1], 6380), None, [Step::Serve(Replies::redis())]));
     machine.servers[0].set("carts.test", Answer::new().address([10, 20, 1, 4], 5));
@@ -420,8 +420,8 @@ fn a_look_asks_what_a_probe_asks_and_connects_to_nobody() {
     for (host, connections) in [(HOST, 1), ("carts.test", 0)] {
         let cache = Cache { resolvers: resolvers.clone(), ..named(host, machine.servers[1].address()) };
         let before = peer.connections();
-        let look = machine.network.run(|| look_as(&machine.files(), &cache));
-        assert_eq!((look.legs.len(), &look.fault, look.control_reached), (0, &None, None));
+        let lookup = machine.network.run(|| look_up_as(&machine.files(), &cache));
+        assert_eq!(lookup.fault, None);
         let walk = machine.network.run(|| walk_as(&machine.files(), &cache));
         assert_eq!(peer.connections() - before, connections, "{host}: those of the probe alone");
         // The answers to both questions of one name may overtake each other.
@@ -429,27 +429,28 @@ fn a_look_asks_what_a_probe_asks_and_connects_to_nobody() {
             lines.sort();
             lines
         };
-        let said = |report: &ProbeReport| report.resolutions.iter().map(|r| sorted(told(r))).collect::<Vec<_>>();
-        assert_eq!(said(&look), said(&walk), "{host}");
+        let said = |lookup: &LookupReport| lookup.resolutions.iter().map(|r| sorted(told(r))).collect::<Vec<_>>();
+        assert_eq!(said(&lookup), said(&walk.lookup), "{host}");
     }
     let cache = Cache { resolvers: vec![Resolver::System], ..named("carts.test", machine.servers[0].address()) };
-    let look = machine.network.run(|| look_as(&machine.files(), &cache));
-    let beneath = followed(&look).overridden.as_deref().expect("a pinned name is compared with the name servers");
+    let lookup = machine.network.run(|| look_up_as(&machine.files(), &cache));
+    let beneath =
+        lookup.followed().unwrap().overridden.as_deref().expect("a pinned name is compared with the name servers");
     assert_eq!(told(beneath).last().map(String::as_str), Some("= 10.20.1.4 (5s)"));
 }
 
 #[test]
-fn a_look_ends_by_the_timeout_for_lookups() {
+fn a_lookup_ends_by_the_timeout_for_lookups() {
     let network = Namespace::new();
     let (silent, server) = network.run(|| (DnsServer::start(), DnsServer::start()));
     silent.set(HOST, Answer::new().silent());
     server.set(HOST, Answer::new().address([10, 20, 1, 4], 5));
     let resolvers = [&server, &silent].map(|server| resolver(server.address(), Protocol::Udp)).to_vec();
     let cache = Cache { timeouts: Timeouts { resolve: SOON, ..AMPLE }, resolvers, ..named(HOST, server.address()) };
-    let look = network.run(|| look_as(&SystemFiles::default(), &cache));
-    assert!(look.took >= SOON && look.took < SOON + SLACK, "{:?}", look.took);
-    assert_eq!(told(&look.resolutions[0]).last().map(String::as_str), Some("= 10.20.1.4 (5s)"));
-    assert_eq!(look.resolutions[1].fault.as_ref().map(|fault| fault.kind.as_str()), Some("timeout"));
+    let lookup = network.run(|| look_up_as(&SystemFiles::default(), &cache));
+    assert!(lookup.took >= SOON && lookup.took < SOON + SLACK, "{:?}", lookup.took);
+    assert_eq!(told(&lookup.resolutions[0]).last().map(String::as_str), Some("= 10.20.1.4 (5s)"));
+    assert_eq!(lookup.resolutions[1].fault.as_ref().map(|fault| fault.kind.as_str()), Some("timeout"));
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn resolve(host: &str, resolver: &Resolver, limit: Duration) -> Resolution {
     let watch = Stopwatch::start();
     let report = walk(&cache);
     assert!(watch.elapsed() < limit + SLACK, "{:?}", watch.elapsed());
-    report.followed().expect("every report has a resolution").clone()
+    report.lookup.followed().expect("every report has a resolution").clone()
 }
 
 /// What a resolution says, without how it came to know: chain, addresses, what is left of them, fault.
@@ -631,7 +631,7 @@ impl Machine {
         let files = SystemFiles { resolv_conf: self.file("resolv.conf"), hosts: self.file("hosts") };
         let resolvers = Resolver::reserved().collect();
         let cache = Cache { resolvers, ..named(HOST, ([127, 0, 0, 1], 1).into()) };
-        self.network.run(|| walk_as(&files, &cache)).resolutions
+        self.network.run(|| walk_as(&files, &cache)).lookup.resolutions
     }
 }
 

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::judge::Watch;
-use crate::model::{Cache, CacheName, Clients, FaultKind, Finding, ProbeReport, Rules, SCHEMA_VERSION, Standing};
+use crate::model::{
+    Cache, CacheName, Clients, FaultKind, Finding, Observation, ProbeReport, Rules, SCHEMA_VERSION, Standing,
+};
 use crate::probe::Prober;
 
 /// One cache, checked once.
@@ -17,7 +19,7 @@ pub(super) struct Checked {
     /// The cache, as it is configured.
     pub(super) cache: Arc<Cache>,
     /// What was seen.
-    pub(super) report: ProbeReport,
+    pub(super) report: Arc<ProbeReport>,
     /// What is wrong, the deepest cause first. One round is all there is, so each condition counts at once.
     pub(super) findings: Vec<Finding>,
 }
@@ -40,7 +42,7 @@ pub(super) async fn check(config: &Config, caches: Vec<Arc<Cache>>) -> Vec<Check
     let prober = Prober::new(&config.system);
     let walks = stream::iter(caches).map(async |cache| {
         let report = prober.walk_with_exposure(&cache).await;
-        (cache, report)
+        (cache, Arc::new(report))
     });
     let walked: Vec<_> = walks.buffered(config.probe.max_in_flight).collect().await;
     let reached: Vec<_> = walked.iter().map(|(_, report)| report.reached_anything()).collect();
@@ -49,11 +51,11 @@ pub(super) async fn check(config: &Config, caches: Vec<Arc<Cache>>) -> Vec<Check
     judged.map(|(index, (cache, report))| judge_one(cache, report, others_reach(index))).collect()
 }
 
-fn judge_one(cache: Arc<Cache>, report: ProbeReport, others_reach: bool) -> Checked {
+fn judge_one(cache: Arc<Cache>, report: Arc<ProbeReport>, others_reach: bool) -> Checked {
     let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..(*cache).clone() };
     let mut watch = Watch::default();
     // The events of a first and only round are its findings over again.
-    let _ = watch.observe(&at_once, &report, others_reach);
+    let _ = watch.observe(&at_once, &Observation::Probe(Arc::clone(&report)), others_reach);
     Checked { findings: watch.open(), cache, report }
 }
 

@@ -27,18 +27,19 @@ pub(super) fn print(out: &mut impl Write, checked: &Checked, style: Style) -> io
     let Checked { cache, report, findings } = checked;
     let head = format!("{}  ", style.strong(&cache.endpoint()));
     style.write(out, &head, 2, &title(cache))?;
-    for resolution in &report.resolutions {
-        let followed = report.resolutions.len() > 1 && report.followed() == Some(resolution);
+    let lookup = &report.lookup;
+    for resolution in &lookup.resolutions {
+        let followed = lookup.resolutions.len() > 1 && lookup.followed() == Some(resolution);
         print_resolution(out, cache, resolution, followed, style)?;
     }
-    if report.resolutions.len() > 1 {
-        print_answers(out, &report.resolutions, style)?;
+    if lookup.resolutions.len() > 1 {
+        print_answers(out, &lookup.resolutions, style)?;
     }
     for leg in &report.legs {
-        print_leg(out, cache, leg, report.at, style)?;
+        print_leg(out, cache, leg, lookup.at, style)?;
     }
     if let Some(exposure) = &report.exposure {
-        print_exposure(out, exposure, report.at, style)?;
+        print_exposure(out, exposure, lookup.at, style)?;
     }
     writeln!(out)?;
     print_verdict(out, checked, style)?;

@@ -9,8 +9,8 @@ use super::since::Since;
 use super::{Document, overview, refused, trend};
 use crate::azure;
 use crate::model::{
-    Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, Opening, ProbeReport, Resolution, ServerFacts,
-    Standing, Timestamp, TlsSession,
+    Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, LookupReport, Opening, ProbeReport, Resolution,
+    ServerFacts, Standing, Timestamp, TlsSession,
 };
 use crate::sink::{Snapshot, Watched};
 
@@ -38,7 +38,7 @@ pub(super) fn render(snapshot: &Snapshot, watched: &Watched, since: Option<Since
     };
     let main = html! {
         (refused(snapshot, now))
-        (doubted(watched))
+        (pending(watched))
         (redirected(cache))
         (findings(cache, &open, now))
         // What was seen from the name to the cache, and beside it what is known of it.
@@ -76,12 +76,12 @@ pub(super) fn render_missing(snapshot: &Snapshot, now: Timestamp) -> Markup {
 }
 
 /// What was seen and is no finding yet.
-fn doubted(watched: &Watched) -> Markup {
-    let (Some(doubt), Some(progress)) = (watched.doubts.first(), parts::doubt(watched)) else {
+fn pending(watched: &Watched) -> Markup {
+    let (Some(pending), Some(progress)) = (watched.pending.first(), parts::pending(watched)) else {
         return Markup::default();
     };
     let body = html! {
-        h2 { (doubt.summary) }
+        h2 { (pending.summary) }
         p.quiet { (progress) }
     };
     parts::versioned("section", "doubted", "notice mild", &body)
@@ -166,9 +166,9 @@ fn walks(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
         @match report {
             None => p.quiet { "Not probed yet." },
             Some(report) => {
-                p.quiet { "Probe of " (parts::moment(report.at)) ", " (parts::took(report.took)) " in all." }
-                @if let Some(fault) = &report.fault { p { strong.fault { (fault.kind) } " " (fault.detail) } }
-                @let lookup = parts::lookup(report);
+                p.quiet { "Probe of " (parts::moment(report.lookup.at)) ", " (parts::took(report.took)) " in all." }
+                @if let Some(fault) = &report.lookup.fault { p { strong.fault { (fault.kind) } " " (fault.detail) } }
+                @let lookup = parts::lookup(&report.lookup);
                 @let scale = scale(cache, report, lookup.took.unwrap_or_default());
                 @if report.legs.is_empty() {
                     div.leg { (waterfall(std::slice::from_ref(&lookup), scale)) }
@@ -257,7 +257,7 @@ fn waterfall(steps: &[Step<'_>], scale: Duration) -> Markup {
 }
 
 /// The names as each resolver knows them.
-fn names(cache: &Cache, latest: Option<&ProbeReport>) -> Markup {
+fn names(cache: &Cache, latest: Option<&LookupReport>) -> Markup {
     let body = html! {
         h2 { "Where the name leads" }
         @match latest {
@@ -393,7 +393,7 @@ fn closed(watched: &Watched, now: Timestamp) -> Markup {
             p.quiet {
                 @match watched.tested.as_deref() {
                     Some(report) => {
-                        "Tested " (parts::ago(report.at, now)) ", " (parts::moment(report.at)) ", every "
+                        "Tested " (parts::ago(report.lookup.at, now)) ", " (parts::moment(report.lookup.at)) ", every "
                         (span(exposure.interval)) ". That something is closed is said of the way from this machine."
                     }
                     None => { "To be tested with the first probe, then every " (span(exposure.interval)) "." }

@@ -6,7 +6,9 @@ use super::parts::{self, Went};
 use super::since::Since;
 use super::{Document, refused};
 use crate::azure;
-use crate::model::{Cache, Clients, Event, Finding, ProbeReport, Severity, Standing, Timestamp, WireText};
+use crate::model::{
+    Cache, Clients, Event, Finding, LookupReport, ProbeReport, Severity, Standing, Timestamp, WireText,
+};
 use crate::sink::{Snapshot, Watched};
 
 /// The findings that a row has room for; the page of the cache has them all.
@@ -56,7 +58,7 @@ impl<'a> Row<'a> {
         let (standing, open) = (watched.standing(now), parts::worst_first(&watched.open));
         let cache = &watched.cache;
         let mut search = format!("{} {} {}", cache.name, cache.host, parts::word(standing));
-        let answers = watched.latest().and_then(ProbeReport::followed).map(|followed| &followed.addresses);
+        let answers = watched.latest().and_then(LookupReport::followed).map(|followed| &followed.addresses);
         let addresses = answers.into_iter().flatten().map(|answer| answer.address.to_string());
         let words = addresses.chain(open.iter().map(|finding| format!("{} {}", finding.id, finding.summary)));
         for word in words {
@@ -254,7 +256,7 @@ fn show(row: &Row<'_>, now: Timestamp) -> Markup {
         div.cell.path-cell {
             h4.hidden { "Path" }
             @match report { Some(report) => (path(cache, report)), None => p.quiet { "not probed yet" }, }
-            @if let Some(doubt) = parts::doubt(watched) { p.quiet { (doubt) } }
+            @if let Some(pending) = parts::pending(watched) { p.quiet { (pending) } }
         }
         div.cell {
             h4.label { "Address" }
@@ -305,8 +307,8 @@ fn path(cache: &Cache, report: &ProbeReport) -> Markup {
 }
 
 /// Where the name leads: the classes of its addresses, and whether they are the expected ones.
-fn addresses(cache: &Cache, latest: Option<&ProbeReport>) -> Markup {
-    let Some(followed) = latest.and_then(ProbeReport::followed) else {
+fn addresses(cache: &Cache, latest: Option<&LookupReport>) -> Markup {
+    let Some(followed) = latest.and_then(LookupReport::followed) else {
         return html! { p.quiet { "not known" } };
     };
     let Some(first) = followed.addresses.first() else {

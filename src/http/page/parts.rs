@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::model::{Cache, Fault, Finding, Leg, ProbeReport, Severity, Stage, Standing, Timestamp};
+use crate::model::{Cache, Fault, Finding, Leg, LookupReport, ProbeReport, Severity, Stage, Standing, Timestamp};
 use crate::sink::Watched;
 
 const DAY: u64 = 86_400;
@@ -97,10 +97,10 @@ pub(super) fn breakable(word: &str) -> Markup {
 
 /// How far the judgement is, where a round was bad and no finding is open yet: what was seen, how often, and when it is
 /// looked at again.
-pub(super) fn doubt(watched: &Watched) -> Option<Markup> {
-    let doubt = watched.doubts.first().filter(|_| watched.open.is_empty())?;
+pub(super) fn pending(watched: &Watched) -> Option<Markup> {
+    let pending = watched.pending.first().filter(|_| watched.open.is_empty())?;
     Some(html! {
-        (doubt.progress()) " (" (doubt.stage) ": " (doubt.finding) ")"
+        (pending.progress()) " (" (pending.stage) ": " (pending.finding) ")"
         @if let Some(next) = watched.next { ", the next at " time datetime=(next) { (next.clock()) } }
     })
 }
@@ -136,7 +136,7 @@ impl Went<'_> {
 
 /// The path of a cache in short: the name, then the address that fares worst.
 pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> {
-    let mut steps = vec![lookup(report)];
+    let mut steps = vec![lookup(&report.lookup)];
     let worst = report.used_legs().min_by_key(|leg| {
         let slowness = leg.timings.of(Stage::Ping).unwrap_or_default();
         (leg.fault.as_ref().map_or(Stage::Inspect, |fault| fault.stage), std::cmp::Reverse(slowness))
@@ -153,9 +153,9 @@ pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> 
 }
 
 /// How the name was resolved by the one that is followed.
-pub(super) fn lookup(report: &ProbeReport) -> Step<'_> {
-    let fault = report.fault.as_ref().or_else(|| report.followed()?.fault.as_ref());
-    let took = report.followed().map(|resolution| resolution.took);
+pub(super) fn lookup(lookup: &LookupReport) -> Step<'_> {
+    let took = lookup.followed().map(|resolution| resolution.took);
+    let fault = lookup.faults().next();
     Step { stage: Stage::Resolve, took, went: fault.map_or(Went::Well, Went::Wrong) }
 }
 

@@ -75,7 +75,7 @@ fn it_shows_what_was_seen() {
 fn a_key_that_is_not_given_on_purpose_is_told_and_nothing_is_wrong() {
     let cache = fixture::cache("orders");
     let mut round = fixture::healthy(&cache);
-    let report = Arc::make_mut(&mut round.report);
+    let report = fixture::report(&mut round);
     report.legs[0].server = None;
     report.legs[0].wants_key = true;
     let board = board(&cache, &[round]);
@@ -93,7 +93,7 @@ fn the_worst_stands_first_and_rows_are_chosen_by_text_and_state() {
     for (cache, severity) in [(&caches[1], 3), (&caches[3], 2), (&caches[4], 1)] {
         board.observe(&fixture::healthy(cache));
         let mut round = fixture::name_not_found(cache);
-        round.open[0].severity = crate::model::Severity::ALL[severity - 1];
+        round.verdict.open[0].severity = crate::model::Severity::ALL[severity - 1];
         board.observe(&round);
     }
     board.observe(&fixture::healthy(&caches[0]));
@@ -131,7 +131,7 @@ fn a_row_has_another_version_when_something_changed_and_not_because_time_goes_on
     let before = versions(40);
     assert_eq!(versions(400), before, "both are ill all the while");
     let mut round = fixture::name_not_found(&carts);
-    round.open[0].summary = "something else".to_owned();
+    round.verdict.open[0].summary = "something else".to_owned();
     board.observe(&round);
     let after = versions(400);
     assert!(after.0 == before.0 && after.1 != before.1, "{before:?} {after:?}");
@@ -142,7 +142,7 @@ fn a_drift_says_how_to_accept_it() {
     let cache = fixture::cache("orders");
     let mut round = fixture::name_not_found(&cache);
     assert!(!page_of(&board(&cache, &[round.clone()]), "orders").contains("baseline accept"));
-    round.open[0].id = FindingId::DnsDrift;
+    round.verdict.open[0].id = FindingId::DnsDrift;
     holds(&page_of(&board(&cache, &[round]), "orders"), &["cachewatch baseline accept orders"]);
 }
 
@@ -151,7 +151,7 @@ fn a_bad_round_that_is_no_finding_yet_says_how_far_the_judgement_is() {
     let cache = fixture::cache("orders");
     let next = Some(fixture::start().plus(Duration::from_secs(30)));
     let failed = fixture::name_not_found(&cache);
-    let board = board(&cache, &[Round { open: Vec::new(), doubts: vec![fixture::doubt()], next, ..failed.clone() }]);
+    let board = board(&cache, &[Round { next, ..fixture::suspicious(failed.clone()) }]);
     let progress = "1 of 2 bad rounds seen (auth: auth-required), the next at <time";
     holds(&overview_of(&board, &[]), &["Unknown: 1 of 1", progress, ">22:13:50</time>"]);
     holds(&page_of(&board, "orders"), &["the server asks for a password", progress]);
@@ -164,7 +164,7 @@ fn a_bad_round_that_is_no_finding_yet_says_how_far_the_judgement_is() {
 fn a_stage_that_was_not_reached_has_no_time() {
     let cache = fixture::cache("orders");
     let mut round = fixture::healthy(&cache);
-    let report = Arc::get_mut(&mut round.report).unwrap();
+    let report = fixture::report(&mut round);
     let fault = Fault::new(Stage::Auth, FaultKind::AuthRequired, "NOAUTH");
     report.legs[0].fault = Some(fault);
     assert!(report.legs[0].timings.of(Stage::Ping).is_some());
@@ -178,7 +178,7 @@ fn advice_about_the_machine_is_folded_and_worse_is_not() {
     let cache = fixture::cache("orders");
     let board = board(&cache, &[fixture::healthy(&cache)]);
     let found = |severity| {
-        let finding = fixture::name_not_found(&cache).open.remove(0);
+        let finding = fixture::name_not_found(&cache).verdict.open.remove(0);
         board.machine(vec![Finding { cache: crate::model::CacheName::new(""), severity, ..finding }]);
         let text = overview_of(&board, &[]);
         text.split("id=\"machine\"").nth(1).unwrap().split("<summary>").next().unwrap().contains("<details open")
@@ -190,7 +190,7 @@ fn advice_about_the_machine_is_folded_and_worse_is_not() {
 fn a_refused_configuration_and_the_machine_are_shown() {
     let cache = fixture::cache("orders");
     let board = board(&cache, &[fixture::healthy(&cache)]);
-    let advice = fixture::name_not_found(&cache).open.remove(0);
+    let advice = fixture::name_not_found(&cache).verdict.open.remove(0);
     board.machine(vec![Finding {
         cache: crate::model::CacheName::new(""),
         summary: "a slow kernel".to_owned(),
@@ -268,7 +268,7 @@ fn what_should_be_closed_is_told_whatever_came_of_the_test() {
     let mut cache = fixture::cache("orders");
     let seen = |cache: &Cache, passage: Option<Passage>| {
         let mut round = fixture::healthy(cache);
-        Arc::make_mut(&mut round.report).exposure = passage.map(fixture::plain_port);
+        fixture::report(&mut round).exposure = passage.map(fixture::plain_port);
         let text = page_of(&board(cache, &[round, fixture::name_not_found(cache)]), "orders");
         let section = text.split("<section id=\"closed\"").nth(1).unwrap().split("</section>").next().unwrap();
         section.split('<').filter_map(|part| part.split_once('>')).map(|(_, words)| words).collect::<String>()
@@ -290,21 +290,21 @@ fn foreign_words_stay_words() {
     let mut cache = fixture::cache("orders");
     cache.host = HOSTILE.to_owned();
     let mut healthy = fixture::healthy(&cache);
-    let report = Arc::make_mut(&mut healthy.report);
+    let report = fixture::report(&mut healthy);
     let foreign = WireText::new(HOSTILE);
-    report.fault = Some(Fault::new(Stage::Resolve, FaultKind::Internal, HOSTILE));
-    report.resolutions[0].fault = Some(Fault::new(Stage::Resolve, FaultKind::Unrecognised, HOSTILE));
-    report.resolutions[0].chain.push(Alias { owner: foreign.clone(), target: foreign.clone(), ttl: 1 });
+    report.lookup.fault = Some(Fault::new(Stage::Resolve, FaultKind::Internal, HOSTILE));
+    report.lookup.resolutions[0].fault = Some(Fault::new(Stage::Resolve, FaultKind::Unrecognised, HOSTILE));
+    report.lookup.resolutions[0].chain.push(Alias { owner: foreign.clone(), target: foreign.clone(), ttl: 1 });
     report.legs[0].fault = Some(Fault::new(Stage::Ping, FaultKind::ServerError, HOSTILE));
     report.legs[0].notes.push(Fault::new(Stage::Inspect, FaultKind::ServerError, HOSTILE));
     let server = report.legs[0].server.as_mut().unwrap();
     server.version = Some(foreign.clone());
     let session = report.legs[0].tls.as_mut().unwrap();
     session.chain[0].subject = foreign;
-    let mut finding = fixture::name_not_found(&cache).open.remove(0);
+    let mut finding = fixture::name_not_found(&cache).verdict.open.remove(0);
     (finding.summary, finding.evidence, finding.remedy) =
         (HOSTILE.to_owned(), vec![HOSTILE.to_owned()], vec![HOSTILE.to_owned()]);
-    healthy.open = vec![finding];
+    healthy.verdict.open = vec![finding];
     healthy.events = fixture::name_not_found(&cache).events;
     healthy.events[0] = healthy.events[0].clone().change(HOSTILE, HOSTILE);
     healthy.cache = Arc::new(cache.clone());

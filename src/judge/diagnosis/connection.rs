@@ -22,7 +22,7 @@ pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     if is_misled && resolution::all_fail_to_connect(case) {
         return;
     }
-    let used = case.report.used_legs().count();
+    let used = case.used_legs().count();
     if failed.len() < used {
         diagnosis.findings.push(partial(case, &failed, used).evidences(observations(case.cache, &failed)).done());
         return;

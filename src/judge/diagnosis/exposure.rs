@@ -9,7 +9,7 @@ use crate::model::{
 };
 
 pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
-    let Some(exposure) = &case.report.exposure else { return };
+    let Some(exposure) = case.probe.and_then(|report| report.exposure.as_ref()) else { return };
     public_path(case, exposure, diagnosis);
     plain_port(case, exposure, diagnosis);
     legacy_tls(case, exposure, diagnosis);

@@ -1,11 +1,11 @@
 //! Causes in this machine and its network.
 
 use super::Case;
-use crate::model::{Finding, FindingId, Severity, Stage};
+use crate::model::{Finding, FindingId, ProbeReport, Severity, Stage};
 
 /// Nothing is reached from here: not this cache, not the control target, and no other cache.
-pub(super) fn offline(case: &Case<'_>, others_reach: bool) -> Option<Finding> {
-    let (report, cache) = (case.report, case.cache);
+pub(super) fn offline(case: &Case<'_>, report: &ProbeReport, others_reach: bool) -> Option<Finding> {
+    let cache = case.cache;
     if report.reached_anything() || report.control_reached != Some(false) || others_reach {
         return None;
     }

@@ -14,7 +14,10 @@ pub(super) use exposure::rules;
 use super::memory::{Memory, is_answer};
 use super::narrate;
 use crate::azure::{self, Endpoint};
-use crate::model::{Cache, Fault, FaultKind, Finding, FindingId, Leg, Opening, ProbeReport, Severity, Stage};
+use crate::model::{
+    Cache, Clients, Fault, FaultKind, Finding, FindingId, Leg, LookupReport, Observation, Opening, ProbeReport,
+    ServerFacts, Severity, Stage,
+};
 
 /// What one round says.
 #[derive(Debug, Default)]
@@ -71,18 +74,20 @@ impl Sight {
 }
 
 impl Learned {
+    /// Only a probe can tell: a lookup comes between two rounds, and counts as none.
     fn of(cache: &Cache, report: &ProbeReport) -> Self {
         let passed = |stage| report.used_legs().any(|leg| leg.passed(stage));
         let shown = |leg: &Leg| leg.tls.as_ref().is_some_and(|session| session.leaf().is_some());
         let mut learned = Self::default();
         let mut see = |sight: Sight, seen: bool| learned.0[sight as usize] = seen;
-        see(Sight::Lookup, report.followed().is_some());
-        let everyone = report.resolutions.len() >= cache.resolvers.len().max(1);
+        let lookup = &report.lookup;
+        see(Sight::Lookup, lookup.followed().is_some());
+        let everyone = lookup.resolutions.len() >= cache.resolvers.len().max(1);
         see(Sight::Lookups, everyone);
-        see(Sight::Answer, report.followed().is_some_and(is_answer));
+        see(Sight::Answer, lookup.followed().is_some_and(is_answer));
         // One alone contradicts nobody, whether it answers or not.
-        let is_alone = report.resolutions.len() == 1;
-        see(Sight::Agreement, everyone && (is_alone || report.resolutions.iter().all(is_answer)));
+        let is_alone = lookup.resolutions.len() == 1;
+        see(Sight::Agreement, everyone && (is_alone || lookup.resolutions.iter().all(is_answer)));
         see(Sight::Dial, report.used_legs().next().is_some());
         see(Sight::Connection, passed(Stage::Connect));
         // Where none is asked for, none can be wrong.
@@ -90,7 +95,7 @@ impl Learned {
         see(Sight::Session, passed(Stage::Tls));
         see(Sight::Login, passed(Stage::Auth));
         see(Sight::Info, cache.busiest(report).is_some());
-        see(Sight::Comparison, report.followed().is_some_and(resolution::is_compared));
+        see(Sight::Comparison, lookup.followed().is_some_and(resolution::is_compared));
         see(
             Sight::Time,
             report.used_legs().filter_map(|leg| leg.server.as_ref()).any(|server| server.clock_skew_seconds.is_some()),
@@ -170,15 +175,19 @@ fn needed(id: FindingId) -> Sight {
     }
 }
 
-/// The causes that one round shows.
-pub(super) fn diagnose(cache: &Cache, report: &ProbeReport, memory: &Memory, others_reach: bool) -> Diagnosis {
-    let case = Case { cache, report, endpoint: azure::identify(&cache.host) };
-    if let Some(offline) = machine::offline(&case, others_reach) {
-        // Whatever else failed follows from this, and says nothing about the cache.
-        return Diagnosis { findings: vec![offline], ..Diagnosis::default() };
+/// The causes that one observation shows, as far as it goes.
+pub(super) fn diagnose(cache: &Cache, seen: &Observation, memory: &Memory, others_reach: bool) -> Diagnosis {
+    let mut diagnosis = Diagnosis::default();
+    let Some(lookup) = seen.lookup() else { return diagnosis };
+    let case = Case { cache, lookup, probe: seen.probe().map(AsRef::as_ref), endpoint: azure::identify(&cache.host) };
+    if let Some(report) = case.probe {
+        if let Some(offline) = machine::offline(&case, report, others_reach) {
+            // Whatever else failed follows from this, and says nothing about the cache.
+            return Diagnosis { findings: vec![offline], ..diagnosis };
+        }
+        diagnosis.learned = Learned::of(cache, report);
     }
-    let mut diagnosis = Diagnosis { learned: Learned::of(cache, report), ..Diagnosis::default() };
-    if let Some(fault) = &report.fault {
+    if let Some(fault) = &lookup.fault {
         let summary = "the probe itself failed, so nothing is known about this cache".to_owned();
         let finding = case.finding(FindingId::ProbeFailed, Severity::Degraded, Stage::Resolve, summary);
         diagnosis.findings.push(finding.evidence(fault.detail.to_string()).done());
@@ -224,7 +233,9 @@ impl Diagnosis {
 /// What a diagnosis rests on.
 struct Case<'round> {
     cache: &'round Cache,
-    report: &'round ProbeReport,
+    lookup: &'round LookupReport,
+    /// What was seen beyond the lookup, where the path was walked.
+    probe: Option<&'round ProbeReport>,
     endpoint: Endpoint,
 }
 
@@ -239,19 +250,29 @@ impl<'round> Case<'round> {
             summary,
             evidence: Vec::new(),
             remedy: Vec::new(),
-            since: self.report.at,
+            since: self.lookup.at,
         })
+    }
+
+    /// The legs an application would use.
+    fn used_legs(&self) -> impl Iterator<Item = &'round Leg> + use<'round> {
+        self.probe.into_iter().flat_map(ProbeReport::used_legs)
+    }
+
+    /// See [`Cache::busiest`].
+    fn busiest(&self) -> Option<(&'round Leg, &'round ServerFacts, Option<Clients>)> {
+        self.cache.busiest(self.probe?)
     }
 
     /// The legs that failed at `stage`, with their faults.
     fn failed_at(&self, stage: Stage) -> Vec<(&'round Leg, &'round Fault)> {
-        let failed = self.report.used_legs().filter_map(|leg| leg.fault.as_ref().map(|fault| (leg, fault)));
+        let failed = self.used_legs().filter_map(|leg| leg.fault.as_ref().map(|fault| (leg, fault)));
         failed.filter(|(_, fault)| fault.stage == stage).collect()
     }
 
     /// The severity of something that breaks a leg: unavailable where it breaks them all, else degraded.
     fn severity_of(&self, broken: usize) -> Severity {
-        if broken == self.report.used_legs().count() { Severity::Unavailable } else { Severity::Degraded }
+        if broken == self.used_legs().count() { Severity::Unavailable } else { Severity::Degraded }
     }
 
     /// Groups failed legs by what is wrong with them, in order of their first appearance.

@@ -13,7 +13,7 @@ use crate::model::{
 
 pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     name(case, diagnosis);
-    let Some(resolution) = case.report.followed() else { return };
+    let Some(resolution) = case.lookup.followed() else { return };
     match &resolution.fault {
         Some(fault) => diagnosis.findings.push(failure(case, resolution, fault).done()),
         None if resolution.source == Source::Literal => return,
@@ -36,7 +36,7 @@ fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         );
         let expectation = &case.cache.expectation;
         let expected = case
-            .report
+            .lookup
             .followed()
             .is_none_or(|resolution| resolution.addresses.iter().all(|answer| expectation.admits(answer.address)));
         let severity = if expected { Severity::Risk } else { Severity::Degraded };
@@ -98,7 +98,7 @@ fn retirement(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     const YEAR: Duration = Duration::from_hours(24 * 365);
     const QUARTER: Duration = Duration::from_hours(24 * 90);
     let Some(end) = azure::retirement(case.endpoint.product) else { return };
-    let left = end.since(case.report.at);
+    let left = end.since(case.lookup.at);
     if left > case.cache.thresholds.retirement {
         return;
     }
@@ -182,7 +182,7 @@ fn knowing<'round>(case: &Case<'round>, resolution: &Resolution, id: FindingId) 
     if id == FindingId::LocalExhaustion {
         return Vec::new();
     }
-    case.report.resolutions.iter().filter(|other| other.resolver != resolution.resolver).filter(contradicts).collect()
+    case.lookup.resolutions.iter().filter(|other| other.resolver != resolution.resolver).filter(contradicts).collect()
 }
 
 /// A failure that nobody contradicts.
@@ -468,7 +468,7 @@ fn led_to_public(case: &Case<'_>, resolution: &Resolution, unexpected: &[&Answer
 
 /// Whether every address that was dialled stayed closed.
 pub(super) fn all_fail_to_connect(case: &Case<'_>) -> bool {
-    let legs = case.report.used_legs().count();
+    let legs = case.used_legs().count();
     legs > 0 && case.failed_at(Stage::Connect).len() == legs
 }
 

@@ -8,7 +8,7 @@ use crate::judge::memory::{Baseline, Memory, is_answer, listed};
 use crate::model::{AddressClass, FaultKind, FindingId, Resolution, Severity, Stage};
 
 pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
-    let Some((followed, others)) = case.report.resolutions.split_first() else { return };
+    let Some((followed, others)) = case.lookup.resolutions.split_first() else { return };
     if is_answer(followed) {
         disagreement(case, memory, followed, others, diagnosis);
     } else {
@@ -55,7 +55,7 @@ fn disagreement(
     if differing.iter().any(went_public) {
         diagnosis.urgent.push(FindingId::DnsResolversDisagree);
     }
-    let answers: Vec<_> = case.report.resolutions.iter().filter(|resolution| is_answer(resolution)).collect();
+    let answers: Vec<_> = case.lookup.resolutions.iter().filter(|resolution| is_answer(resolution)).collect();
     let summary = format!("{}: {}", case.cache.host, who_says_what(&answers));
     let mut finding = case
         .finding(FindingId::DnsResolversDisagree, Severity::Degraded, Stage::Resolve, summary)
@@ -127,8 +127,8 @@ fn said(case: &Case<'_>, memory: &Memory, answer: &Resolution) -> String {
     let nowhere = narrate::nowhere(answer).map_or_else(String::new, |words| format!(" → no address ({words})"));
     let known = memory.of(&answer.resolver).and_then(|known| known.addresses.as_ref());
     let since = known.filter(|known| known.value == answer.sorted_addresses()).map(|known| known.since);
-    let since = since.unwrap_or(case.report.at);
-    let lasted = Duration::from_secs(case.report.at.since(since).as_secs());
+    let since = since.unwrap_or(case.lookup.at);
+    let lasted = Duration::from_secs(case.lookup.at.since(since).as_secs());
     let lasted = match lasted {
         Duration::ZERO => String::new(),
         lasted => format!(", for {} (since {since})", humantime::format_duration(lasted)),

@@ -175,7 +175,7 @@ fn not_permitted(case: &Case<'_>, severity: Severity) -> Draft {
 
 /// What went wrong without making the cache unreachable.
 fn notes(case: &Case<'_>, diagnosis: &mut Diagnosis) {
-    let noted = case.report.used_legs().flat_map(|leg| leg.notes.iter().map(move |fault| (leg, fault)));
+    let noted = case.used_legs().flat_map(|leg| leg.notes.iter().map(move |fault| (leg, fault)));
     for (kind, group) in Case::by_kind(noted.collect()) {
         let stage = group.first().map_or(Stage::Inspect, |(_, fault)| fault.stage);
         let draft = failure(case, stage, kind, Severity::Risk, &group).evidences(observations(case.cache, &group));
@@ -185,7 +185,7 @@ fn notes(case: &Case<'_>, diagnosis: &mut Diagnosis) {
 
 fn slow(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     let threshold = case.cache.thresholds.slow_ping;
-    let answered = case.report.used_legs().filter(|leg| leg.fault.is_none());
+    let answered = case.used_legs().filter(|leg| leg.fault.is_none());
     let slowest =
         answered.filter_map(|leg| leg.timings.of(Stage::Ping).map(|took| (took, leg))).max_by_key(|(took, _)| *took);
     let Some((took, leg)) = slowest.filter(|(took, _)| *took > threshold) else { return };
@@ -212,7 +212,7 @@ fn slow(case: &Case<'_>, diagnosis: &mut Diagnosis) {
 }
 
 fn headroom(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
-    let Some((leg, _, Some(clients))) = case.cache.busiest(case.report) else { return };
+    let Some((leg, _, Some(clients))) = case.busiest() else { return };
     let Some(free) = clients.headroom() else { return };
     let used = 1.0 - free;
     let thresholds = &case.cache.thresholds;
@@ -254,7 +254,7 @@ fn forecast(clients: Clients, memory: &Memory) -> Option<String> {
 
 /// The server turned connections away since the last round.
 fn rejected(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
-    let Some((leg, server, _)) = case.cache.busiest(case.report) else { return };
+    let Some((leg, server, _)) = case.busiest() else { return };
     let (Some(now), Some((process, before))) = (server.rejected_connections, &memory.kept.rejected) else { return };
     if server.run_id != *process || now <= *before {
         return;
@@ -275,7 +275,7 @@ fn rejected(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
 
 /// The tier says one limit and the server another.
 fn limit_mismatch(case: &Case<'_>, diagnosis: &mut Diagnosis) {
-    let Some((leg, server, _)) = case.cache.busiest(case.report) else { return };
+    let Some((leg, server, _)) = case.busiest() else { return };
     let (Some((tier, expected)), Some(reported)) = (&case.cache.tier, server.max_clients) else { return };
     if *expected == reported {
         return;
@@ -298,7 +298,7 @@ fn limit_mismatch(case: &Case<'_>, diagnosis: &mut Diagnosis) {
 fn clock_skew(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     /// Seconds that tell a wrong clock from a slow answer.
     const TELLING: u64 = 30;
-    let told = case.report.used_legs().filter_map(|leg| Some((leg, leg.server.as_ref()?.clock_skew_seconds?)));
+    let told = case.used_legs().filter_map(|leg| Some((leg, leg.server.as_ref()?.clock_skew_seconds?)));
     let Some((leg, skew)) = told.max_by_key(|(_, skew)| skew.unsigned_abs()) else { return };
     if skew.unsigned_abs() <= TELLING {
         return;

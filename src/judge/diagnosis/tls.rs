@@ -97,7 +97,7 @@ fn closed(case: &Case<'_>, memory: &Memory, group: &[(&Leg, &Fault)]) -> Draft {
     const LATELY: Duration = Duration::from_mins(10);
     let endpoint = case.cache.endpoint();
     let severity = case.severity_of(group.len());
-    let counted = memory.clients.filter(|(at, _)| case.report.at.since(*at) <= LATELY);
+    let counted = memory.clients.filter(|(at, _)| case.lookup.at.since(*at) <= LATELY);
     let nearly_full = counted.filter(|(_, clients)| clients.headroom().is_some_and(|free| free <= NEARLY_FULL));
     if let Some((at, clients)) = nearly_full {
         let summary = format!(
@@ -188,7 +188,7 @@ fn inspection(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     if case.cache.tls.as_ref().is_none_or(|tls| tls.ca_file.is_some()) {
         return;
     }
-    let sessions = case.report.used_legs().filter_map(|leg| leg.tls.as_ref().map(|session| (leg, session)));
+    let sessions = case.used_legs().filter_map(|leg| leg.tls.as_ref().map(|session| (leg, session)));
     let foreign: Vec<_> = sessions.filter(|(_, session)| session.verified && is_foreign(case, session)).collect();
     let Some((_, session)) = foreign.first() else { return };
     let issuer = session.leaf().map_or_else(String::new, |leaf| leaf.issuer.to_string());
@@ -237,12 +237,12 @@ fn certificates(group: &[(&Leg, &Fault)]) -> Vec<String> {
 
 /// A certificate that verifies today and will not for long.
 fn expiry(case: &Case<'_>, diagnosis: &mut Diagnosis) {
-    let sessions = case.report.used_legs().filter_map(|leg| leg.tls.as_ref()).filter(|session| session.verified);
+    let sessions = case.used_legs().filter_map(|leg| leg.tls.as_ref()).filter(|session| session.verified);
     let Some(certificate) = sessions.flat_map(|session| &session.chain).min_by_key(|certificate| certificate.not_after)
     else {
         return;
     };
-    let left = certificate.not_after.since(case.report.at);
+    let left = certificate.not_after.since(case.lookup.at);
     let thresholds = &case.cache.thresholds;
     let severity = if left < thresholds.certificate_critical {
         Severity::Degraded

@@ -40,7 +40,9 @@ pub(super) fn fails(resolver: &str, kind: FaultKind) -> Resolution {
 /// A round of thirty seconds' pace; every address that the first resolver gives serves.
 pub(super) fn round(number: u32, resolutions: Vec<Resolution>) -> ProbeReport {
     let legs = resolutions[0].addresses.iter().map(|answer| leg(&answer.address.to_string())).collect();
-    ProbeReport { at: at(number), resolutions, ..report(resolution(&[], &[]), legs) }
+    let mut seen = report(resolution(&[], &[]), legs);
+    (seen.lookup.at, seen.lookup.resolutions) = (at(number), resolutions);
+    seen
 }
 
 pub(super) fn at(number: u32) -> Timestamp {
@@ -48,8 +50,8 @@ pub(super) fn at(number: u32) -> Timestamp {
 }
 
 /// A lookup beside the probes.
-fn lookup(number: u32, resolutions: Vec<Resolution>) -> ProbeReport {
-    ProbeReport { legs: Vec::new(), ..round(number, resolutions) }
+fn lookup(number: u32, resolutions: Vec<Resolution>) -> LookupReport {
+    round(number, resolutions).lookup
 }
 
 pub(super) fn open(watch: &Watch) -> Vec<String> {
@@ -131,7 +133,7 @@ fn one_cause_counts_once_in_a_round() {
     starved.legs = vec![failed(PRIVATE, Stage::Connect, FaultKind::LocalExhaustion)];
     assert_eq!(verdict(&two(), &starved), ["local-exhaustion 2"]);
     let mut watch = Watch::default();
-    let _ = watch.observe(&two(), &starved, false);
+    let _ = watch.probed(&two(), &starved, false);
     assert_eq!(open(&watch), [""; 0], "one round counted twice");
 }
 
@@ -151,7 +153,7 @@ fn a_disagreement_follows_from_what_bends_the_name_here() {
     };
     for (bent, expected) in [(pinned, "dns-hosts-override 3"), (searched, "dns-search-suffix-answer 3")] {
         let mut watch = Watch::default();
-        let _ = watch.observe(&at_once, &round(0, vec![bent, said("hub", &[PRIVATE])]), false);
+        let _ = watch.probed(&at_once, &round(0, vec![bent, said("hub", &[PRIVATE])]), false);
         assert_eq!(open(&watch), [expected]);
         let evidence = watch.open().remove(0).evidence;
         assert!(evidence.last().unwrap().starts_with("resolver hub: 10.0.0.2:53 over udp: "), "{evidence:?}");
@@ -163,8 +165,8 @@ fn a_disagreement_says_who_says_what_and_since_when() {
     let mut watch = Watch::default();
     let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..three() };
     let all = |hub: &str| vec![said("system", &[PRIVATE]), said("hub", &[hub]), said("dc", &[PRIVATE])];
-    let _ = watch.observe(&at_once, &round(0, all(PRIVATE)), false);
-    let _ = watch.observe(&at_once, &round(240, all(PUBLIC)), false);
+    let _ = watch.probed(&at_once, &round(0, all(PRIVATE)), false);
+    let _ = watch.probed(&at_once, &round(240, all(PUBLIC)), false);
     let finding = opened(&watch, "dns-resolvers-disagree");
     let start = at(0);
     assert_eq!(
@@ -200,7 +202,7 @@ fn a_disagreement_says_who_says_what_and_since_when() {
     let elsewhere = Cache { host: "cache.example.com".into(), ..at_once };
     let mut watch = Watch::default();
     let far = vec![said("system", &[PRIVATE]), said("hub", &[PRIVATE]), said("dc", &["10.20.1.9"])];
-    let _ = watch.observe(&elsewhere, &round(0, far), false);
+    let _ = watch.probed(&elsewhere, &round(0, far), false);
     let remedy = watch.open().remove(0).remedy;
     assert!(remedy.contains(&"nslookup -port=5353 cache.example.com 10.0.0.3".to_owned()), "{remedy:?}");
     assert!(remedy.iter().all(|line| !line.starts_with("az ")), "{remedy:?}");
@@ -215,8 +217,8 @@ fn who_is_wrong_is_said_where_something_tells() {
         let mut watch = Watch::default();
         let pair =
             |number, [system, hub]: [&str; 2]| round(number, vec![said("system", &[system]), said("hub", &[hub])]);
-        let _ = watch.observe(&cache, &pair(0, before), false);
-        let _ = watch.observe(&cache, &pair(1, now), false);
+        let _ = watch.probed(&cache, &pair(0, before), false);
+        let _ = watch.probed(&cache, &pair(1, now), false);
         let remedy = opened(&watch, "dns-resolvers-disagree").remedy;
         remedy.into_iter().find(|line| ["wrong", "stale"].iter().any(|word| line.contains(word))).unwrap()
     };
@@ -245,7 +247,7 @@ fn a_resolver_that_nobody_follows_is_named_where_it_fails() {
     let mut watch = Watch::default();
     let system = || said("system", &[PRIVATE]);
     let timeout = |name| fails(name, FaultKind::Timeout);
-    let _ = watch.observe(&at_once, &round(0, vec![system(), timeout("hub"), timeout("dc")]), false);
+    let _ = watch.probed(&at_once, &round(0, vec![system(), timeout("hub"), timeout("dc")]), false);
     let finding = opened(&watch, "dns-timeout");
     assert_eq!(
         finding.summary,
@@ -257,7 +259,7 @@ fn a_resolver_that_nobody_follows_is_named_where_it_fails() {
     assert_eq!(finding.remedy[..2], asked);
 
     // The one that is followed fails as well: worse, and one finding with the others as evidence.
-    let events = watch.observe(&at_once, &round(1, vec![timeout("system"), timeout("hub"), timeout("dc")]), false);
+    let events = watch.probed(&at_once, &round(1, vec![timeout("system"), timeout("hub"), timeout("dc")]), false);
     assert_eq!(told(&events), ["finding_changed dns-timeout"]);
     let finding = opened(&watch, "dns-timeout");
     assert_eq!(finding.summary, format!("no name server answered for {HOST} in time"));
@@ -266,14 +268,14 @@ fn a_resolver_that_nobody_follows_is_named_where_it_fails() {
     }
 
     // Where another answers, the name is not to blame.
-    let _ = watch.observe(&at_once, &round(2, vec![timeout("system"), said("hub", &[PRIVATE]), timeout("dc")]), false);
+    let _ = watch.probed(&at_once, &round(2, vec![timeout("system"), said("hub", &[PRIVATE]), timeout("dc")]), false);
     let evidence = opened(&watch, "dns-timeout").evidence;
     assert!(evidence.iter().any(|line| line.contains("resolver hub") && line.contains(PRIVATE)), "{evidence:?}");
 
     let all = |hub, dc| round(3, vec![system(), hub, dc]);
-    let _ = watch.observe(&at_once, &all(said("hub", &[PRIVATE]), timeout("dc")), false);
+    let _ = watch.probed(&at_once, &all(said("hub", &[PRIVATE]), timeout("dc")), false);
     assert_eq!(open(&watch), ["dns-timeout 3"], "one of them still fails");
-    let _ = watch.observe(&at_once, &all(said("hub", &[PRIVATE]), said("dc", &[PRIVATE])), false);
+    let _ = watch.probed(&at_once, &all(said("hub", &[PRIVATE]), said("dc", &[PRIVATE])), false);
     assert_eq!(open(&watch), [""; 0]);
 }
 
@@ -284,7 +286,7 @@ fn agreement_is_known_only_where_everybody_answered() {
     let mut number = 0;
     let mut observe = |watch: &mut Watch, hub: Resolution, dc: Resolution| {
         number += 1;
-        let _ = watch.observe(&cache, &round(number, vec![said("system", &[PRIVATE]), hub, dc]), false);
+        let _ = watch.probed(&cache, &round(number, vec![said("system", &[PRIVATE]), hub, dc]), false);
     };
     let agrees = |name| said(name, &[PRIVATE]);
     for _ in 0..2 {
@@ -306,11 +308,11 @@ fn one_resolver_alone_contradicts_nobody() {
     let at_once = |cache: Cache| Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache };
     let mut watch = Watch::default();
     let both = vec![said("system", &[PRIVATE]), said("hub", &["10.20.1.9"])];
-    let _ = watch.observe(&at_once(two()), &round(0, both), false);
+    let _ = watch.probed(&at_once(two()), &round(0, both), false);
     assert_eq!(open(&watch), ["dns-resolvers-disagree 2"]);
     // A reload takes the other one out.
     let alone = round(1, vec![fails("system", FaultKind::Timeout)]);
-    let _ = watch.observe(&at_once(cache()), &alone, false);
+    let _ = watch.probed(&at_once(cache()), &alone, false);
     assert_eq!(open(&watch), ["dns-timeout 1"]);
 }
 
@@ -319,7 +321,7 @@ fn each_resolver_has_its_own_story() {
     let cache = two();
     let mut watch = Watch::default();
     let mut tell = |number, system: Resolution, hub: Resolution| {
-        let events = watch.observe(&cache, &round(number, vec![system, hub]), false);
+        let events = watch.probed(&cache, &round(number, vec![system, hub]), false);
         for event in events.iter().filter(|event| event.resolver.is_some()) {
             let who = if event.resolver.as_ref().unwrap().as_str() == "hub" { "10.0.0.2" } else { "10.0.0.4" };
             let line = format!("resolver {}: {who}:53 over udp", event.resolver.as_ref().unwrap());
@@ -365,8 +367,8 @@ fn a_part_of_many_addresses_is_told_and_is_no_drift() {
     let cache = two();
     let mut watch = Watch::default();
     let all = |addresses: &[&str]| vec![said("system", addresses), said("hub", addresses)];
-    let _ = watch.observe(&cache, &round(0, all(&[PRIVATE, "10.20.1.5"])), false);
-    let events = watch.observe(&cache, &round(1, all(&["10.20.1.5"])), false);
+    let _ = watch.probed(&cache, &round(0, all(&[PRIVATE, "10.20.1.5"])), false);
+    let events = watch.probed(&cache, &round(1, all(&["10.20.1.5"])), false);
     assert_eq!(
         told(&events),
         [
@@ -374,9 +376,9 @@ fn a_part_of_many_addresses_is_told_and_is_no_drift() {
             "addresses_changed hub: 10.20.1.4, 10.20.1.5 → 10.20.1.5 (30)"
         ]
     );
-    let _ = watch.observe(&cache, &round(2, all(&[PRIVATE])), false);
+    let _ = watch.probed(&cache, &round(2, all(&[PRIVATE])), false);
     assert_eq!(open(&watch), [""; 0]);
-    assert_eq!(watch.next_look(&cache, &round(2, all(&[PRIVATE]))), Some(Duration::from_secs(10)), "not astray");
+    assert_eq!(watch.next_lookup(&cache, &lookup(2, all(&[PRIVATE]))), Some(Duration::from_secs(10)), "not astray");
 }
 
 /// A healthy hour with resolvers that count their TTL down and turn their addresses.
@@ -397,10 +399,10 @@ fn a_healthy_hour_says_nothing_and_writes_nothing() {
         };
         let even = number % 2 == 0;
         let seen = round(number, vec![answer("system", even), answer("hub", !even)]);
-        assert_eq!(told(&watch.observe(&cache, &seen, false)), [""; 0], "round {number}");
-        let beside = lookup(number, seen.resolutions);
-        assert_eq!(told(&watch.look(&cache, &beside)), [""; 0], "lookup {number}");
-        assert_eq!(watch.doubts(&cache), []);
+        assert_eq!(told(&watch.probed(&cache, &seen, false)), [""; 0], "round {number}");
+        let beside = lookup(number, seen.lookup.resolutions);
+        assert_eq!(told(&watch.looked_up(&cache, &beside)), [""; 0], "lookup {number}");
+        assert_eq!(watch.pending(&cache), []);
         let written = serde_json::to_string(&watch.memento()).unwrap();
         assert_eq!(*first.get_or_insert_with(|| written.clone()), written, "round {number}");
     }
@@ -412,27 +414,27 @@ fn a_glance_of_a_public_address_is_not_lost() {
     let cache = two();
     let mut watch = Watch::default();
     let all = |address: &str| vec![said("system", &[address]), said("hub", &[PRIVATE])];
-    let _ = watch.observe(&cache, &round(0, all(PRIVATE)), false);
+    let _ = watch.probed(&cache, &round(0, all(PRIVATE)), false);
     assert_eq!(
-        told(&watch.look(&cache, &lookup(1, all(PUBLIC)))),
+        told(&watch.looked_up(&cache, &lookup(1, all(PUBLIC)))),
         [
             "addresses_changed system: 10.20.1.4 → 20.1.2.3 (30)",
             "finding_opened dns-zone-not-linked",
             "finding_opened dns-drift"
         ]
     );
-    assert_eq!(told(&watch.look(&cache, &lookup(2, all(PUBLIC)))), [""; 0], "open already");
+    assert_eq!(told(&watch.looked_up(&cache, &lookup(2, all(PUBLIC)))), [""; 0], "open already");
     assert_eq!(
-        told(&watch.look(&cache, &lookup(3, all(PRIVATE)))),
+        told(&watch.looked_up(&cache, &lookup(3, all(PRIVATE)))),
         ["addresses_changed system: 20.1.2.3 → 10.20.1.4 (60)"]
     );
     for number in 4..10 {
-        let _ = watch.look(&cache, &lookup(number, all(PRIVATE)));
+        let _ = watch.looked_up(&cache, &lookup(number, all(PRIVATE)));
     }
     assert_eq!(open(&watch), ["dns-zone-not-linked 2", "dns-drift 2"], "a lookup is no good round");
-    assert_eq!(told(&watch.observe(&cache, &round(10, all(PRIVATE)), false)), [""; 0]);
+    assert_eq!(told(&watch.probed(&cache, &round(10, all(PRIVATE)), false)), [""; 0]);
     assert_eq!(
-        told(&watch.observe(&cache, &round(11, all(PRIVATE)), false)),
+        told(&watch.probed(&cache, &round(11, all(PRIVATE)), false)),
         ["finding_cleared dns-zone-not-linked", "finding_cleared dns-drift"]
     );
 }
@@ -442,23 +444,23 @@ fn a_lookup_is_no_bad_round() {
     let cache = two();
     let mut watch = Watch::default();
     let differ = || vec![said("system", &[PRIVATE]), said("hub", &["10.20.1.9"])];
-    let _ = watch.observe(&cache, &round(0, differ()), false);
+    let _ = watch.probed(&cache, &round(0, differ()), false);
     for number in 1..5 {
-        assert_eq!(told(&watch.look(&cache, &lookup(number, differ()))), [""; 0]);
+        assert_eq!(told(&watch.looked_up(&cache, &lookup(number, differ()))), [""; 0]);
     }
-    let _ = watch.look(&cache, &lookup(5, vec![said("system", &[PRIVATE]), said("hub", &[PRIVATE])]));
+    let _ = watch.looked_up(&cache, &lookup(5, vec![said("system", &[PRIVATE]), said("hub", &[PRIVATE])]));
     assert_eq!(
-        told(&watch.observe(&cache, &round(6, differ()), false)).last().unwrap(),
+        told(&watch.probed(&cache, &round(6, differ()), false)).last().unwrap(),
         "finding_opened dns-resolvers-disagree"
     );
     // What a probe saw of the server is not forgotten because a lookup saw none.
     let mut full = round(7, differ());
     full.legs[0].server.as_mut().unwrap().connected_clients = Some(95);
     for _ in 0..2 {
-        let _ = watch.observe(&cache, &full, false);
+        let _ = watch.probed(&cache, &full, false);
     }
     let before = open(&watch);
-    let _ = watch.look(&cache, &lookup(8, differ()));
+    let _ = watch.looked_up(&cache, &lookup(8, differ()));
     assert_eq!(open(&watch), before);
 }
 
@@ -468,9 +470,9 @@ fn another_resolver_that_leaves_for_a_public_address_is_told_at_once() {
     let pair = |hub: Resolution| vec![said("system", &[PRIVATE]), hub];
     for is_lookup in [false, true] {
         let mut watch = Watch::default();
-        let _ = watch.observe(&cache, &round(0, pair(said("hub", &[PRIVATE]))), false);
-        let seen = lookup(1, pair(said("hub", &[PUBLIC])));
-        let events = if is_lookup { watch.look(&cache, &seen) } else { watch.observe(&cache, &seen, false) };
+        let _ = watch.probed(&cache, &round(0, pair(said("hub", &[PRIVATE]))), false);
+        let seen = round(1, pair(said("hub", &[PUBLIC])));
+        let events = if is_lookup { watch.looked_up(&cache, &seen.lookup) } else { watch.probed(&cache, &seen, false) };
         assert_eq!(
             told(&events),
             ["addresses_changed hub: 10.20.1.4 → 20.1.2.3 (30)", "finding_opened dns-resolvers-disagree"]
@@ -479,8 +481,8 @@ fn another_resolver_that_leaves_for_a_public_address_is_told_at_once() {
     // One that never was private, and one that moved inside, can wait.
     for (first, then) in [(PUBLIC, PUBLIC), (PRIVATE, "10.20.1.9")] {
         let mut watch = Watch::default();
-        let _ = watch.look(&cache, &lookup(0, pair(said("hub", &[first]))));
-        let _ = watch.observe(&cache, &round(1, pair(said("hub", &[then]))), false);
+        let _ = watch.looked_up(&cache, &lookup(0, pair(said("hub", &[first]))));
+        let _ = watch.probed(&cache, &round(1, pair(said("hub", &[then]))), false);
         assert_eq!(open(&watch), [""; 0], "{first} {then}");
     }
 }
@@ -492,7 +494,7 @@ fn flips_are_events_and_open_nothing_by_themselves() {
     let mut kinds = Vec::new();
     for number in 0..6 {
         let address = if number % 2 == 0 { PRIVATE } else { "10.20.1.9" };
-        kinds.extend(told(&watch.observe(&cache, &round(number, vec![said("system", &[address])]), false)));
+        kinds.extend(told(&watch.probed(&cache, &round(number, vec![said("system", &[address])]), false)));
     }
     let (there, back) = (
         "addresses_changed system: 10.20.1.4 → 10.20.1.9 (30)",
@@ -508,7 +510,7 @@ fn a_drift_ends_in_three_ways() {
         let mut watch = Watch::default();
         for (number, address) in [PRIVATE, PRIVATE, "10.20.1.9", "10.20.1.9"].into_iter().enumerate() {
             let number = u32::try_from(number).unwrap();
-            let _ = watch.observe(&cache(), &round(number, vec![said("system", &[address])]), false);
+            let _ = watch.probed(&cache(), &round(number, vec![said("system", &[address])]), false);
         }
         assert_eq!(open(&watch), ["dns-drift 3"]);
         watch
@@ -521,7 +523,7 @@ fn a_drift_ends_in_three_ways() {
 
     let ends = |mut watch: Watch, cache: &Cache, address: &str| {
         for number in 4..6 {
-            let _ = watch.observe(cache, &round(number, vec![said("system", &[address])]), false);
+            let _ = watch.probed(cache, &round(number, vec![said("system", &[address])]), false);
         }
         open(&watch)
     };
@@ -543,7 +545,7 @@ fn a_drift_ends_in_three_ways() {
     let mut accepted = drifted();
     let _ = accepted.accept(&cache(), at(4)).unwrap();
     for number in 5..7 {
-        let _ = accepted.observe(&cache(), &round(number, vec![said("system", &[PRIVATE])]), false);
+        let _ = accepted.probed(&cache(), &round(number, vec![said("system", &[PRIVATE])]), false);
     }
     let finding = opened(&accepted, "dns-drift");
     assert_eq!(finding.evidence[0], format!("before: 10.20.1.9, accepted by a person, right since {}", at(4)));
@@ -560,7 +562,7 @@ fn accepted_answers_may_differ() {
     );
     let all = |hub: Resolution, dc: Resolution| vec![said("system", &[PRIVATE]), hub, dc];
     let split = || all(said("hub", &[PUBLIC]), fails("dc", FaultKind::NameNotFound));
-    let _ = watch.observe(&cache, &round(0, split()), false);
+    let _ = watch.probed(&cache, &round(0, split()), false);
     assert_eq!(open(&watch), ["dns-resolvers-disagree 2"]);
     assert_eq!(
         told(&watch.accept(&cache, at(1)).unwrap()),
@@ -572,17 +574,17 @@ fn accepted_answers_may_differ() {
         ]
     );
     let nothing = [""; 0];
-    assert_eq!(told(&watch.observe(&cache, &round(2, split()), false)), nothing);
+    assert_eq!(told(&watch.probed(&cache, &round(2, split()), false)), nothing);
     assert_eq!(open(&watch), nothing);
-    assert_eq!(watch.next_look(&cache, &round(2, split())), Some(Duration::from_secs(10)), "nobody is astray");
+    assert_eq!(watch.next_lookup(&cache, &lookup(2, split())), Some(Duration::from_secs(10)), "nobody is astray");
     // A failure changes nothing, and an answer as good as the others does.
-    let _ = watch.observe(&cache, &round(3, all(fails("hub", FaultKind::Timeout), said("dc", &[PRIVATE]))), false);
-    let _ = watch.observe(&cache, &round(4, split()), false);
+    let _ = watch.probed(&cache, &round(3, all(fails("hub", FaultKind::Timeout), said("dc", &[PRIVATE]))), false);
+    let _ = watch.probed(&cache, &round(4, split()), false);
     assert_eq!(open(&watch), ["dns-resolvers-disagree 2"], "what dc answered in between was right, and it left that");
     let _ = watch.accept(&cache, at(4)).unwrap();
     // One that leaves what was accepted differs again.
     let left = || all(said("hub", &["20.9.9.9"]), fails("dc", FaultKind::NameNotFound));
-    let _ = watch.observe(&cache, &round(5, left()), false);
+    let _ = watch.probed(&cache, &round(5, left()), false);
     assert_eq!(open(&watch), ["dns-resolvers-disagree 2"]);
 }
 
@@ -593,13 +595,13 @@ fn what_was_accepted_stays_so_where_it_is_expected_as_well() {
     let cache = Cache { expectation, rules: Rules { open_after: 1, clear_after: 1 }, ..two() };
     let mut watch = Watch::default();
     let split = |system: &[&str]| vec![said("system", system), said("hub", &["10.20.1.9"])];
-    let _ = watch.observe(&cache, &round(0, split(&[PRIVATE, "10.20.1.5"])), false);
+    let _ = watch.probed(&cache, &round(0, split(&[PRIVATE, "10.20.1.5"])), false);
     let _ = watch.accept(&cache, at(0)).unwrap();
     for (number, system) in [(1, &[PRIVATE, "10.20.1.5"][..]), (2, &[PRIVATE]), (3, &["10.20.1.5"])] {
-        let _ = watch.observe(&cache, &round(number, split(system)), false);
+        let _ = watch.probed(&cache, &round(number, split(system)), false);
         assert_eq!(open(&watch), [""; 0], "{system:?}");
     }
-    let _ = watch.observe(&cache, &round(4, split(&["10.20.1.6"])), false);
+    let _ = watch.probed(&cache, &round(4, split(&["10.20.1.6"])), false);
     assert_eq!(open(&watch), ["dns-resolvers-disagree 2"]);
 }
 
@@ -608,12 +610,12 @@ fn what_is_expected_is_stronger_than_what_is_accepted() {
     let cache = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..two() };
     let mut watch = Watch::default();
     let all = |address: &str| vec![said("system", &[address]), said("hub", &[address])];
-    let _ = watch.observe(&cache, &round(0, all(PRIVATE)), false);
-    let _ = watch.observe(&cache, &round(1, all(PUBLIC)), false);
+    let _ = watch.probed(&cache, &round(0, all(PRIVATE)), false);
+    let _ = watch.probed(&cache, &round(1, all(PUBLIC)), false);
     assert_eq!(open(&watch), ["dns-zone-not-linked 2", "dns-drift 2"]);
     let _ = watch.accept(&cache, at(2)).unwrap();
     assert_eq!(open(&watch), ["dns-zone-not-linked 2"]);
-    let _ = watch.observe(&cache, &round(3, all(PUBLIC)), false);
+    let _ = watch.probed(&cache, &round(3, all(PUBLIC)), false);
     assert_eq!(open(&watch), ["dns-zone-not-linked 2"]);
 }
 
@@ -623,14 +625,14 @@ fn an_accepted_absence_ends_by_itself() {
     let cache = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
     let mut watch = Watch::default();
     let gone = || vec![fails("system", FaultKind::NameNotFound)];
-    let _ = watch.observe(&cache, &round(0, gone()), false);
+    let _ = watch.probed(&cache, &round(0, gone()), false);
     let _ = watch.accept(&cache, at(0)).unwrap();
-    let _ = watch.observe(&cache, &round(1, gone()), false);
+    let _ = watch.probed(&cache, &round(1, gone()), false);
     assert_eq!(open(&watch), ["dns-name-not-found 1"]);
     for (number, address, expected) in
         [(2, PUBLIC, "dns-zone-not-linked 2"), (3, PRIVATE, ""), (4, "10.20.1.9", "dns-drift 3")]
     {
-        let _ = watch.observe(&cache, &round(number, vec![said("system", &[address])]), false);
+        let _ = watch.probed(&cache, &round(number, vec![said("system", &[address])]), false);
         assert_eq!(open(&watch).concat(), expected, "{address}");
     }
 }
@@ -645,10 +647,10 @@ fn the_next_lookup_comes_when_an_answer_runs_out() {
     };
     let next = |cache: &Cache, hub: Resolution| {
         let mut watch = Watch::default();
-        let _ = watch.observe(cache, &round(0, vec![with_ttl("system", PRIVATE, 300), said("hub", &[PRIVATE])]), false);
+        let _ = watch.probed(cache, &round(0, vec![with_ttl("system", PRIVATE, 300), said("hub", &[PRIVATE])]), false);
         let seen = round(1, vec![with_ttl("system", PRIVATE, 300), hub]);
-        let _ = watch.observe(cache, &seen, false);
-        watch.next_look(cache, &seen)
+        let _ = watch.probed(cache, &seen, false);
+        watch.next_lookup(cache, &seen.lookup)
     };
     let cache = two();
     let table = [
@@ -668,9 +670,9 @@ fn the_next_lookup_comes_when_an_answer_runs_out() {
     assert_eq!(next(&Cache { follow_ttl: seconds(60), ..two() }, with_ttl("hub", PUBLIC, 17)), None);
     // The hosts file says no TTL.
     let mut pinned = round(0, vec![Resolution { source: Source::HostsFile, ..said("system", &[PRIVATE]) }]);
-    pinned.resolutions[0].chain.clear();
-    pinned.resolutions[0].addresses[0].ttl = None;
-    assert_eq!(Watch::default().next_look(&cache, &pinned), None);
+    pinned.lookup.resolutions[0].chain.clear();
+    pinned.lookup.resolutions[0].addresses[0].ttl = None;
+    assert_eq!(Watch::default().next_lookup(&cache, &pinned.lookup), None);
 }
 
 #[test]
@@ -681,8 +683,8 @@ fn a_certificate_says_how_long_it_was_shown() {
         seen.legs[0].tls.as_mut().unwrap().chain[0].serial = WireText::new(serial);
         seen
     };
-    let _ = watch.observe(&cache(), &shown(0, "01"), false);
-    let events = watch.observe(&cache(), &shown(4, "02"), false);
+    let _ = watch.probed(&cache(), &shown(0, "01"), false);
+    let events = watch.probed(&cache(), &shown(4, "02"), false);
     assert_eq!(told(&events), ["certificate_changed"]);
     assert_eq!((events[0].kind, events[0].lasted), (EventKind::CertificateChanged, Some(Duration::from_mins(2))));
 }
@@ -717,9 +719,9 @@ fn who_stood_in_for_whom_is_said() {
 
     let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
     let mut watch = Watch::default();
-    let _ = watch.observe(&at_once, &round(0, vec![said("system", &[PRIVATE])]), false);
+    let _ = watch.probed(&at_once, &round(0, vec![said("system", &[PRIVATE])]), false);
     let moved = stood_in(&[("10.0.0.4:53", Outcome::ServFail)], "10.20.1.9");
-    let events = watch.observe(&at_once, &round(1, vec![moved]), false);
+    let events = watch.probed(&at_once, &round(1, vec![moved]), false);
     let names_both = |line: &str| line.contains("10.0.0.4:53: SERVFAIL; 10.0.0.6:53 answered in its place");
     assert_eq!(events[0].kind, EventKind::AddressesChanged);
     assert!(names_both(events[0].evidence[0].as_str()), "{events:?}");
@@ -734,7 +736,7 @@ fn a_failure_that_another_resolver_contradicts_names_the_resolver() {
     let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..two() };
     let told = |followed: Resolution, other: Resolution| {
         let mut watch = Watch::default();
-        let _ = watch.observe(&at_once, &round(0, vec![followed, other]), false);
+        let _ = watch.probed(&at_once, &round(0, vec![followed, other]), false);
         watch.open().remove(0)
     };
     let hub = || said("hub", &[PRIVATE]);
@@ -830,7 +832,7 @@ fn a_resolver_is_asked_by_hand_in_its_own_protocol() {
             let resolvers =
                 if others.len() == 2 { vec![Resolver::System, resolver.clone()] } else { vec![resolver.clone()] };
             let mut watch = Watch::default();
-            let _ = watch.observe(&Cache { resolvers, rules, ..cache() }, &round(0, others), false);
+            let _ = watch.probed(&Cache { resolvers, rules, ..cache() }, &round(0, others), false);
             let remedy = opened(&watch, "dns-timeout").remedy;
             assert_eq!(remedy[0], expected);
             assert!(remedy.iter().any(|line| line.contains(port)), "{remedy:?}");
@@ -838,7 +840,7 @@ fn a_resolver_is_asked_by_hand_in_its_own_protocol() {
         let mut watch = Watch::default();
         let resolvers = vec![Resolver::System, resolver];
         let untrusted = vec![said("system", &[PRIVATE]), fails("hub", FaultKind::ResolverUntrusted)];
-        let _ = watch.observe(&Cache { resolvers, rules, ..cache() }, &round(0, untrusted), false);
+        let _ = watch.probed(&Cache { resolvers, rules, ..cache() }, &round(0, untrusted), false);
         let remedy = opened(&watch, "dns-failed").remedy;
         assert!(remedy.iter().any(|line| line.contains("set ca_file of resolver hub")), "{remedy:?}");
     }
@@ -849,7 +851,7 @@ fn who_is_suspected_is_said_once() {
     let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..three() };
     let remedy = |cache: &Cache, answers: Vec<Resolution>, id| {
         let mut watch = Watch::default();
-        let _ = watch.observe(cache, &round(0, answers), false);
+        let _ = watch.probed(cache, &round(0, answers), false);
         opened(&watch, id).remedy
     };
     let only = |remedy: &[String], word: &str, expected: &str| {

@@ -6,22 +6,21 @@ use tracing::{debug, info, warn};
 
 pub use self::output::Output;
 pub(in crate::sink) use self::output::SINK;
-use crate::model::{Errand, Event, EventKind, Finding, Round, Severity, WireText};
+use crate::model::{Event, EventKind, Finding, LookupReport, ObservationKind, Round, Severity, WireText};
 
 /// Writes one round, at debug level.
 pub(super) fn log_round(round: &Round) {
-    let report = &round.report;
-    let fault = report.faults().next();
-    let led_to = report.followed().map_or(0, |resolution| resolution.addresses.len());
-    let (message, success, addresses) = match round.errand {
-        Errand::Probe => ("probed", report.succeeded(), report.legs.len()),
-        Errand::Lookup => ("looked up", fault.is_none(), led_to),
+    let seen = &round.seen;
+    let fault = seen.fault();
+    let message = match seen.kind() {
+        ObservationKind::Probe => "probed",
+        ObservationKind::Lookup => "looked up",
     };
     debug!(
-        cache = %report.cache,
-        success,
-        took_seconds = report.took.as_secs_f64(),
-        addresses,
+        cache = %round.cache.name,
+        success = seen.probe().map_or(fault.is_none(), |report| report.succeeded()),
+        took_seconds = seen.took().as_secs_f64(),
+        addresses = seen.lookup().and_then(LookupReport::followed).map_or(0, |followed| followed.addresses.len()),
         stage = fault.map(|fault| fault.stage.as_str()),
         reason = fault.map(|fault| fault.kind.as_str()),
         detail = fault.map(|fault| fault.detail.as_str()),
@@ -137,7 +136,7 @@ mod tests {
         let round = fixture::name_not_found(&cache);
         let lines = logged(|| {
             log_round(&round);
-            round.events.iter().for_each(|event| log_event(event, &round.open));
+            round.events.iter().for_each(|event| log_event(event, &round.verdict.open));
         });
         let probe = json!({
             "level": "DEBUG", "message": "probed", "cache": "orders", "success": false, "took_seconds": 0.002,

@@ -6,8 +6,8 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use cachewatch::{
     model::{
-        Auth, Cache, CacheName, Expectation, Exposure, Leg, Password, ProbeReport, Protocol, Resolver, Rules,
-        SystemFiles, Thresholds, Timeouts, Tls,
+        Auth, Cache, CacheName, Expectation, Exposure, Leg, LookupReport, Password, ProbeReport, Protocol, Resolver,
+        Rules, SystemFiles, Thresholds, Timeouts, Tls,
     },
     probe::Prober,
 };
@@ -119,8 +119,8 @@ pub(crate) fn walk_as(files: &SystemFiles, cache: &Cache) -> ProbeReport {
 }
 
 /// Looks the name up and goes no further, as a machine with these files would.
-pub(crate) fn look_as(files: &SystemFiles, cache: &Cache) -> ProbeReport {
-    runtime().block_on(Prober::new(files).look(cache))
+pub(crate) fn look_up_as(files: &SystemFiles, cache: &Cache) -> LookupReport {
+    runtime().block_on(Prober::new(files).look_up(cache))
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
