@@ -5,7 +5,7 @@
 //!
 //! - floor 0: [`model`] the vocabulary, [`azure`] what is known of Azure, [`clock`] the only place time enters,
 //!   [`style`] how text for a terminal is dressed, [`mod@file`] small files
-//! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], which do not know each other
+//! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], and [`api`], the documents of the wire; they do not know each other
 //! - floor 2: [`http`], which reads what the sinks hold; [`client`], which asks a running daemon
 //! - floor 3: [`daemon`] the long run
 //! - floor 4: `commands`, what is done on the command line, a file a command
@@ -27,6 +27,7 @@ pub mod clock;
 pub mod file;
 pub mod style;
 
+pub mod api;
 pub mod config;
 pub mod judge;
 pub mod probe;

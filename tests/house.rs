@@ -11,6 +11,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("clock", 0),
     ("file", 0),
     ("style", 0),
+    ("api", 1),
     ("config", 1),
     ("judge", 1),
     ("probe", 1),

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use serde::Deserialize;
 
 use super::options::{DaemonOptions, Files, refuse_what_is_no_name, secret_of, there_are};
 use super::terminal::{Exit, runtime, write_out};
+use crate::api::baseline::{self, Accepted};
+use crate::api::caches::{self, CacheListed, Caches};
 use crate::model::{Event, EventKind, WireText};
 
 const EXAMPLES: &str = "Examples:
@@ -37,34 +38,22 @@ pub(crate) enum BaselineCommand {
 
 /// Asks the daemon, and tells what it did.
 pub(crate) fn run(command: BaselineCommand) -> Result<Exit, String> {
-    #[derive(Deserialize)]
-    struct Accepted {
-        accepted: Vec<Event>,
-    }
-    #[derive(Deserialize)]
-    struct Known {
-        caches: Vec<Named>,
-    }
-    #[derive(Deserialize)]
-    struct Named {
-        name: WireText,
-    }
     let BaselineCommand::Accept { name, token_file, files, daemon } = command;
     let (name, token_file) = (name.as_str(), token_file.as_deref());
     refuse_what_is_no_name(name)?;
     let token = token_file.map(secret_of).transpose()?;
     let client = daemon.client_at(daemon.address(files)?, token)?;
-    let path = format!("/api/v1/caches/{name}/baseline");
+    let path = baseline::path(name);
     let runtime = runtime()?;
     let answer = runtime.block_on(client.post(&path)).map_err(|error| error.to_string())?;
     if answer.status == 404
-        && let Ok(known) = runtime.block_on(client.get("/api/v1/caches"))
-        && let Ok(Known { caches }) = known.json("/api/v1/caches")
+        && let Ok(known) = runtime.block_on(client.get(caches::PATH))
+        && let Ok(Caches::<CacheListed> { caches }) = known.json(caches::PATH)
     {
         let names: Vec<_> = caches.iter().map(|cache| cache.name.as_str()).collect();
         return Err(format!("no cache named {name}; {}", there_are(&names, name)));
     }
-    let Accepted { accepted } = answer.json(&path)?;
+    let Accepted { accepted, .. } = answer.json(&path)?;
     write_out(|out| {
         if accepted.is_empty() {
             writeln!(out, "what the resolvers of {name} answer was accepted before")?;

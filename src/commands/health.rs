@@ -4,12 +4,11 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Args;
-use serde::Deserialize;
 
 use super::options::{DaemonOptions, Files, refuse_what_is_no_name};
 use super::terminal::{Exit, exit_of, runtime, write_out};
-use crate::model::{Severity, Standing, Timestamp, WireText};
-use crate::sink::Refusal;
+use crate::api::health::{CacheHealth, FindingSummary, Health, PendingSummary};
+use crate::model::{Refusal, Standing, WireText};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch health --server http://127.0.0.1:9847
@@ -42,12 +41,6 @@ pub(crate) struct Arguments {
 
 /// Whether the daemon is alive, or how the caches are.
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
-    #[derive(Deserialize)]
-    struct Health {
-        caches: Vec<CacheHealth>,
-        #[serde(default)]
-        configuration_refused: Option<Refusal>,
-    }
     let Arguments { cache, caches, timeout, files, daemon } = arguments;
     let client = daemon.client(files)?.within(timeout);
     let path = match &cache {
@@ -77,7 +70,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         })?;
         return Ok(Exit::Well);
     }
-    let Health { caches, configuration_refused } = match (answer.status, serde_json::from_slice(&answer.body)) {
+    let Health { caches, configuration_refused, .. } = match (answer.status, serde_json::from_slice(&answer.body)) {
         // The same answer, of caches that are not well.
         (503, Ok(health)) => health,
         _ => answer.json(&url)?,
@@ -86,66 +79,36 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         return Err(format!("{url}: the daemon watches no cache"));
     }
     write_out(|out| {
-        caches.iter().try_for_each(|cache| cache.write(out))?;
+        caches.iter().try_for_each(|cache| write(out, cache))?;
         let Some(refusal) = &configuration_refused else { return Ok(()) };
         writeln!(out, "{} since {}, the old one stays: {}", Refusal::WORDS, refusal.since(), refusal.reason())
     })?;
     Ok(exit_of(&caches.iter().map(|cache| cache.standing).collect::<Vec<_>>()))
 }
 
-/// How a cache is, as the daemon says.
-#[derive(Deserialize)]
-struct CacheHealth {
-    cache: WireText,
-    standing: Standing,
-    probed_at: Option<Timestamp>,
-    findings: Vec<Complaint>,
-    #[serde(default)]
-    doubts: Vec<Suspicion>,
-    #[serde(default)]
-    next_probe_at: Option<Timestamp>,
-}
-
-/// What was seen and has not been seen often enough to be a finding.
-#[derive(Deserialize)]
-struct Suspicion {
-    finding: WireText,
-    stage: WireText,
-    bad_rounds: u32,
-    open_after: u32,
-}
-
-/// An open finding, maybe of a later version than this one.
-#[derive(Deserialize)]
-struct Complaint {
-    finding: WireText,
-    severity: Severity,
-    stage: WireText,
-    summary: WireText,
-    since: Timestamp,
-}
-
-impl CacheHealth {
-    /// A line a finding; one for the cache where there is none, or what is known of it is too old.
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { cache, standing, .. } = self;
-        if let Some(Suspicion { finding, stage, bad_rounds, open_after }) =
-            self.doubts.first().filter(|_| self.findings.is_empty())
-        {
-            let next = self.next_probe_at.map_or_else(String::new, |at| format!(", the next at {}", at.clock()));
-            return writeln!(
-                out,
-                "{cache}: {standing}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
-            );
-        }
-        match (standing, self.probed_at) {
-            (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {standing}, last probed at {at}")?,
-            (Standing::Unknown, None) => writeln!(out, "{cache}: {standing}, not probed yet")?,
-            _ if self.findings.is_empty() => writeln!(out, "{cache}: {standing}")?,
-            _ => {}
-        }
-        self.findings.iter().try_for_each(|Complaint { finding, severity, stage, summary, since }| {
-            writeln!(out, "{cache}: {finding} ({}), {stage}, since {since}: {summary}", severity.meaning())
-        })
+/// A line a finding; one for the cache where there is none, or what is known of it is too old. All of it comes from
+/// another program, and goes to a terminal.
+fn write(out: &mut impl Write, health: &CacheHealth<'_>) -> io::Result<()> {
+    let CacheHealth { cache, standing, probed_at, findings, pending, next_probe_at } = health;
+    let cache = WireText::new(cache);
+    if let Some(PendingSummary { finding, stage, bad_rounds, open_after, .. }) =
+        pending.first().filter(|_| findings.is_empty())
+    {
+        let (finding, stage) = (WireText::new(finding), WireText::new(stage));
+        let next = next_probe_at.map_or_else(String::new, |at| format!(", the next at {}", at.clock()));
+        return writeln!(
+            out,
+            "{cache}: {standing}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
+        );
     }
+    match (standing, probed_at) {
+        (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {standing}, last probed at {at}")?,
+        (Standing::Unknown, None) => writeln!(out, "{cache}: {standing}, not probed yet")?,
+        _ if findings.is_empty() => writeln!(out, "{cache}: {standing}")?,
+        _ => {}
+    }
+    findings.iter().try_for_each(|FindingSummary { finding, severity, stage, summary, since }| {
+        let [finding, stage, summary] = [finding, stage, summary].map(|words| WireText::new(words));
+        writeln!(out, "{cache}: {finding} ({}), {stage}, since {since}: {summary}", severity.meaning())
+    })
 }

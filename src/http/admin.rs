@@ -6,15 +6,14 @@ use axum::Extension;
 use axum::extract::{ConnectInfo, Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::admit::{Sender, may_change};
 use super::{Accept, AcceptError, State, reply};
+use crate::api::baseline::Accepted;
 use crate::clock;
-use crate::model::Event;
 
 /// `/metrics`. Gathering a large registry takes longer than a loop may stand still, so it has a thread of its own.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
@@ -63,17 +62,12 @@ pub(super) async fn accept(
     headers: HeaderMap,
     Path(cache): Path<String>,
 ) -> Response {
-    #[derive(Serialize)]
-    struct Accepted<'a> {
-        cache: &'a str,
-        accepted: &'a [Event],
-    }
     if let Err(refusal) = may_change(peer, &headers, sender.map(|Extension(sender)| sender)) {
         return *refusal;
     }
     let (answer, answered) = oneshot::channel();
     match ask(&state.accept, Accept { cache: cache.clone(), answer }, answered).await {
-        Ok(Ok(accepted)) => reply::json(StatusCode::OK, Accepted { cache: &cache, accepted: &accepted }),
+        Ok(Ok(accepted)) => reply::json(StatusCode::OK, Accepted { cache, accepted }),
         Ok(Err(AcceptError::NoSuchCache)) => reply::no_such_cache(),
         Ok(Err(error @ AcceptError::Nothing(_))) => reply::problem(StatusCode::CONFLICT, &error.to_string()),
         Err(refusal) => *refusal,

@@ -6,13 +6,13 @@ use axum::Extension;
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use super::admit::Stranger;
 use super::{State, reply};
+use crate::api::health::{CacheHealth, Health};
 use crate::clock;
-use crate::model::{CacheName, Finding, FindingId, Pending, Severity, Stage, Standing, Timestamp};
-use crate::sink::{Refusal, Watched};
+use crate::model::{CacheName, Refusal, Standing, Timestamp};
+use crate::sink::Watched;
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
 /// A refused configuration is told and is no reason to restart; a stranger is not told of it.
@@ -59,11 +59,11 @@ pub(super) async fn ready(Shared(state): Shared<State>, stranger: Option<Extensi
 /// three intervals, or that has only failed so far, is unknown and answers 503.
 pub(super) async fn of_all(Shared(state): Shared<State>) -> Response {
     let (snapshot, now) = (state.board.snapshot(), clock::now());
-    let caches: Vec<_> = snapshot.caches.values().map(|watched| CacheHealth::new(watched, now)).collect();
+    let caches: Vec<_> = snapshot.caches.values().map(|watched| of(watched, now)).collect();
     let healthy = state.is_judging()
         && snapshot.configuration.generation > 0
         && caches.iter().all(|cache| is_healthy(cache.standing));
-    let configuration_refused = snapshot.configuration.refused.as_ref();
+    let configuration_refused = snapshot.configuration.refused.clone();
     reply::json(status(healthy), Health { healthy, caches, configuration_refused })
 }
 
@@ -71,64 +71,20 @@ pub(super) async fn of_all(Shared(state): Shared<State>) -> Response {
 pub(super) async fn of_one(Shared(state): Shared<State>, Path(name): Path<String>) -> Response {
     let snapshot = state.board.snapshot();
     let Some(watched) = snapshot.caches.get(name.as_str()) else { return reply::no_such_cache() };
-    let cache = CacheHealth::new(watched, clock::now());
+    let cache = of(watched, clock::now());
     let healthy = state.is_judging() && is_healthy(cache.standing);
-    let configuration_refused = snapshot.configuration.refused.as_ref();
+    let configuration_refused = snapshot.configuration.refused.clone();
     reply::json(status(healthy), Health { healthy, caches: vec![cache], configuration_refused })
 }
 
-#[derive(Serialize)]
-struct Health<'a> {
-    healthy: bool,
-    caches: Vec<CacheHealth<'a>>,
-    /// A newer configuration that is not in use; null where there is none.
-    configuration_refused: Option<&'a Refusal>,
-}
-
-#[derive(Serialize)]
-struct CacheHealth<'a> {
-    cache: &'a CacheName,
-    standing: Standing,
-    probed_at: Option<Timestamp>,
-    findings: Vec<Complaint<'a>>,
-    /// What was seen and has not been seen often enough to be a finding.
-    doubts: &'a [Pending],
-    /// When the next probe is due, where that is known.
-    next_probe_at: Option<Timestamp>,
-}
-
-/// A finding in few words: what gates on it needs no remedy.
-#[derive(Serialize)]
-struct Complaint<'a> {
-    finding: FindingId,
-    severity: Severity,
-    stage: Stage,
-    summary: &'a str,
-    since: Timestamp,
-}
-
-impl<'a> CacheHealth<'a> {
-    fn new(watched: &'a Watched, now: Timestamp) -> Self {
-        Self {
-            cache: &watched.cache.name,
-            standing: watched.standing(now),
-            probed_at: watched.report.as_ref().map(|report| report.lookup.at),
-            findings: watched.open.iter().map(Complaint::new).collect(),
-            doubts: &watched.pending,
-            next_probe_at: watched.next,
-        }
-    }
-}
-
-impl<'a> Complaint<'a> {
-    fn new(finding: &'a Finding) -> Self {
-        Self {
-            finding: finding.id,
-            severity: finding.severity,
-            stage: finding.stage,
-            summary: &finding.summary,
-            since: finding.since,
-        }
+fn of(watched: &Watched, now: Timestamp) -> CacheHealth<'_> {
+    CacheHealth {
+        cache: watched.cache.name.as_str().into(),
+        standing: watched.standing(now),
+        probed_at: watched.report.as_ref().map(|report| report.lookup.at),
+        findings: watched.open.iter().map(Into::into).collect(),
+        pending: watched.pending.iter().map(Into::into).collect(),
+        next_probe_at: watched.next,
     }
 }
 

@@ -15,7 +15,7 @@ mod admit;
 mod handed_on;
 
 mod admin;
-mod api;
+mod caches;
 mod events;
 mod health;
 mod page;
@@ -33,7 +33,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::admit::Gate;
-pub use self::events::{Streams, path as events_path};
+pub use self::events::Streams;
 pub use self::guard::{Guard, GuardError};
 pub use self::serve::serve;
 use crate::model::Event;
@@ -106,9 +106,9 @@ pub fn router(state: State, guard: Arc<Guard>) -> Router {
         .route("/-/ready", get(health::ready))
         .route("/healthz", get(health::of_all))
         .route("/healthz/{cache}", get(health::of_one))
-        .route("/api/v1/caches", get(api::caches))
-        .route("/api/v1/caches/{name}", get(api::cache))
-        .route("/api/v1/findings", get(api::findings))
+        .route("/api/v1/caches", get(caches::caches))
+        .route("/api/v1/caches/{name}", get(caches::cache))
+        .route("/api/v1/findings", get(caches::findings))
         .route("/api/v1/caches/{name}/baseline", post(admin::accept))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/stream", get(events::stream))

@@ -5,15 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::model::SCHEMA_VERSION;
-
-/// A JSON document: the fields of `T` beside the version of their shape.
-#[derive(Serialize)]
-struct Document<T> {
-    schema_version: u32,
-    #[serde(flatten)]
-    body: T,
-}
+use crate::api::Versioned;
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -22,7 +14,7 @@ struct Problem<'a> {
 
 /// A JSON document with its status.
 pub(super) fn json(status: StatusCode, body: impl Serialize) -> Response {
-    (status, Json(Document { schema_version: SCHEMA_VERSION, body })).into_response()
+    (status, Json(Versioned::new(body))).into_response()
 }
 
 /// A JSON document that says what is wrong.

@@ -114,6 +114,72 @@ impl Event {
     }
 }
 
+/// Which events are asked for. All conditions hold together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventQuery {
+    /// At this moment or later.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+    /// Of this cache.
+    pub cache: Option<CacheName>,
+    /// Of this kind.
+    pub kind: Option<EventKind>,
+    /// About this finding.
+    pub finding: Option<FindingId>,
+    /// With an id above this one.
+    pub after: Option<u64>,
+    /// With an id below this one.
+    pub before: Option<u64>,
+    /// In which order; it also says which ones are left out where there are more than `limit`.
+    pub order: EventOrder,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The order of events, which is that of their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventOrder {
+    /// The latest first.
+    Descending,
+    /// The oldest first.
+    Ascending,
+}
+
+impl EventQuery {
+    /// The latest so many of all events, the latest first.
+    #[must_use]
+    pub fn latest(limit: usize) -> Self {
+        Self {
+            since: None,
+            until: None,
+            cache: None,
+            kind: None,
+            finding: None,
+            after: None,
+            before: None,
+            order: EventOrder::Descending,
+            limit,
+        }
+    }
+
+    /// The first so many events after this one, the oldest first.
+    #[must_use]
+    pub fn following(id: u64, limit: usize) -> Self {
+        Self { after: Some(id), order: EventOrder::Ascending, ..Self::latest(limit) }
+    }
+
+    /// Whether an event that has no id yet is asked for: it would have one above all others.
+    pub(crate) fn admits(&self, event: &Event) -> bool {
+        self.before.is_none()
+            && self.since.is_none_or(|since| event.at >= since)
+            && self.until.is_none_or(|until| event.at < until)
+            && self.cache.as_ref().is_none_or(|cache| event.cache.as_ref() == Some(cache))
+            && self.kind.is_none_or(|kind| event.kind == kind)
+            && self.finding.is_none_or(|finding| event.finding == Some(finding))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

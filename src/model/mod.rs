@@ -8,6 +8,7 @@ mod file_version;
 mod finding;
 mod machine;
 mod observation;
+mod refusal;
 mod report;
 mod resolution;
 mod round;
@@ -23,12 +24,13 @@ pub use cache::{
     Auth, Cache, CacheName, Credential, DialOverride, Expectation, Exposure, Isolation, Password, Protocol, Resolver,
     ResolverName, Rules, Thresholds, Timeouts, Tls,
 };
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, EventOrder, EventQuery};
 pub use exposure::{ExposureReport, LegacyVersion, Opening, Passage, Trial};
 pub use file_version::FileVersion;
 pub use finding::{Finding, FindingId, Severity, Standing};
 pub use machine::Sysctl;
 pub use observation::{Observation, ObservationKind};
+pub use refusal::Refusal;
 pub use report::{
     Certificate, Clients, Leg, LimitSource, LookupReport, Mode, ProbeReport, Role, ServerFacts, TlsSession,
 };

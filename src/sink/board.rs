@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::{
-    Cache, CacheName, Event, Finding, LookupReport, Observation, Pending, ProbeReport, Round, Stage, Standing,
+    Cache, CacheName, Event, Finding, LookupReport, Observation, Pending, ProbeReport, Refusal, Round, Stage, Standing,
     Timestamp, WireText,
 };
 
@@ -45,36 +43,6 @@ pub struct Configuration {
     pub read_at: Option<Timestamp>,
     /// The newer one that was last refused; `None` once one is accepted again.
     pub refused: Option<Refusal>,
-}
-
-/// A configuration that could not be taken into use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// When it was read.
-    pub at: Timestamp,
-    /// Every problem, one each.
-    pub problems: Vec<WireText>,
-}
-
-impl Refusal {
-    /// How it is told, everywhere.
-    pub const WORDS: &str = "the new configuration is refused";
-
-    /// Such as `2026-11-21 03:50:12Z`.
-    #[must_use]
-    pub fn since(&self) -> String {
-        format!("{} {}Z", self.at.date(), self.at.clock())
-    }
-
-    /// The first problem, and how many more there are.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        let first = self.problems.first().map_or("", WireText::as_str);
-        match self.problems.len() {
-            0 | 1 => first.to_owned(),
-            count => format!("{first} (and {} more)", count - 1),
-        }
-    }
 }
 
 /// One cache as the board knows it.

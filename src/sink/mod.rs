@@ -13,7 +13,7 @@ mod log;
 mod metrics;
 mod pulse;
 
-pub use board::{Board, Configuration, Glimpse, Refusal, Snapshot, Watched};
+pub use board::{Board, Configuration, Glimpse, Snapshot, Watched};
 pub use chronicle::Chronicle;
 pub use journal::Journal;
 pub use log::Output as LogOutput;

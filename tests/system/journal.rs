@@ -18,10 +18,10 @@ use std::{
 
 use cachewatch::{
     clock::{self, Stopwatch},
-    model::{CacheName, Event, EventKind, FindingId, Severity},
+    model::{CacheName, Event, EventKind, EventOrder, EventQuery, FindingId, Severity},
     sink::{
         Metrics,
-        journal::{Journal, Limits, Order, Query, Reader, Recorded, Settings, State},
+        journal::{Journal, Limits, Reader, Recorded, Settings, State},
     },
 };
 use rustix::process::Signal;
@@ -238,7 +238,7 @@ fn what(event: &Event) -> String {
 
 fn every_event(path: &Path) -> Vec<Recorded> {
     let reader = Reader::open(path).unwrap();
-    let mut query = Query { order: Order::Ascending, ..Query::latest(10_000) };
+    let mut query = EventQuery { order: EventOrder::Ascending, ..EventQuery::latest(10_000) };
     let mut all = Vec::new();
     loop {
         let rows = reader.events(&query).unwrap();
@@ -255,7 +255,7 @@ fn every_event(path: &Path) -> Vec<Recorded> {
 fn states_by_events(path: &Path) -> String {
     let reader = Reader::open(path).unwrap();
     let is_open = |cache: &str| {
-        let query = Query { cache: Some(CacheName::new(cache)), ..Query::latest(1) };
+        let query = EventQuery { cache: Some(CacheName::new(cache)), ..EventQuery::latest(1) };
         let last = reader.events(&query).unwrap().events.pop();
         last.is_some_and(|last| last.event.kind == EventKind::FindingOpened)
     };

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
+use crate::api::Versioned;
 use crate::config::Config;
 use crate::judge::Watch;
-use crate::model::{
-    Cache, CacheName, Clients, FaultKind, Finding, Observation, ProbeReport, Rules, SCHEMA_VERSION, Standing,
-};
+use crate::model::{Cache, CacheName, Clients, FaultKind, Finding, Observation, ProbeReport, Rules, Standing};
 use crate::probe::Prober;
 
 /// One cache, checked once.
@@ -66,7 +65,6 @@ fn judge_one(cache: Arc<Cache>, report: Arc<ProbeReport>, others_reach: bool) ->
 pub(super) fn print_json(out: &mut impl Write, checked: &[Checked]) -> io::Result<()> {
     #[derive(Serialize)]
     struct Document<'checked> {
-        schema_version: u32,
         caches: Vec<Entry<'checked>>,
     }
     #[derive(Serialize)]
@@ -93,7 +91,7 @@ pub(super) fn print_json(out: &mut impl Write, checked: &[Checked]) -> io::Resul
             report,
         }
     }
-    let document = Document { schema_version: SCHEMA_VERSION, caches: checked.iter().map(entry).collect() };
-    serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
+    let document = Document { caches: checked.iter().map(entry).collect() };
+    serde_json::to_writer_pretty(&mut *out, &Versioned::new(document)).map_err(io::Error::from)?;
     writeln!(out)
 }

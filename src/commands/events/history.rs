@@ -3,14 +3,16 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::durations::{self, Lasting};
-use crate::model::{CacheName, Event, EventKind, SCHEMA_VERSION, Timestamp};
-use crate::sink::journal::{Order, Query, ReadError, Reader, Recorded};
+use crate::api::Versioned;
+use crate::api::events::{EventEntry, KeptIn, MOST};
+use crate::model::{CacheName, Event, EventKind, EventOrder, EventQuery, Timestamp};
+use crate::sink::journal::{ReadError, Reader, Recorded};
 
 /// Events that are read at a time; the daemon gives no more.
-pub(super) const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = MOST;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -39,26 +41,15 @@ pub(super) struct History {
     pub(super) last_alive: Option<Timestamp>,
     /// The latest event of the journal that is asked for, where none of the time is.
     pub(super) latest: Option<Event>,
-    pub(super) entries: Vec<(Told, Lasting)>,
+    pub(super) entries: Vec<(EventEntry, Lasting)>,
     /// Events that this version cannot read.
     pub(super) left_out: usize,
-}
-
-/// An event as it is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Told {
-    /// None where the event waits for a file that cannot be written.
-    pub(super) id: Option<u64>,
-    /// Whether it is there after the daemon has ended, however it ends.
-    pub(super) durable: bool,
-    #[serde(flatten)]
-    pub(super) event: Event,
 }
 
 /// Events that were asked for, as many as come at once.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    pub(super) events: Vec<Told>,
+    pub(super) events: Vec<EventEntry>,
     /// The id of the last one, where there may be more behind it.
     pub(super) next: Option<u64>,
     pub(super) left_out: usize,
@@ -72,7 +63,7 @@ pub(super) struct Page {
 pub(super) fn read(journal: &Path, asked: Asked, now: Timestamp) -> Result<History, ReadError> {
     let reader = Reader::open(journal)?;
     let last_alive = reader.run()?.map(|run| run.last_alive);
-    let told = |Recorded { id, event }| Told { id: Some(id), durable: true, event };
+    let told = |Recorded { id, event }| EventEntry { id: Some(id), durable: true, event };
     let history = gather(journal.display().to_string(), asked, now, |query| {
         let rows = reader.events(query)?;
         let events = rows.events.into_iter().map(told).collect();
@@ -86,11 +77,15 @@ pub(super) fn gather<E>(
     journal: String,
     asked: Asked,
     now: Timestamp,
-    mut page: impl FnMut(&Query) -> Result<Page, E>,
+    mut page: impl FnMut(&EventQuery) -> Result<Page, E>,
 ) -> Result<History, E> {
     // All of the time up to now, whatever is asked for: how long something lasted is told by what ended it.
-    let mut query =
-        Query { since: Some(asked.since), cache: asked.cache.clone(), order: Order::Ascending, ..Query::latest(PAGE) };
+    let mut query = EventQuery {
+        since: Some(asked.since),
+        cache: asked.cache.clone(),
+        order: EventOrder::Ascending,
+        ..EventQuery::latest(PAGE)
+    };
     let mut all = Page::default();
     loop {
         let more = page(&query)?;
@@ -111,12 +106,12 @@ pub(super) fn gather<E>(
     for (told, lasting) in all.events.iter_mut().zip(&lasting) {
         told.event.lasted = told.event.lasted.or(lasting.held);
     }
-    let is_asked = |(told, _): &(Told, Lasting)| {
+    let is_asked = |(told, _): &(EventEntry, Lasting)| {
         asked.until.is_none_or(|until| told.event.at < until) && asked.kind.is_none_or(|kind| told.event.kind == kind)
     };
     let entries: Vec<_> = all.events.into_iter().zip(lasting).filter(is_asked).collect();
     let latest = if entries.is_empty() {
-        let query = Query { cache: asked.cache.clone(), kind: asked.kind, ..Query::latest(1) };
+        let query = EventQuery { cache: asked.cache.clone(), kind: asked.kind, ..EventQuery::latest(1) };
         page(&query)?.events.pop().map(|told| told.event)
     } else {
         None
@@ -132,9 +127,8 @@ pub(super) fn gather<E>(
 pub(super) fn print_json(out: &mut impl Write, history: &History) -> io::Result<()> {
     #[derive(Serialize)]
     struct Document<'a> {
-        schema_version: u32,
         journal: &'a str,
-        kept_in: &'static str,
+        kept_in: KeptIn,
         since: Timestamp,
         until: Option<Timestamp>,
         last_alive: Option<Timestamp>,
@@ -144,20 +138,19 @@ pub(super) fn print_json(out: &mut impl Write, history: &History) -> io::Result<
     #[derive(Serialize)]
     struct Entry<'a> {
         #[serde(flatten)]
-        told: &'a Told,
+        told: &'a EventEntry,
         #[serde(flatten)]
         lasting: &'a Lasting,
     }
     let document = Document {
-        schema_version: SCHEMA_VERSION,
         journal: &history.journal,
-        kept_in: if history.is_in_memory { "memory" } else { "file" },
+        kept_in: if history.is_in_memory { KeptIn::Memory } else { KeptIn::File },
         since: history.asked.since,
         until: history.asked.until,
         last_alive: history.last_alive,
         left_out: history.left_out,
         events: history.entries.iter().map(|(told, lasting)| Entry { told, lasting }).collect(),
     };
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    serde_json::to_writer_pretty(&mut *out, &Versioned::new(document))?;
     writeln!(out)
 }

@@ -1,13 +1,11 @@
 //! The same history from a running daemon, page by page.
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::history::{Asked, History, PAGE, Page, Told, gather};
+use super::history::{Asked, History, PAGE, Page, gather};
+use crate::api::events::{self, EventEntry, EventsDocument, KeptIn};
 use crate::client::{Answer, ClientError};
-use crate::http;
-use crate::model::{CacheName, ResolverName, Timestamp, WireText};
-use crate::sink::journal::{Order, Query};
+use crate::model::{CacheName, EventOrder, EventQuery, ResolverName, Timestamp, WireText};
 
 /// Pages that are read at most: a million events, more than a journal of the default size holds.
 const MOST_PAGES: usize = 1_000;
@@ -31,7 +29,7 @@ pub(super) fn ask(
                 MOST_PAGES * PAGE
             ));
         }
-        let path = http::events_path(query);
+        let path = events::path(query);
         let answer = get(&path).map_err(|error| error.to_string())?;
         let url = format!("{server}{path}");
         page(answer.json(&url)?, query).ok_or_else(|| format!("{url}: the daemon does not say where the next page is"))
@@ -39,35 +37,22 @@ pub(super) fn ask(
     Ok(History { last_alive: Some(now), ..history })
 }
 
-/// A page as the daemon gives it. Its events are read one by one: a later version may have kinds that this one does not know.
-#[derive(Deserialize)]
-struct Document {
-    journal: Journal,
-    events: Vec<Value>,
-    next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Journal {
-    kept_in: String,
-    left_out: usize,
-}
-
 /// What the daemon gave; `None` where it says that there is more, and not behind which event.
-fn page(document: Document, query: &Query) -> Option<Page> {
+fn page(document: EventsDocument<Value>, query: &EventQuery) -> Option<Page> {
     let given = document.events.len();
+    // One by one: a later version may have kinds that this one does not know.
     let events: Vec<_> = document.events.into_iter().filter_map(|event| serde_json::from_value(event).ok()).collect();
     let left_out = document.journal.left_out + given - events.len();
-    let next = match document.next.filter(|_| query.order == Order::Ascending) {
-        Some(path) => Some(path.split(['?', '&']).find_map(|part| part.strip_prefix("after=")?.parse().ok())?),
+    let next = match document.next.filter(|_| query.order == EventOrder::Ascending) {
+        Some(path) => Some(events::after_of(&path)?),
         None => None,
     };
-    let is_in_memory = document.journal.kept_in == "memory";
+    let is_in_memory = document.journal.kept_in == KeptIn::Memory;
     Some(Page { events: events.into_iter().map(printable).collect(), next, left_out, is_in_memory })
 }
 
 /// Names come from the configuration of another machine, and go to a terminal.
-fn printable(mut told: Told) -> Told {
+fn printable(mut told: EventEntry) -> EventEntry {
     let plain = |text: &str| WireText::new(text).to_string();
     told.event.cache = told.event.cache.map(|cache| CacheName::new(&plain(cache.as_str())));
     told.event.resolver = told.event.resolver.map(|resolver| ResolverName::new(&plain(resolver.as_str())));
@@ -88,7 +73,9 @@ mod tests {
     }
 
     fn document(events: &[Value], next: Option<&str>) -> Answer {
-        answer(&json!({"journal": {"kept_in": "file", "left_out": 0}, "events": events, "next": next}))
+        answer(
+            &json!({"journal": {"kept_in": "file", "up": true, "lost": 0, "left_out": 0}, "events": events, "next": next}),
+        )
     }
 
     fn asked() -> Asked {
@@ -99,7 +86,7 @@ mod tests {
     fn told(id: Option<u64>, cache: &str, kind: EventKind) -> Value {
         let event = Event::new(Timestamp::from_unix_seconds(NOW), Some(CacheName::new(cache)), kind);
         let event = Event { finding: Some(FindingId::DnsDrift), ..event };
-        json!(Told { id, durable: id.is_some(), event })
+        json!(EventEntry { id, durable: id.is_some(), event })
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::durations::{self, Lasting};
-use super::history::{History, Told};
+use super::history::History;
+use crate::api::events::EventEntry;
 use crate::model::{Event, EventKind, FindingId, Severity, Timestamp, WireText};
 use crate::style::Style;
 
@@ -65,7 +66,13 @@ fn print_nothing(out: &mut impl Write, history: &History) -> io::Result<()> {
     }
 }
 
-fn print_event(out: &mut impl Write, told: &Told, lasting: &Lasting, widest: usize, style: Style) -> io::Result<()> {
+fn print_event(
+    out: &mut impl Write,
+    told: &EventEntry,
+    lasting: &Lasting,
+    widest: usize,
+    style: Style,
+) -> io::Result<()> {
     let event = &told.event;
     let time = event.at.clock();
     let name = event.cache.as_ref().map_or("", |cache| cache.as_str());

@@ -12,10 +12,10 @@ use thiserror::Error;
 use tokio::sync::{broadcast, mpsc as channel, oneshot, watch};
 
 use super::SINK;
-use super::query::{Query, Recorded};
+use super::query::Recorded;
 use super::state::{Late, Recovered, Settled, State};
 use super::writer::{Message, Writer};
-use crate::model::{CacheName, Event};
+use crate::model::{CacheName, Event, EventQuery};
 use crate::sink::{Metrics, Pulse};
 
 /// Messages that may wait for the thread; more are dropped, and counted.
@@ -223,7 +223,7 @@ impl Journal {
     ///
     /// # Errors
     /// Where the thread does not answer within five seconds, or has ended.
-    pub async fn events(&self, query: Query) -> Result<Page, Unanswered> {
+    pub async fn events(&self, query: EventQuery) -> Result<Page, Unanswered> {
         let (answer, answered) = oneshot::channel();
         match self.inbox.try_send(Message::Read { query, answer }) {
             Ok(()) => {}

@@ -19,7 +19,7 @@ mod writer;
 mod handle;
 
 pub use handle::{Journal, Limits, Page, Settings, Unanswered};
-pub use query::{Order, Query, Recorded, Rows};
+pub use query::{Recorded, Rows};
 pub use reader::{ReadError, Reader};
 pub use schema::JOURNAL_VERSION;
 pub use state::{Late, Recovered, Run, Settled, State};

@@ -7,7 +7,8 @@ use rusqlite::{Connection, Row, params_from_iter};
 use serde::Serialize;
 
 use crate::model::{
-    CacheName, Event, EventKind, FindingId, ResolverName, SCHEMA_VERSION, Severity, Timestamp, WireText,
+    CacheName, Event, EventKind, EventOrder, EventQuery, FindingId, ResolverName, SCHEMA_VERSION, Severity, Timestamp,
+    WireText,
 };
 
 /// An event with its place in the journal.
@@ -18,98 +19,6 @@ pub struct Recorded {
     /// The event.
     #[serde(flatten)]
     pub event: Event,
-}
-
-/// Which events are asked for. All conditions hold together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
-    /// At this moment or later.
-    pub since: Option<Timestamp>,
-    /// Before this moment.
-    pub until: Option<Timestamp>,
-    /// Of this cache.
-    pub cache: Option<CacheName>,
-    /// Of this kind.
-    pub kind: Option<EventKind>,
-    /// About this finding.
-    pub finding: Option<FindingId>,
-    /// With an id above this one.
-    pub after: Option<u64>,
-    /// With an id below this one.
-    pub before: Option<u64>,
-    /// In which order; it also says which ones are left out where there are more than `limit`.
-    pub order: Order,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// The order of events, which is that of their ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// The latest first.
-    Descending,
-    /// The oldest first.
-    Ascending,
-}
-
-impl Query {
-    /// The latest so many of all events, the latest first.
-    #[must_use]
-    pub fn latest(limit: usize) -> Self {
-        Self {
-            since: None,
-            until: None,
-            cache: None,
-            kind: None,
-            finding: None,
-            after: None,
-            before: None,
-            order: Order::Descending,
-            limit,
-        }
-    }
-
-    /// The first so many events after this one, the oldest first.
-    #[must_use]
-    pub fn following(id: u64, limit: usize) -> Self {
-        Self { after: Some(id), order: Order::Ascending, ..Self::latest(limit) }
-    }
-
-    /// Whether an event that has no id yet is asked for: it would have one above all others.
-    pub(super) fn admits(&self, event: &Event) -> bool {
-        self.before.is_none()
-            && self.since.is_none_or(|since| event.at >= since)
-            && self.until.is_none_or(|until| event.at < until)
-            && self.cache.as_ref().is_none_or(|cache| event.cache.as_ref() == Some(cache))
-            && self.kind.is_none_or(|kind| event.kind == kind)
-            && self.finding.is_none_or(|finding| event.finding == Some(finding))
-    }
-
-    fn conditions(&self) -> Vec<(&'static str, Value)> {
-        let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-        let text = |text: &str| Value::Text(text.to_owned());
-        let conditions = [
-            ("at_ms >= ?", self.since.map(|at| number(at.unix_millis()))),
-            ("at_ms < ?", self.until.map(|at| number(at.unix_millis()))),
-            ("cache = ?", self.cache.as_ref().map(|cache| text(cache.as_str()))),
-            ("kind = ?", self.kind.map(|kind| text(kind.as_str()))),
-            ("finding = ?", self.finding.map(|finding| text(finding.as_str()))),
-            ("id > ?", self.after.map(number)),
-            ("id < ?", self.before.map(number)),
-        ];
-        conditions.into_iter().filter_map(|(condition, value)| Some((condition, value?))).collect()
-    }
-
-    fn sql(&self) -> (String, Vec<Value>) {
-        let (conditions, mut values): (Vec<_>, Vec<_>) = self.conditions().into_iter().unzip();
-        let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
-        let order = match self.order {
-            Order::Descending => "DESC",
-            Order::Ascending => "ASC",
-        };
-        values.push(Value::Integer(i64::try_from(self.limit).unwrap_or(i64::MAX)));
-        (format!("SELECT {COLUMNS} FROM events {filter} ORDER BY id {order} LIMIT ?"), values)
-    }
 }
 
 /// Events that were asked for.
@@ -124,8 +33,8 @@ pub struct Rows {
 }
 
 /// Reads the rows that a query asks for.
-pub(super) fn read(connection: &Connection, query: &Query) -> rusqlite::Result<Rows> {
-    let (sql, values) = query.sql();
+pub(super) fn read(connection: &Connection, query: &EventQuery) -> rusqlite::Result<Rows> {
+    let (sql, values) = sql(query);
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let (mut read, mut seen, mut last) = (Rows::default(), 0, None);
@@ -200,4 +109,30 @@ fn known<T, U>(cell: Option<T>, parse: impl FnOnce(T) -> Option<U>) -> Option<Op
         None => Some(None),
         Some(cell) => parse(cell).map(Some),
     }
+}
+
+fn conditions(query: &EventQuery) -> Vec<(&'static str, Value)> {
+    let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let text = |text: &str| Value::Text(text.to_owned());
+    let conditions = [
+        ("at_ms >= ?", query.since.map(|at| number(at.unix_millis()))),
+        ("at_ms < ?", query.until.map(|at| number(at.unix_millis()))),
+        ("cache = ?", query.cache.as_ref().map(|cache| text(cache.as_str()))),
+        ("kind = ?", query.kind.map(|kind| text(kind.as_str()))),
+        ("finding = ?", query.finding.map(|finding| text(finding.as_str()))),
+        ("id > ?", query.after.map(number)),
+        ("id < ?", query.before.map(number)),
+    ];
+    conditions.into_iter().filter_map(|(condition, value)| Some((condition, value?))).collect()
+}
+
+fn sql(query: &EventQuery) -> (String, Vec<Value>) {
+    let (conditions, mut values): (Vec<_>, Vec<_>) = conditions(query).into_iter().unzip();
+    let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+    let order = match query.order {
+        EventOrder::Descending => "DESC",
+        EventOrder::Ascending => "ASC",
+    };
+    values.push(Value::Integer(i64::try_from(query.limit).unwrap_or(i64::MAX)));
+    (format!("SELECT {COLUMNS} FROM events {filter} ORDER BY id {order} LIMIT ?"), values)
 }

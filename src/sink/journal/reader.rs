@@ -8,9 +8,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
-use super::query::{self, Query, Rows};
+use super::query::{self, Rows};
 use super::state::{Run, State};
 use super::store::{self, Trouble};
+use crate::model::EventQuery;
 
 /// A journal opened to be read. It shows one moment: what is written meanwhile is not seen.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Reader {
     ///
     /// # Errors
     /// Where the file is broken.
-    pub fn events(&self, query: &Query) -> Result<Rows, ReadError> {
+    pub fn events(&self, query: &EventQuery) -> Result<Rows, ReadError> {
         self.rows(query).map_err(|error| self.broken(error))
     }
 
@@ -72,7 +73,7 @@ impl Reader {
         self.last_run().map_err(|error| self.broken(error))
     }
 
-    pub(super) fn rows(&self, query: &Query) -> rusqlite::Result<Rows> {
+    pub(super) fn rows(&self, query: &EventQuery) -> rusqlite::Result<Rows> {
         query::read(&self.connection, query)
     }
 

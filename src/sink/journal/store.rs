@@ -11,11 +11,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
-use super::query::{self, Query, Rows};
+use super::query::{self, Rows};
 use super::reference::Kept;
 use super::schema::{self, APPLICATION_ID, JOURNAL_VERSION};
 use super::state::{Run, State};
-use crate::model::{CacheName, Event, EventKind, Timestamp};
+use crate::model::{CacheName, Event, EventKind, EventQuery, Timestamp};
 
 /// How long a write waits for another program that holds the file, `sqlite3` for example.
 const BUSY: Duration = Duration::from_secs(2);
@@ -218,7 +218,7 @@ impl Store {
     }
 
     /// Reads what a query asks for.
-    pub(super) fn read(&self, query: &Query) -> Result<Rows, Trouble> {
+    pub(super) fn read(&self, query: &EventQuery) -> Result<Rows, Trouble> {
         Ok(query::read(&self.connection, query)?)
     }
 

@@ -15,7 +15,9 @@ use super::store::{Store, Trouble, beside};
 use super::writer::{MOST_IN_MEMORY, MOST_WAITING};
 use super::*;
 use crate::clock::{self, Stopwatch};
-use crate::model::{CacheName, Event, EventKind, FindingId, ResolverName, Severity, Timestamp, WireText};
+use crate::model::{
+    CacheName, Event, EventKind, EventOrder, EventQuery, FindingId, ResolverName, Severity, Timestamp, WireText,
+};
 use crate::sink::Metrics;
 
 const ROOMY: Limits = Limits { retention: Duration::from_hours(24), max_size: 256 << 20 };
@@ -88,8 +90,8 @@ async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-fn first_to_last(limit: usize) -> Query {
-    Query { order: Order::Ascending, ..Query::latest(limit) }
+fn first_to_last(limit: usize) -> EventQuery {
+    EventQuery { order: EventOrder::Ascending, ..EventQuery::latest(limit) }
 }
 
 /// Everything that is kept, the oldest first.
@@ -131,7 +133,7 @@ async fn what_is_kept_is_there_after_a_restart_and_ids_go_on() {
     );
     journal.record(&[event(3)], None);
     let page = until(async || {
-        Some(journal.events(Query::following(ids[2] + 1, 9)).await.unwrap()).filter(|page| !page.events.is_empty())
+        Some(journal.events(EventQuery::following(ids[2] + 1, 9)).await.unwrap()).filter(|page| !page.events.is_empty())
     })
     .await;
     assert!(page.events[0].id > ids[2] + 1 && page.is_durable && page.is_up, "{page:?}");
@@ -159,31 +161,31 @@ async fn a_query_gives_what_its_conditions_say() {
     let any = || first_to_last(99);
     let queries = [
         any(),
-        Query { since: at(3), ..any() },
-        Query { until: at(3), ..any() },
-        Query { since: at(3), until: at(9), cache: Some(CacheName::new("carts")), ..any() },
-        Query { kind: Some(EventKind::FindingOpened), ..any() },
-        Query { finding: Some(FindingId::DnsDrift), cache: Some(CacheName::new("orders")), ..any() },
-        Query { kind: Some(EventKind::AddressesChanged), ..any() },
+        EventQuery { since: at(3), ..any() },
+        EventQuery { until: at(3), ..any() },
+        EventQuery { since: at(3), until: at(9), cache: Some(CacheName::new("carts")), ..any() },
+        EventQuery { kind: Some(EventKind::FindingOpened), ..any() },
+        EventQuery { finding: Some(FindingId::DnsDrift), cache: Some(CacheName::new("orders")), ..any() },
+        EventQuery { kind: Some(EventKind::AddressesChanged), ..any() },
     ];
     for query in queries {
         let expected: Vec<_> = all.iter().filter(|recorded| query.admits(&recorded.event)).cloned().collect();
         assert_eq!(journal.events(query.clone()).await.unwrap().events, expected, "{query:?}");
-        let backwards = Query { order: Order::Descending, limit: 3, ..query };
+        let backwards = EventQuery { order: EventOrder::Descending, limit: 3, ..query };
         let latest: Vec<_> = expected.iter().rev().take(3).cloned().collect();
         let page = journal.events(backwards).await.unwrap();
         assert_eq!(page.next.is_some(), latest.len() == 3);
         assert_eq!(page.events, latest);
     }
     // Page by page, in both directions: all of it, once.
-    for order in [Order::Ascending, Order::Descending] {
-        let (mut query, mut seen) = (Query { order, ..Query::latest(7) }, Vec::new());
+    for order in [EventOrder::Ascending, EventOrder::Descending] {
+        let (mut query, mut seen) = (EventQuery { order, ..EventQuery::latest(7) }, Vec::new());
         loop {
             let page = journal.events(query.clone()).await.unwrap();
             seen.extend(page.events);
             match order {
-                Order::Ascending => query.after = page.next,
-                Order::Descending => query.before = page.next,
+                EventOrder::Ascending => query.after = page.next,
+                EventOrder::Descending => query.before = page.next,
             }
             if page.next.is_none() {
                 break;
@@ -208,7 +210,7 @@ async fn refused(place: &Place, words: &str) {
     let (journal, recovered) = place.start().await;
     assert!(recovered.states.is_empty());
     journal.record(&[event(1)], None);
-    let page = journal.events(Query::latest(10)).await.unwrap();
+    let page = journal.events(EventQuery::latest(10)).await.unwrap();
     assert_eq!((page.events.len(), page.waiting.len(), page.is_up), (0, 1, false));
     assert_eq!(place.metric("journal_up"), 0);
     journal.close(PATIENCE).await;
@@ -320,7 +322,7 @@ async fn events_wait_for_a_directory_and_the_oldest_give_way() {
     let settings = Settings { path: Some(directory.join("journal.db")), limits: ROOMY };
     let (journal, _recovered) = Journal::start(settings, Arc::clone(&place.metrics), Arc::default()).unwrap();
     journal.record(&[event(0)], Some(state("waits")));
-    let page = journal.events(Query::latest(10)).await.unwrap();
+    let page = journal.events(EventQuery::latest(10)).await.unwrap();
     assert_eq!((page.events.len(), page.waiting.len(), page.is_up, page.lost), (0, 1, false, 0));
     let many: Vec<_> = (1..=MOST_WAITING as u64).map(event).collect();
     journal.record(&many, None);
@@ -352,7 +354,7 @@ async fn a_second_daemon_waits_until_the_first_is_gone() {
     let (second, recovered) = place.start().await;
     assert_eq!(recovered.states, [state("first")], "it goes on where the first one is");
     second.record(&[event(2)], None);
-    assert_eq!(second.events(Query::latest(9)).await.unwrap().waiting.len(), 1);
+    assert_eq!(second.events(EventQuery::latest(9)).await.unwrap().waiting.len(), 1);
     assert_eq!(kept(&first).await.len(), 1);
     first.close(PATIENCE).await;
     let events = until(async || Some(kept(&second).await).filter(|events| events.len() == 2)).await;
@@ -365,7 +367,7 @@ async fn a_journal_in_memory_is_bounded_and_says_what_it_is() {
     let metrics = Arc::new(Metrics::new("1", "r"));
     let (journal, _recovered) =
         Journal::start(Settings { path: None, limits: ROOMY }, metrics, Arc::default()).unwrap();
-    let begun = journal.events(Query::latest(1)).await.unwrap();
+    let begun = journal.events(EventQuery::latest(1)).await.unwrap();
     assert!(begun.events.is_empty() && !begun.is_durable && begun.is_up, "{begun:?}");
     for chunk in (0..MOST_IN_MEMORY as u64 + 500).map(event).collect::<Vec<_>>().chunks(700) {
         journal.record(chunk, None);
@@ -415,7 +417,7 @@ fn the_oldest_give_way_to_age_and_size_in_small_steps() {
     assert!(size <= most && size > most / 2, "{size}");
     let left = store.count().unwrap();
     assert!(left > 500, "{left}");
-    assert_eq!(store.read(&Query::latest(1)).unwrap().events[0].event.at, events[11_999].at, "the latest stay");
+    assert_eq!(store.read(&EventQuery::latest(1)).unwrap().events[0].event.at, events[11_999].at, "the latest stay");
     assert_eq!(steps(&mut store, start, most), 1, "nothing more to do");
     assert_eq!(store.last_id().unwrap(), 12_000);
     assert_eq!(store.write(&events[..1], &[], start, start).unwrap(), [12_001]);

@@ -11,13 +11,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::handle::{Limits, Page, Shared};
-use super::query::{Order, Query, Recorded, Rows};
+use super::query::{Recorded, Rows};
 use super::reader::Reader;
 use super::reference::Reference;
 use super::state::{Late, Recovered, Settled, State};
 use super::store::{self, Identity, Store, Trouble};
 use crate::clock;
-use crate::model::{CacheName, Event, EventKind};
+use crate::model::{CacheName, Event, EventKind, EventOrder, EventQuery};
 use crate::sink::{Loop, log};
 
 /// The most events that wait for a file that cannot be written; the oldest give way.
@@ -54,7 +54,7 @@ pub(super) enum Message {
     /// To keep these events, and what of this cache follows from them: `None` forgets it.
     Record { events: Vec<Event>, state: Option<(CacheName, Option<State>)> },
     /// To read.
-    Read { query: Query, answer: oneshot::Sender<Page> },
+    Read { query: EventQuery, answer: oneshot::Sender<Page> },
     /// To tell there what a file knows that can be opened only later.
     Late(mpsc::UnboundedSender<Late>),
     /// That what came late is known.
@@ -109,7 +109,7 @@ pub(super) struct Writer {
     beat_at: Instant,
     prune_at: Instant,
     pruned_at: Option<Instant>,
-    reads: Vec<(Query, oneshot::Sender<Page>)>,
+    reads: Vec<(EventQuery, oneshot::Sender<Page>)>,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -580,7 +580,7 @@ impl Writer {
         }
     }
 
-    fn page(&mut self, query: &Query) -> Page {
+    fn page(&mut self, query: &EventQuery) -> Page {
         let read = self.store.as_ref().map(|store| store.read(query));
         let rows = match read {
             Some(Ok(rows)) => rows,
@@ -592,8 +592,8 @@ impl Writer {
         };
         let asked = self.waiting.iter().filter(|event| query.admits(event));
         let waiting = match query.order {
-            Order::Ascending => asked.take(query.limit).cloned().collect(),
-            Order::Descending => asked.rev().take(query.limit).cloned().collect(),
+            EventOrder::Ascending => asked.take(query.limit).cloned().collect(),
+            EventOrder::Descending => asked.rev().take(query.limit).cloned().collect(),
         };
         Page {
             events: rows.events,
@@ -624,12 +624,12 @@ impl Writer {
 fn recover(
     states: impl FnOnce() -> Result<Vec<State>, Trouble>,
     last_run: impl FnOnce() -> Result<Option<super::Run>, Trouble>,
-    read: impl Fn(&Query) -> Result<Rows, Trouble>,
+    read: impl Fn(&EventQuery) -> Result<Rows, Trouble>,
 ) -> Result<Recovered, Trouble> {
     let (states, last_run) = (states()?, last_run()?);
     let mut recent = BTreeMap::new();
     for state in &states {
-        let query = Query { cache: Some(state.cache.clone()), ..Query::latest(RECENT) };
+        let query = EventQuery { cache: Some(state.cache.clone()), ..EventQuery::latest(RECENT) };
         let events = read(&query)?.events.into_iter().map(|recorded| recorded.event).collect();
         recent.insert(state.cache.clone(), events);
     }
