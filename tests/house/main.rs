@@ -1,8 +1,14 @@
-//! The rules of the house: who may use whom, and that the drawing shows the house that stands.
+//! The rules of the house: which room may use which, that no files use each other in a circle, that a name means one thing,
+//! and that the drawing shows the house that stands.
 
-use std::collections::BTreeSet;
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use self::sources::Sources;
 
 /// The rooms of `src/`, each with its floor. A room uses the floors below it, never one beside or above it.
 const ROOMS: &[(&str, u8)] = &[
@@ -26,6 +32,12 @@ const ROOMS: &[(&str, u8)] = &[
 /// The one exception: on the ground floor the vocabulary is under everybody's feet.
 const VOCABULARY: &str = "model";
 
+/// The most lines of a file, without its tests.
+const LONGEST: usize = 600;
+
+/// Names that more than one type has, and why each is right where it stands.
+const DOUBLED: &[(&str, &str)] = &[];
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -37,6 +49,12 @@ fn floor(room: &str) -> Option<u8> {
 fn may_use(room: &str, other: &str) -> bool {
     let (Some(own), Some(its)) = (floor(room), floor(other)) else { return false };
     room == other || its < own || (other == VOCABULARY && own == 0)
+}
+
+/// What is read once for all tests.
+fn sources() -> &'static Sources {
+    static SOURCES: LazyLock<Sources> = LazyLock::new(|| Sources::read(&root().join("src")));
+    &SOURCES
 }
 
 /// Every file below `folder` with that ending.
@@ -102,6 +120,65 @@ fn the_test_above_can_fail() {
     );
     assert!(!may_use("judge", "probe") && !may_use("sink", "http") && !may_use("model", "azure"));
     assert!(may_use("azure", "model") && may_use("http", "sink") && may_use("cli", "daemon"));
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let sources = sources();
+    let circles = sources.circles();
+    assert!(circles.is_empty(), "what two files share belongs into a third, below both:\n{}", listed(&circles));
+}
+
+fn listed(circles: &[Vec<&str>]) -> String {
+    circles.iter().map(|files| files.join(" · ")).collect::<Vec<_>>().join("\n")
+}
+
+/// A circle put in on purpose is found, in each of the ways in which one file can name another.
+#[test]
+fn a_circle_is_seen_whatever_its_shape() {
+    let circles = |texts: &[(&str, &str)]| {
+        let root = ("lib.rs", "mod a; mod b;");
+        let sources = Sources::of(&[&[root], texts].concat());
+        let circles = sources.circles();
+        circles.into_iter().map(|files| files.join(" ")).collect::<Vec<_>>()
+    };
+    let ring = ["a.rs b.rs"];
+    assert_eq!(circles(&[("a.rs", "use crate::b::B;"), ("b.rs", "fn f() { crate::a::g() }")]), ring);
+    assert_eq!(circles(&[("a.rs", "use super::b::B;"), ("b.rs", "fn f() { shown!(super::a::g(), 1) }")]), ring);
+    // One way alone, and what only tests use.
+    let of_tests = "#[cfg(test)] mod tests { use crate::a::A; } #[cfg(test)] use crate::a::B;";
+    assert_eq!(circles(&[("a.rs", "use crate::b::B;"), ("b.rs", of_tests)]), [""; 0]);
+    // A parent that hands on what a child declares uses it no more than that; one that works with it does.
+    let child = ("a/c.rs", "use super::A; pub struct C;");
+    let b = ("b.rs", "");
+    let parent = |text| circles(&[("a/mod.rs", text), child, b]);
+    assert_eq!(parent("mod c; pub use c::C; pub struct A;"), [""; 0]);
+    assert_eq!(parent("mod c; pub use self::c::C; pub struct A(C);"), ["a/mod.rs a/c.rs"]);
+    assert_eq!(parent("mod c; pub struct A; fn f() { c::g() }"), ["a/mod.rs a/c.rs"]);
+    // What the parent hands on is used where it is declared.
+    let brothers =
+        [("a/mod.rs", "mod c; mod d; pub use d::D;"), ("a/c.rs", "use super::D;"), ("a/d.rs", "use super::c;"), b];
+    assert_eq!(circles(&brothers), ["a/c.rs a/d.rs"]);
+}
+
+#[test]
+fn a_type_name_means_one_thing() {
+    let sources = sources();
+    let mut doubled = sources.doubled_types();
+    for (name, reason) in DOUBLED {
+        assert!(doubled.remove(name).is_some(), "{name} is one type now: take it from the list ({reason})");
+    }
+    let doubled: Vec<_> = doubled.iter().map(|(name, files)| format!("{name}: {}", files.join(", "))).collect();
+    assert_eq!(doubled, [""; 0]);
+}
+
+#[test]
+fn no_file_is_too_long_to_be_read_at_once() {
+    let sources = sources();
+    let lengths: BTreeMap<_, _> = sources.lengths().collect();
+    assert!(lengths.len() > 100, "{lengths:?}");
+    let long: Vec<_> = lengths.into_iter().filter(|(_, lines)| *lines > LONGEST).collect();
+    assert_eq!(long, []);
 }
 
 #[test]
