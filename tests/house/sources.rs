@@ -1,0 +1,313 @@
+//! The sources of `src/`, read as Rust: which file names what of which other file. What is compiled for tests alone is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+use syn::{Attribute, File, Item, Meta, UseTree};
+
+/// A module, by the names on the way to it from the root of the crate; the root itself is empty.
+type Module = Vec<String>;
+
+/// All files of the crate, each a module.
+pub(crate) struct Sources {
+    modules: BTreeMap<Module, Source>,
+}
+
+/// One file.
+struct Source {
+    /// Its path below `src`.
+    file: String,
+    /// Modules that stand in files of their own below it.
+    children: BTreeSet<String>,
+    /// What each name that is imported stands for; whether it is handed on and not used by that alone.
+    imports: BTreeMap<String, (Vec<String>, bool)>,
+    /// Every path in its code, as written.
+    paths: BTreeSet<Vec<String>>,
+    /// Types that are declared in it: structs, enums, traits and aliases.
+    types: BTreeSet<String>,
+    /// Lines, without its tests.
+    lines: usize,
+}
+
+impl Sources {
+    /// Reads every file below `root`.
+    pub(crate) fn read(root: &Path) -> Self {
+        let mut modules = BTreeMap::new();
+        for path in super::files(root, "rs") {
+            let inside = path.strip_prefix(root).expect("below the root");
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            if let Some(source) = Source::parse(&inside.display().to_string(), &text) {
+                modules.insert(module_of(inside), source);
+            }
+        }
+        // What is declared for tests alone has no parent that knows it.
+        let is_declared = |module: &Module| match module.split_last() {
+            None => true,
+            Some((name, parent)) => modules.get(parent).is_some_and(|parent| parent.children.contains(name)),
+        };
+        let known = modules.keys().filter(|module| is_declared(module) || module.as_slice() == ["main"]);
+        let known: BTreeSet<_> = known.cloned().collect();
+        modules.retain(|module, _| known.contains(module));
+        Self { modules }
+    }
+
+    /// The same from texts, to try the reading itself.
+    pub(crate) fn of(texts: &[(&str, &str)]) -> Self {
+        let source = |(path, text): &(&str, &str)| {
+            (module_of(Path::new(path)), Source::parse(path, text).expect("a text that is compiled"))
+        };
+        Self { modules: texts.iter().map(source).collect() }
+    }
+
+    /// The circles between files: each a set of files of which each uses, by way of others, all of them.
+    pub(crate) fn circles(&self) -> Vec<Vec<&str>> {
+        let uses: BTreeMap<_, _> = self.modules.keys().map(|module| (module, self.used_by(module))).collect();
+        let reached = |from: &Module| {
+            let (mut seen, mut open) = (BTreeSet::new(), vec![from.clone()]);
+            while let Some(module) = open.pop() {
+                for next in uses.get(&module).into_iter().flatten() {
+                    if seen.insert(next.clone()) {
+                        open.push(next.clone());
+                    }
+                }
+            }
+            seen
+        };
+        let reached: BTreeMap<_, _> = self.modules.keys().map(|module| (module, reached(module))).collect();
+        let circle = |module: &Module| {
+            let others = reached[module].iter().filter(|other| reached[*other].contains(module));
+            others.map(|other| self.modules[other].file.as_str()).collect::<Vec<_>>()
+        };
+        let circles: BTreeSet<_> = self.modules.keys().map(circle).filter(|files| files.len() > 1).collect();
+        circles.into_iter().collect()
+    }
+
+    /// Types that are declared in more than one file, with these files.
+    pub(crate) fn doubled_types(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut declared: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for source in self.modules.values() {
+            for name in &source.types {
+                declared.entry(name).or_default().push(&source.file);
+            }
+        }
+        declared.retain(|_, files| files.len() > 1);
+        declared
+    }
+
+    /// How many lines each file has without its tests.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.modules.values().map(|source| (source.file.as_str(), source.lines))
+    }
+
+    /// The other files that a file uses.
+    fn used_by(&self, module: &Module) -> BTreeSet<Module> {
+        let source = &self.modules[module];
+        let imported = source.imports.values().filter(|(_, is_handed_on)| !is_handed_on).map(|(path, _)| path);
+        let used = imported.chain(&source.paths).filter_map(|path| self.home_of(module, path, 0));
+        used.filter(|home| home != module && !home.is_empty() && self.modules.contains_key(home)).collect()
+    }
+
+    /// The file in which what a path names is declared, where that is a file of this crate.
+    fn home_of(&self, from: &Module, path: &[String], depth: usize) -> Option<Module> {
+        // Imports that lead in a ring do not compile; this is for what only looks like one.
+        if depth > 16 {
+            return None;
+        }
+        let (mut at, mut rest) = match path.first().map(String::as_str)? {
+            "crate" => (Module::new(), &path[1..]),
+            "self" => (from.clone(), &path[1..]),
+            "super" => {
+                let ups = path.iter().take_while(|name| *name == "super").count();
+                (from[..from.len().checked_sub(ups)?].to_vec(), &path[ups..])
+            }
+            _ => (from.clone(), path),
+        };
+        let is_relative = at == *from && path.len() == rest.len();
+        let mut has_moved = !is_relative;
+        while let Some((name, behind)) = rest.split_first() {
+            let source = self.modules.get(&at)?;
+            if source.children.contains(name) {
+                at.push(name.clone());
+                (rest, has_moved) = (behind, true);
+            } else if let Some((target, _)) = source.imports.get(name) {
+                // A name that stands for something else, itself maybe handed on; what is behind it belongs to that.
+                return self.home_of(&at, target, depth + 1);
+            } else {
+                break;
+            }
+        }
+        has_moved.then_some(at)
+    }
+}
+
+/// `a/b.rs` and `a/b/mod.rs` are the module `a::b`.
+fn module_of(path: &Path) -> Module {
+    let mut names: Module =
+        path.with_extension("").components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    if names.last().is_some_and(|name| name == "mod" || name == "lib") {
+        names.pop();
+    }
+    names
+}
+
+impl Source {
+    /// Reads one file; `None` where all of it is compiled for tests alone.
+    fn parse(file: &str, text: &str) -> Option<Self> {
+        let parsed: File = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        if is_for_tests(&parsed.attrs) {
+            return None;
+        }
+        let mut source = Self {
+            file: file.to_owned(),
+            children: BTreeSet::new(),
+            imports: BTreeMap::new(),
+            paths: BTreeSet::new(),
+            types: BTreeSet::new(),
+            lines: text.lines().count(),
+        };
+        for item in &parsed.items {
+            if is_for_tests(attributes(item)) {
+                let span = syn::spanned::Spanned::span(item);
+                source.lines = source.lines.saturating_sub(span.end().line - span.start().line + 1);
+                continue;
+            }
+            match item {
+                Item::Mod(module) if module.content.is_none() => {
+                    source.children.insert(module.ident.to_string());
+                }
+                Item::Struct(item) => drop(source.types.insert(item.ident.to_string())),
+                Item::Enum(item) => drop(source.types.insert(item.ident.to_string())),
+                Item::Trait(item) => drop(source.types.insert(item.ident.to_string())),
+                Item::Type(item) => drop(source.types.insert(item.ident.to_string())),
+                Item::Macro(item) => source.types.extend(declared_in(item.mac.tokens.clone())),
+                _ => {}
+            }
+            source.visit_item(item);
+        }
+        Some(source)
+    }
+
+    fn import(&mut self, tree: &UseTree, path: &mut Vec<String>, is_handed_on: bool) {
+        match tree {
+            UseTree::Path(part) => {
+                path.push(part.ident.to_string());
+                self.import(&part.tree, path, is_handed_on);
+                path.pop();
+            }
+            UseTree::Name(name) if name.ident == "self" => {
+                let last = path.last().cloned().unwrap_or_default();
+                self.imports.insert(last, (path.clone(), is_handed_on));
+            }
+            UseTree::Name(name) => {
+                let target = [path.as_slice(), &[name.ident.to_string()]].concat();
+                self.imports.insert(name.ident.to_string(), (target, is_handed_on));
+            }
+            UseTree::Rename(rename) => {
+                let target = [path.as_slice(), &[rename.ident.to_string()]].concat();
+                self.imports.insert(rename.rename.to_string(), (target, is_handed_on));
+            }
+            UseTree::Glob(_) => drop(self.paths.insert(path.clone())),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.import(tree, path, is_handed_on)),
+        }
+    }
+
+    /// The paths in what is given to a macro, which is no Rust before the macro has read it.
+    fn read_tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) => {
+                    if colons != 2 && !path.is_empty() {
+                        self.paths.insert(std::mem::take(&mut path));
+                    }
+                    path.push(name.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(sign) if sign.as_char() == ':' && !path.is_empty() => colons += 1,
+                other => {
+                    if !path.is_empty() {
+                        self.paths.insert(std::mem::take(&mut path));
+                    }
+                    colons = 0;
+                    if let TokenTree::Group(group) = other {
+                        self.read_tokens(group.stream());
+                    }
+                }
+            }
+        }
+        if !path.is_empty() {
+            self.paths.insert(path);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Source {
+    fn visit_item(&mut self, item: &'ast Item) {
+        if !is_for_tests(attributes(item)) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        let is_handed_on = !matches!(item.vis, syn::Visibility::Inherited);
+        self.import(&item.tree, &mut Vec::new(), is_handed_on);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        self.paths.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        self.visit_path(&called.path);
+        self.read_tokens(called.tokens.clone());
+    }
+
+    // A visibility such as `pub(in crate::sink)` uses nothing.
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+
+    fn visit_attribute(&mut self, _: &'ast Attribute) {}
+}
+
+/// Types that a macro such as `vocabulary!` declares.
+fn declared_in(tokens: TokenStream) -> Vec<String> {
+    let words: Vec<_> = tokens
+        .into_iter()
+        .map(|token| match token {
+            TokenTree::Ident(name) => name.to_string(),
+            _ => String::new(),
+        })
+        .collect();
+    let pairs = words.windows(2).filter(|pair| matches!(pair[0].as_str(), "enum" | "struct"));
+    pairs.map(|pair| pair[1].clone()).filter(|name| !name.is_empty()).collect()
+}
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("cfg") => {
+            list.tokens.clone().into_iter().next().is_some_and(|token| token.to_string() == "test")
+        }
+        _ => false,
+    })
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
