@@ -7,39 +7,43 @@ mod exposure;
 mod file_version;
 mod finding;
 mod machine;
+mod names;
 mod observation;
 mod refusal;
 mod report;
 mod resolution;
 mod round;
 mod secret;
+mod server;
 mod stage;
 mod system_files;
 mod time;
+mod tls_session;
 mod vocabulary;
 mod wire_text;
 
 pub use address::AddressClass;
 pub use cache::{
-    Auth, Cache, CacheName, Credential, DialOverride, Expectation, Exposure, Isolation, Password, Protocol, Resolver,
-    ResolverName, Rules, Thresholds, Timeouts, Tls,
+    Auth, Cache, Credential, DialOverride, Expectation, Exposure, Isolation, Password, Protocol, Resolver, Rules,
+    Thresholds, Timeouts, Tls,
 };
 pub use event::{Event, EventKind, EventOrder, EventQuery};
 pub use exposure::{ExposureReport, LegacyVersion, Opening, Passage, Trial};
 pub use file_version::FileVersion;
 pub use finding::{Finding, FindingId, Severity, Standing};
 pub use machine::Sysctl;
+pub use names::{CacheName, ResolverName};
 pub use observation::{Observation, ObservationKind};
 pub use refusal::Refusal;
-pub use report::{
-    Certificate, Clients, Leg, LimitSource, LookupReport, Mode, ProbeReport, Role, ServerFacts, TlsSession,
-};
+pub use report::{Leg, LookupReport, ProbeReport};
 pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source, Transport};
 pub use round::{Pending, Round, Verdict};
 pub use secret::{NoSecret, Secret};
+pub use server::{Clients, LimitSource, Mode, Role, ServerFacts};
 pub use stage::{Fault, FaultKind, Stage, Timings};
 pub use system_files::SystemFiles;
 pub use time::Timestamp;
+pub use tls_session::{Certificate, TlsSession};
 pub use wire_text::WireText;
 
 pub(crate) use vocabulary::vocabulary;
