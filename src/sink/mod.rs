@@ -8,7 +8,6 @@ mod chronicle;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod journal;
-mod ledger;
 mod log;
 mod metrics;
 mod pulse;
