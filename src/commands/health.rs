@@ -8,8 +8,7 @@ use serde::Deserialize;
 
 use super::options::{DaemonOptions, Files, refuse_what_is_no_name};
 use super::terminal::{Exit, exit_of, runtime, write_out};
-use crate::model::{Severity, Standing, Timestamp, WireText};
-use crate::sink::Refusal;
+use crate::model::{Refusal, Severity, Standing, Timestamp, WireText};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch health --server http://127.0.0.1:9847

@@ -45,10 +45,10 @@ pub(super) struct Dispatch {
     settled: Option<Settled>,
     /// Whether the first caches are known.
     is_configured: bool,
-    watched: BTreeMap<CacheName, Watched>,
+    watched: BTreeMap<CacheName, TrackedCache>,
 }
 
-struct Watched {
+struct TrackedCache {
     cache: Arc<Cache>,
     watch: Watch,
     /// What the journal knows of the watch; `None` where it must be told.
@@ -59,7 +59,7 @@ struct Watched {
     unreached: Option<Timestamp>,
 }
 
-impl Watched {
+impl TrackedCache {
     fn note_reach(&mut self, report: &ProbeReport) {
         let at = report.lookup.at;
         if report.reached_anything() {
@@ -170,7 +170,7 @@ impl Dispatch {
                     }
                 }
             };
-            let watched = Watched { kept, watch, reached: None, unreached: None, cache };
+            let watched = TrackedCache { kept, watch, reached: None, unreached: None, cache };
             self.watched.insert(watched.cache.name.clone(), watched);
         }
         // Those of the run before that are configured no longer are gone as those that a reload has removed.

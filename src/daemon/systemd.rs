@@ -8,8 +8,8 @@ use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::clock;
-use crate::model::{Standing, Timestamp};
-use crate::sink::{Board, Pulse, Refusal, Snapshot};
+use crate::model::{Refusal, Standing, Timestamp};
+use crate::sink::{Board, Pulse, Snapshot};
 
 /// How often the caches are looked at for a status. Nothing is told unless its words have changed.
 const LOOK: Duration = Duration::from_secs(1);

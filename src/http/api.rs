@@ -14,7 +14,7 @@ use crate::model::{
     CacheName, Clients, Event, Finding, Isolation, LookupReport, ProbeReport, Resolver, ResolverName, Standing,
     Timestamp, seconds,
 };
-use crate::sink::Watched;
+use crate::sink::CacheState;
 
 /// `/api/v1/caches`: every cache in short.
 pub(super) async fn caches(Shared(state): Shared<State>) -> Response {
@@ -85,7 +85,7 @@ struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
-    fn new(watched: &'a Watched, now: Timestamp) -> Self {
+    fn new(watched: &'a CacheState, now: Timestamp) -> Self {
         let (cache, report) = (&*watched.cache, watched.report.as_deref());
         let endpoint = azure::identify(&cache.host);
         Self {

@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::admit::Stranger;
 use super::{State, reply};
 use crate::clock;
-use crate::model::{CacheName, Finding, FindingId, Pending, Severity, Stage, Standing, Timestamp};
-use crate::sink::{Refusal, Watched};
+use crate::model::{CacheName, Finding, FindingId, Pending, Refusal, Severity, Stage, Standing, Timestamp};
+use crate::sink::CacheState;
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
 /// A refused configuration is told and is no reason to restart; a stranger is not told of it.
@@ -108,7 +108,7 @@ struct Complaint<'a> {
 }
 
 impl<'a> CacheHealth<'a> {
-    fn new(watched: &'a Watched, now: Timestamp) -> Self {
+    fn new(watched: &'a CacheState, now: Timestamp) -> Self {
         Self {
             cache: &watched.cache.name,
             standing: watched.standing(now),

@@ -8,6 +8,7 @@ mod file_version;
 mod finding;
 mod machine;
 mod observation;
+mod refusal;
 mod report;
 mod resolution;
 mod round;
@@ -29,6 +30,7 @@ pub use file_version::FileVersion;
 pub use finding::{Finding, FindingId, Severity, Standing};
 pub use machine::Sysctl;
 pub use observation::{Observation, ObservationKind};
+pub use refusal::Refusal;
 pub use report::{
     Certificate, Clients, Leg, LimitSource, LookupReport, Mode, ProbeReport, Role, ServerFacts, TlsSession,
 };

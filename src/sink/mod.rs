@@ -12,7 +12,7 @@ mod log;
 mod metrics;
 mod pulse;
 
-pub use board::{Board, Configuration, Glimpse, Refusal, Snapshot, Watched};
+pub use board::{Board, CacheState, Configuration, Sample, Snapshot};
 pub use chronicle::Chronicle;
 pub use journal::Journal;
 pub use log::Output as LogOutput;

@@ -12,10 +12,10 @@ use crate::model::{
     Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, LookupReport, Opening, ProbeReport, Resolution,
     ServerFacts, Standing, Timestamp, TlsSession,
 };
-use crate::sink::{Snapshot, Watched};
+use crate::sink::{CacheState, Snapshot};
 
 /// The page of one cache as it is at `now`; where somebody knows all of it already, no more than that.
-pub(super) fn render(snapshot: &Snapshot, watched: &Watched, since: Option<Since>, now: Timestamp) -> Markup {
+pub(super) fn render(snapshot: &Snapshot, watched: &CacheState, since: Option<Since>, now: Timestamp) -> Markup {
     let (cache, standing) = (&*watched.cache, watched.standing(now));
     let report = watched.report.as_deref();
     let open = parts::worst_first(&watched.open);
@@ -76,7 +76,7 @@ pub(super) fn render_missing(snapshot: &Snapshot, now: Timestamp) -> Markup {
 }
 
 /// What was seen and is no finding yet.
-fn pending(watched: &Watched) -> Markup {
+fn pending(watched: &CacheState) -> Markup {
     let (Some(pending), Some(progress)) = (watched.pending.first(), parts::pending(watched)) else {
         return Markup::default();
     };
@@ -315,7 +315,7 @@ fn resolved(cache: &Cache, resolution: &Resolution, is_followed: bool) -> Markup
     }
 }
 
-fn trends(watched: &Watched) -> Markup {
+fn trends(watched: &CacheState) -> Markup {
     let body = html! {
         h2 { "Lately" }
         @if watched.recent.is_empty() { p.quiet { "Not probed yet." } } @else {
@@ -382,7 +382,7 @@ fn certificate(session: &TlsSession, now: Timestamp) -> Markup {
 }
 
 /// What should be closed, as the last test of it found it: that nothing is open is worth as many words as an opening.
-fn closed(watched: &Watched, now: Timestamp) -> Markup {
+fn closed(watched: &CacheState, now: Timestamp) -> Markup {
     let exposure = &watched.cache.exposure;
     let body = html! {
         h2 { "What should be closed" }
@@ -414,7 +414,7 @@ fn opening_words(opening: Opening) -> &'static str {
     }
 }
 
-fn told_of(watched: &Watched, opening: Opening) -> Markup {
+fn told_of(watched: &CacheState, opening: Opening) -> Markup {
     let report = watched.tested.as_deref();
     let trials: Vec<_> = report
         .and_then(|report| report.exposure.as_ref())
@@ -449,7 +449,7 @@ fn told_of(watched: &Watched, opening: Opening) -> Markup {
 }
 
 /// What happened last, as the journal tells it.
-fn events(watched: &Watched, now: Timestamp) -> Markup {
+fn events(watched: &CacheState, now: Timestamp) -> Markup {
     let body = html! {
         h2 { "What happened" }
         @if watched.events.is_empty() { p.quiet { "Nothing since this cache is watched." } } @else {

@@ -20,8 +20,8 @@ use self::overview::Selection;
 use self::since::Since;
 use super::State;
 use crate::clock;
-use crate::model::{EventKind, Timestamp};
-use crate::sink::{Refusal, Snapshot};
+use crate::model::{EventKind, Refusal, Timestamp};
+use crate::sink::Snapshot;
 
 /// Seconds from one look to the next, for a page left open on a wall without scripts.
 const REFRESH: u32 = 30;

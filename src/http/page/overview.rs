@@ -9,7 +9,7 @@ use crate::azure;
 use crate::model::{
     Cache, Clients, Event, Finding, LookupReport, ProbeReport, Severity, Standing, Timestamp, WireText,
 };
-use crate::sink::{Snapshot, Watched};
+use crate::sink::{CacheState, Snapshot};
 
 /// The findings that a row has room for; the page of the cache has them all.
 const MOST_FINDINGS: usize = 3;
@@ -43,7 +43,7 @@ impl Selection {
 
 /// One cache, as far as it must be known to sort and to search.
 struct Row<'a> {
-    watched: &'a Watched,
+    watched: &'a CacheState,
     standing: Standing,
     open: Vec<&'a Finding>,
     search: String,
@@ -54,7 +54,7 @@ impl<'a> Row<'a> {
         format!("c-{}", self.watched.cache.name)
     }
 
-    fn new(watched: &'a Watched, now: Timestamp) -> Self {
+    fn new(watched: &'a CacheState, now: Timestamp) -> Self {
         let (standing, open) = (watched.standing(now), parts::worst_first(&watched.open));
         let cache = &watched.cache;
         let mut search = format!("{} {} {}", cache.name, cache.host, parts::word(standing));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use maud::{Markup, PreEscaped, html};
 
 use crate::model::{Cache, Fault, Finding, Leg, LookupReport, ProbeReport, Severity, Stage, Standing, Timestamp};
-use crate::sink::Watched;
+use crate::sink::CacheState;
 
 const DAY: u64 = 86_400;
 
@@ -97,7 +97,7 @@ pub(super) fn breakable(word: &str) -> Markup {
 
 /// How far the judgement is, where a round was bad and no finding is open yet: what was seen, how often, and when it is
 /// looked at again.
-pub(super) fn pending(watched: &Watched) -> Option<Markup> {
+pub(super) fn pending(watched: &CacheState) -> Option<Markup> {
     let pending = watched.pending.first().filter(|_| watched.open.is_empty())?;
     Some(html! {
         (pending.progress()) " (" (pending.stage) ": " (pending.finding) ")"
