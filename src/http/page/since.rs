@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::parts;
+use super::components;
 use crate::model::{ProbeReport, Standing, Timestamp};
 use crate::sink::{CacheState, Snapshot};
 
@@ -44,7 +44,7 @@ impl Since {
 
 fn aged(watched: &CacheState, now: Timestamp) -> (Standing, Option<i64>) {
     let report: Option<&ProbeReport> = watched.report.as_deref();
-    (watched.standing(now), report.and_then(|report| parts::certificate_days(report, now)))
+    (watched.standing(now), report.and_then(|report| components::certificate_days(report, now)))
 }
 
 impl fmt::Display for Since {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::parts;
+use super::components;
 use crate::sink::{CacheState, Sample};
 
 const WIDTH: f32 = 480.0;
@@ -49,7 +49,7 @@ pub(super) fn render(recent: &VecDeque<Sample>, warning: f64) -> Markup {
         }
         @if let (Some(first), Some(last)) = (recent.front(), recent.back()) {
             p.quiet {
-                "From " (parts::moment(first.at)) " to " (parts::moment(last.at)) ": the last " (recent.len())
+                "From " (components::moment(first.at)) " to " (components::moment(last.at)) ": the last " (recent.len())
                 " probes, at most " (CacheState::MOST_SAMPLES) ", since this daemon started."
             }
         }
@@ -103,7 +103,7 @@ fn single(share: f64) -> f32 {
 }
 
 fn milliseconds(micros: f32) -> String {
-    parts::took(std::time::Duration::from_secs_f32(micros / 1_000_000.0))
+    components::took(std::time::Duration::from_secs_f32(micros / 1_000_000.0))
 }
 
 fn percent(share: f32) -> String {
