@@ -56,6 +56,11 @@ macro_rules! families {
             ), )+]
         }
     };
+    (@select $name:ident $kind:ident [cache]) => {
+        pub(super) fn $name(&self) -> SeriesKey<'_, families!(@type $kind), 0> {
+            self.$name.key([])
+        }
+    };
     (@select $name:ident $kind:ident [cache $(, $label:ident: $value:ty)*]) => {
         pub(super) fn $name<'a>(
             &'a self,
@@ -207,13 +212,13 @@ pub(super) trait Label {
     type Value<'a>;
 
     /// Its spelling.
-    fn text<'a>(value: Self::Value<'a>) -> &'a str;
+    fn text(value: Self::Value<'_>) -> &str;
 }
 
 impl Label for str {
     type Value<'a> = &'a str;
 
-    fn text<'a>(value: Self::Value<'a>) -> &'a str {
+    fn text(value: Self::Value<'_>) -> &str {
         value
     }
 }
@@ -221,7 +226,7 @@ impl Label for str {
 impl Label for ResolverName {
     type Value<'a> = &'a Self;
 
-    fn text<'a>(value: Self::Value<'a>) -> &'a str {
+    fn text(value: Self::Value<'_>) -> &str {
         value.as_str()
     }
 }
@@ -231,7 +236,7 @@ macro_rules! labels {
         $( impl Label for $vocabulary {
             type Value<'a> = Self;
 
-            fn text<'a>(value: Self::Value<'a>) -> &'a str {
+            fn text(value: Self::Value<'_>) -> &str {
                 value.as_str()
             }
         } )+

@@ -40,6 +40,14 @@ pub(super) struct SeriesKey<'a, V, const N: usize> {
     labels: [&'a str; N],
 }
 
+impl<V, const N: usize> Clone for SeriesKey<'_, V, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V, const N: usize> Copy for SeriesKey<'_, V, N> {}
+
 /// Gauges, counters or histograms of one name, told apart by labels.
 pub(super) trait Vector: Removable + Clone + 'static {
     /// One of them.
@@ -150,7 +158,7 @@ impl SeriesTracker {
         match known {
             Some(entry) => entry.until = until,
             None => {
-                of_family.series.push(Entry { labels: labels.iter().map(|label| (*label).into()).collect(), until })
+                of_family.series.push(Entry { labels: labels.iter().map(|label| (*label).into()).collect(), until });
             }
         }
         family.vector.series(&with_cache(&self.cache, labels.iter().copied()))
