@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::{State, reply};
+use super::reply;
+use super::state::State;
 use crate::azure::{self, Cloud, Product};
 use crate::clock;
 use crate::model::{

@@ -21,7 +21,7 @@ use maud::Markup;
 pub(super) use self::assets::{icon, script, style};
 use self::overview::Selection;
 use self::since::Since;
-use super::State;
+use super::state::State;
 use crate::clock;
 
 /// `/`
