@@ -10,6 +10,7 @@ pub(crate) mod fixture;
 pub mod journal;
 mod log;
 mod metrics;
+mod name;
 mod pulse;
 
 pub use board::{Board, CacheState, Configuration, Sample, Snapshot};
@@ -17,4 +18,5 @@ pub use chronicle::Chronicle;
 pub use journal::Journal;
 pub use log::Output as LogOutput;
 pub use metrics::Metrics;
+pub use name::SinkName;
 pub use pulse::{Loop, Pulse};

@@ -11,12 +11,14 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc as channel, oneshot, watch};
 
-use super::messages::{Limits, Message, Page, SINK, Shared};
+use super::messages::{Limits, Message, Page, Shared};
 use super::query::{Query, Recorded};
 use super::state::{Late, Recovered, Settled, State};
 use super::writer::Writer;
 use crate::model::{CacheName, Event};
-use crate::sink::{Metrics, Pulse};
+use crate::sink::metrics::Metrics;
+use crate::sink::name::SinkName;
+use crate::sink::pulse::Pulse;
 
 /// Messages that may wait for the thread; more are dropped, and counted.
 const QUEUE: usize = 4_096;
@@ -73,7 +75,7 @@ impl Journal {
             let _runs = runs;
             writer.run(recovered);
         };
-        thread::Builder::new().name(SINK.to_owned()).spawn(thread)?;
+        thread::Builder::new().name(SinkName::Journal.as_str().to_owned()).spawn(thread)?;
         Ok((Self { inbox, shared, running }, answer))
     }
 
@@ -125,7 +127,7 @@ impl Journal {
                 true
             }
             Err(TrySendError::Full(_)) => {
-                self.shared.metrics.sink_failed(SINK, count);
+                self.shared.metrics.sink_failed(SinkName::Journal, count);
                 self.shared.lost.fetch_add(count, Ordering::Relaxed);
                 // A message without events counts as one, so that a run of drops has a beginning.
                 if self.shared.dropped.fetch_add(count.max(1), Ordering::Relaxed) == 0 {
@@ -138,7 +140,7 @@ impl Journal {
             }
             Err(TrySendError::Disconnected(_)) => {
                 if !self.shared.closed.load(Ordering::Relaxed) {
-                    self.shared.metrics.sink_failed(SINK, count);
+                    self.shared.metrics.sink_failed(SinkName::Journal, count);
                     self.shared.tell_up(false);
                     if self.shared.dropped.fetch_add(count.max(1), Ordering::Relaxed) == 0 {
                         tracing::error!("the journal's thread broke, which is a defect of cachewatch; restart it");

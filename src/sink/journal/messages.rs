@@ -9,10 +9,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::query::{Query, Recorded};
 use super::state::{Late, Settled, State};
 use crate::model::{CacheName, Event};
-use crate::sink::{Metrics, Pulse};
-
-/// How metrics call this sink.
-pub(super) const SINK: &str = "journal";
+use crate::sink::metrics::Metrics;
+use crate::sink::pulse::Pulse;
 
 /// Events that a slow stream may lag behind before it has to read them from the journal.
 const STREAMED: usize = 1_024;

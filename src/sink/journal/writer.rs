@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::backlog::{Backlog, MOST_WAITING};
 use super::handover::Handover;
-use super::messages::{Limits, Message, Page, SINK, Shared};
+use super::messages::{Limits, Message, Page, Shared};
 use super::query::{Order, Query, Recorded, Rows};
 use super::reader::Reader;
 use super::reference::Reference;
@@ -20,7 +20,9 @@ use super::state::{Late, Recovered, Run, State};
 use super::store::{self, Identity, Store, Trouble};
 use crate::clock;
 use crate::model::{Event, EventKind};
-use crate::sink::{Loop, log};
+use crate::sink::log;
+use crate::sink::name::SinkName;
+use crate::sink::pulse::Loop;
 
 /// The most events of a journal in memory.
 pub(super) const MOST_IN_MEMORY: usize = 10_000;
@@ -327,7 +329,7 @@ impl Writer {
         for (id, event) in (last_id - count + 1..).zip(written) {
             self.shared.acknowledge(Recorded { id, event });
         }
-        self.shared.metrics.journal_recorded(SINK, count);
+        self.shared.metrics.journal_recorded(count);
     }
 
     /// Moves a broken file out of the way and begins another one.
@@ -337,7 +339,7 @@ impl Writer {
         if self.set_aside_at.replace(now).is_some_and(|before| now.saturating_duration_since(before) < TOO_SOON) {
             return Err(Trouble::Unavailable(format!("{words}; it broke again within a minute: is the disk sound?")));
         }
-        self.shared.metrics.sink_failed(SINK, 1);
+        self.shared.metrics.sink_failed(SinkName::Journal, 1);
         let aside = store::set_aside(path, at).map_err(|error| {
             Trouble::Unavailable(format!("{words}; and it cannot be set aside: {error}; move it away by hand"))
         })?;
@@ -382,7 +384,7 @@ impl Writer {
             self.last_id = id;
             self.shared.acknowledge(Recorded { id, event });
         }
-        self.shared.metrics.journal_recorded(SINK, written as u64);
+        self.shared.metrics.journal_recorded(written as u64);
         if let Some(away) = self.away.take() {
             let path = self.path.as_deref().unwrap_or(Path::new("")).display().to_string();
             tracing::info!(path, written, lost = away.lost, "the journal is written again, with what had waited");
@@ -458,7 +460,7 @@ impl Writer {
                 self.open();
             }
             Trouble::Gone(words) => {
-                self.shared.metrics.sink_failed(SINK, 1);
+                self.shared.metrics.sink_failed(SinkName::Journal, 1);
                 self.known = None;
                 self.loss = Some(words);
                 self.open();
@@ -468,7 +470,7 @@ impl Writer {
     }
 
     fn go_away(&mut self, trouble: &Trouble) {
-        self.shared.metrics.sink_failed(SINK, 1);
+        self.shared.metrics.sink_failed(SinkName::Journal, 1);
         self.shared.tell_up(false);
         let words = trouble.words();
         let pause = self.away.as_ref().map_or(FIRST_RETRY, |away| (away.pause * 2).min(LAST_RETRY));
@@ -490,7 +492,7 @@ impl Writer {
             return;
         }
         let events = events as u64;
-        self.shared.metrics.sink_failed(SINK, events);
+        self.shared.metrics.sink_failed(SinkName::Journal, events);
         self.shared.lost.fetch_add(events, Ordering::Relaxed);
         if let Some(away) = &mut self.away {
             away.lost += events;

@@ -10,7 +10,8 @@ use crate::azure::{Cloud, Product};
 use crate::model::{
     AddressClass, FaultKind, FindingId, LimitSource, ObservationKind, Opening, ResolverName, Severity, Stage,
 };
-use crate::sink::Loop;
+use crate::sink::name::SinkName;
+use crate::sink::pulse::Loop;
 
 /// Bounds of every duration from a lookup to a whole probe, in seconds: from a LAN's millisecond to the deadline. Few,
 /// since each is a series for every cache and stage.
@@ -185,9 +186,9 @@ families! {
     unrecognised_errors_total: counter[];
 
     /// Events that a sink has taken in for good.
-    journal_events_total: counter[sink: str];
+    journal_events_total: counter[sink: SinkName];
     /// What a sink could not do: each attempt that failed, and each event it lost.
-    sink_failures_total: counter[sink: str];
+    sink_failures_total: counter[sink: SinkName];
     /// Whether a loop of the daemon turns; 0 where it stands still.
     loop_up: gauge[r#loop: Loop];
     /// Whether the journal can be written.
@@ -243,7 +244,7 @@ macro_rules! labels {
     };
 }
 
-labels!(AddressClass, Cloud, FaultKind, FindingId, LimitSource, Loop, Opening, Product, Severity, Stage);
+labels!(AddressClass, Cloud, FaultKind, FindingId, LimitSource, Loop, Opening, Product, Severity, SinkName, Stage);
 
 /// The name of a label that the table has to write as `r#loop`, because it is a keyword of Rust.
 fn label_name(written: &'static str) -> &'static str {

@@ -21,6 +21,7 @@ use prometheus::{Registry, TextEncoder};
 use self::families::{Families, Registries};
 use self::number::{count, large_count, truth};
 use self::per_cache::CacheSeries;
+use super::name::SinkName;
 use super::pulse::{Loop, Pulse};
 use crate::model::{Cache, CacheName, Event, Finding, Round, Sysctl, Timestamp};
 
@@ -58,9 +59,9 @@ impl Metrics {
         families.http_tls_handshake_failures_total().inc_by(0);
         families.http_auth_failures_total().inc_by(0);
         families.http_files_last_reload_successful().set(1.0);
-        families.journal_events_total("journal").inc_by(0);
-        for sink in ["journal", super::log::SINK] {
-            families.sink_failures_total(sink).inc_by(0);
+        families.journal_events_total(SinkName::Journal).inc_by(0);
+        for sink in SinkName::ALL {
+            families.sink_failures_total(*sink).inc_by(0);
         }
         // Made, and thereby shown as zero.
         let _ = families.probe_lateness_seconds();
@@ -156,12 +157,12 @@ impl Metrics {
     }
 
     /// So many events are kept for good.
-    pub fn journal_recorded(&self, sink: &str, events: u64) {
-        self.families.journal_events_total(sink).inc_by(events);
+    pub fn journal_recorded(&self, events: u64) {
+        self.families.journal_events_total(SinkName::Journal).inc_by(events);
     }
 
     /// A sink failed that often, or lost so many events.
-    pub fn sink_failed(&self, sink: &str, times: u64) {
+    pub fn sink_failed(&self, sink: SinkName, times: u64) {
         self.families.sink_failures_total(sink).inc_by(times);
     }
 
