@@ -209,7 +209,7 @@ impl Metrics {
         }
         let is_judging = is_up(Loop::Schedule) && is_up(Loop::Dispatch);
         for series in self.caches().values_mut() {
-            if !is_judging || series.valid_until.is_some_and(|until| now > until) {
+            if !is_judging || series.is_outdated(now) {
                 series.expire();
             }
         }

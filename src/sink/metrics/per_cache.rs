@@ -32,7 +32,7 @@ pub(super) struct CacheSeries {
     /// The address whose server's rejected connections are followed.
     followed: Option<IpAddr>,
     /// Until when the last report speaks of now.
-    pub(super) valid_until: Option<Timestamp>,
+    valid_until: Option<Timestamp>,
 }
 
 impl CacheSeries {
@@ -97,6 +97,11 @@ impl CacheSeries {
         }
         self.findings(families, &round.verdict.open, &round.events);
         self.series.sweep(round.seen.kind());
+    }
+
+    /// Whether the last report is too old to speak of `now`.
+    pub(super) fn is_outdated(&self, now: Timestamp) -> bool {
+        self.valid_until.is_some_and(|until| now > until)
     }
 
     /// What was seen is too old to be told.
