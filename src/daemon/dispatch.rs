@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::machine;
 use super::messages::{Caches, Hint, Observed};
+use super::sinks::Sinks;
 use crate::clock;
 use crate::http::{Accept, AcceptError};
 use crate::judge::{Memento, Watch};
@@ -17,16 +18,6 @@ use crate::model::{
 };
 use crate::sink::journal::{Late, Recovered, Run, Settled, State};
 use crate::sink::{Board, Chronicle, Loop, Metrics, Pulse};
-
-/// Whom the loop tells.
-pub(super) struct Sinks {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) board: Arc<Board>,
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) chronicle: Chronicle,
-    /// What a journal knows that could not be opened at the start.
-    pub(super) late: mpsc::UnboundedReceiver<Late>,
-}
 
 /// The loop. It owns all judging state.
 pub(super) struct Dispatch {
@@ -40,15 +31,16 @@ pub(super) struct Dispatch {
     chronicle: Chronicle,
     /// What an earlier run left, until the first caches are known.
     recovered: Recovered,
+    /// What a journal knows that could not be opened at the start.
     late: mpsc::UnboundedReceiver<Late>,
     /// What came late and was taken up, until the journal has heard of it.
     settled: Option<Settled>,
     /// Whether the first caches are known.
     is_configured: bool,
-    watched: BTreeMap<CacheName, Watched>,
+    watched: BTreeMap<CacheName, TrackedCache>,
 }
 
-struct Watched {
+struct TrackedCache {
     cache: Arc<Cache>,
     watch: Watch,
     /// What the journal knows of the watch; `None` where it must be told.
@@ -59,7 +51,7 @@ struct Watched {
     unreached: Option<Timestamp>,
 }
 
-impl Watched {
+impl TrackedCache {
     fn note_reach(&mut self, report: &ProbeReport) {
         let at = report.lookup.at;
         if report.reached_anything() {
@@ -91,12 +83,12 @@ impl Dispatch {
         observed: mpsc::Receiver<Observed>,
         hints: mpsc::Sender<Hint>,
         accepts: mpsc::Receiver<Accept>,
-        sinks: Sinks,
+        Sinks { metrics, board, pulse, chronicle }: Sinks,
         recovered: Recovered,
+        late: mpsc::UnboundedReceiver<Late>,
     ) -> (Self, mpsc::Sender<Caches>) {
         let (sender, configured) = mpsc::channel(1);
         let watched = BTreeMap::new();
-        let Sinks { metrics, board, pulse, chronicle, late } = sinks;
         let dispatch = Self {
             observed,
             configured,
@@ -170,7 +162,7 @@ impl Dispatch {
                     }
                 }
             };
-            let watched = Watched { kept, watch, reached: None, unreached: None, cache };
+            let watched = TrackedCache { kept, watch, reached: None, unreached: None, cache };
             self.watched.insert(watched.cache.name.clone(), watched);
         }
         // Those of the run before that are configured no longer are gone as those that a reload has removed.
@@ -353,14 +345,13 @@ mod tests {
             Journal::start(Settings { path: None, limits }, Arc::clone(&metrics), Arc::default()).unwrap();
         let late = journal.late();
         let sinks = Sinks {
-            late,
             metrics,
             board: Arc::new(Board::new()),
             pulse: Arc::new(Pulse::new()),
             chronicle: Chronicle::new(journal),
         };
         let (mut dispatch, _) =
-            Dispatch::new(mpsc::channel(1).1, hints, mpsc::channel(1).1, sinks, Recovered::default());
+            Dispatch::new(mpsc::channel(1).1, hints, mpsc::channel(1).1, sinks, Recovered::default(), late);
         dispatch.watch(Caches { caches: vec![Arc::clone(cache)], done: oneshot::channel().0 });
         (dispatch, hinted)
     }

@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::journal;
 use super::messages::{Caches, Plan};
+use super::sinks::Sinks;
 use super::systemd::{self, Init};
 use crate::clock;
 use crate::config::{self, Config, Inputs, Server};
@@ -54,7 +56,6 @@ pub(super) async fn run(
 pub(super) struct Others {
     pub(super) caches: mpsc::Sender<Caches>,
     pub(super) plans: mpsc::Sender<Plan>,
-    pub(super) pulse: Arc<Pulse>,
 }
 
 /// A configuration that was read and is good.
@@ -91,10 +92,8 @@ impl Reloader {
     pub(super) fn new(
         inputs: Inputs,
         configs: watch::Sender<Arc<Config>>,
-        Others { caches, plans, pulse }: Others,
-        metrics: Arc<Metrics>,
-        board: Arc<Board>,
-        chronicle: Chronicle,
+        Others { caches, plans }: Others,
+        Sinks { metrics, board, pulse, chronicle }: Sinks,
     ) -> Self {
         let config = Arc::clone(&configs.borrow());
         let read = versions(&config.files);
@@ -217,7 +216,7 @@ impl Reloader {
             notices.push("journal.path changed: it takes effect at the next start".to_owned());
         }
         if new.journal != old.journal {
-            self.chronicle.journal().limit(super::limits(&new));
+            self.chronicle.journal().limit(journal::limits(&new));
         }
         if new.log != old.log {
             notices.push("log changed: it takes effect at the next start".to_owned());

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::Stop;
 use super::messages::{Hint, Observed, Plan};
 use super::slots::{self, Slots};
+use super::stop::{Stop, until};
 use crate::clock;
 use crate::config::Config;
 use crate::model::{Cache, CacheName, Observation, ObservationKind};
@@ -109,7 +109,7 @@ impl Schedule {
 
     /// Runs until told to stop; then lets what is running end.
     pub(super) async fn run(mut self, stop: Stop) {
-        let stopped = super::until(stop);
+        let stopped = until(stop);
         tokio::pin!(stopped);
         loop {
             self.pulse.turned(Loop::Schedule);

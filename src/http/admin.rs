@@ -11,7 +11,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::admit::{Sender, may_change};
-use super::{Accept, AcceptError, State, reply};
+use super::reply;
+use super::state::{Accept, AcceptError, State};
 use crate::api::baseline::Accepted;
 use crate::clock;
 

@@ -56,24 +56,24 @@ pub(super) struct Caller {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
     /// It has shown a certificate, a password or the token.
-    Proven,
+    Authenticated,
     /// It has shown nothing, and what changes state wants the token.
     WithoutToken,
 }
 
 /// A request whose sender was not asked who it is, where others are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stranger;
+pub(super) struct Unauthenticated;
 
 /// What decides whom to let through.
 #[derive(Clone)]
-pub(super) struct Gate {
+pub(super) struct AccessControl {
     guard: Arc<Guard>,
     metrics: Arc<Metrics>,
     failures: Arc<Failures>,
 }
 
-impl Gate {
+impl AccessControl {
     pub(super) fn new(guard: Arc<Guard>, metrics: Arc<Metrics>) -> Self {
         Self { guard, metrics, failures: Arc::default() }
     }
@@ -86,18 +86,18 @@ impl Gate {
 }
 
 /// Lets a request through, or says what is missing.
-pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
+pub(super) async fn admit(Shared(access): Shared<AccessControl>, mut request: Request, next: Next) -> Response {
     if is_open(request.uri().path()) {
-        if gate.guard.now().asks_for_credentials() {
-            request.extensions_mut().insert(Stranger);
+        if access.guard.now().asks_for_credentials() {
+            request.extensions_mut().insert(Unauthenticated);
         }
         return next.run(request).await;
     }
-    if !gate.guard.admits_another() {
+    if !access.guard.admits_another() {
         return reply::problem(StatusCode::TOO_MANY_REQUESTS, "more requests than rate_limit allows");
     }
-    let now = gate.guard.now();
-    if !now.asks_for_credentials() && is_rebound(&gate.guard, &request) {
+    let now = access.guard.now();
+    if !now.asks_for_credentials() && is_rebound(&access.guard, &request) {
         return reply::problem(
             StatusCode::FORBIDDEN,
             "this daemon asks for no credentials, so it answers only where Host is an address, localhost or this machine's \
@@ -114,7 +114,7 @@ pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next
     let token = now.token.as_ref().filter(|_| changes);
     let shows_token = token.and_then(|token| token.is_shown(request.headers()));
     if shows_token == Some(false) {
-        gate.fail(caller);
+        access.fail(caller);
         return bearer("the token is not right");
     }
     if shows_token == Some(true) {
@@ -125,17 +125,17 @@ pub(super) async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next
         };
         // A request that came over no connection is a test's.
         let client = caller.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |caller| caller.peer.ip());
-        match gate.guard.verify(users, &credentials, client).await {
+        match access.guard.verify(users, &credentials, client).await {
             Ok(true) => is_proven = true,
             Ok(false) => {
-                gate.fail(caller);
+                access.fail(caller);
                 return unauthorised("user or password is not right");
             }
             Err(Crowded) => return crowded(),
         }
     }
     if is_proven {
-        request.extensions_mut().insert(Sender::Proven);
+        request.extensions_mut().insert(Sender::Authenticated);
     } else if token.is_some() {
         request.extensions_mut().insert(Sender::WithoutToken);
     }
@@ -247,7 +247,7 @@ pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, sender: Option<S
         return refuse("a page in a browser may not ask for this; use cachewatch, curl or SIGHUP");
     }
     match sender {
-        Some(Sender::Proven) => return Ok(()),
+        Some(Sender::Authenticated) => return Ok(()),
         Some(Sender::WithoutToken) => {
             let words = "the token of server.admin_token_file is needed: `Authorization: Bearer TOKEN`, or \
                          `cachewatch baseline accept NAME --token-file FILE`";

@@ -4,12 +4,13 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::{State, reply};
+use super::reply;
+use super::state::State;
 use crate::api::caches::{CacheDetail, CacheSummary, Caches, Findings};
 use crate::azure;
 use crate::clock;
 use crate::model::{ProbeReport, Resolver, Timestamp};
-use crate::sink::Watched;
+use crate::sink::CacheState;
 
 /// `/api/v1/caches`: every cache in short.
 pub(super) async fn caches(Shared(state): Shared<State>) -> Response {
@@ -37,7 +38,7 @@ pub(super) async fn findings(Shared(state): Shared<State>) -> Response {
     reply::json(StatusCode::OK, Findings { findings: snapshot.open(), machine: &snapshot.machine })
 }
 
-fn summary(watched: &Watched, now: Timestamp) -> CacheSummary<'_> {
+fn summary(watched: &CacheState, now: Timestamp) -> CacheSummary<'_> {
     let (cache, report) = (&*watched.cache, watched.report.as_deref());
     let endpoint = azure::identify(&cache.host);
     CacheSummary {

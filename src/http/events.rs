@@ -13,9 +13,10 @@ use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
-use super::{State, reply};
+use super::reply;
+use super::state::State;
 use crate::api::Versioned;
 use crate::api::events::{self as wire, EventEntry, EventsDocument, JournalState, KeptIn};
 use crate::clock;
@@ -23,34 +24,11 @@ use crate::model::{EventOrder, EventQuery, WireText};
 use crate::sink::Journal;
 use crate::sink::journal::{Page, Recorded, Unanswered};
 
-/// Streams at once; each holds a connection for as long as its reader likes. All of them together hold no more than a quarter
-/// of the connections there may be: half of what one peer may hold, so that pages left open on one machine leave room for
-/// what these pages fetch.
-const MOST_STREAMS: usize = 64;
-
 /// Events that a stream reads from the journal at a time, when it has to catch up.
 const CATCH_UP: usize = 200;
 
 /// How often a stream in which nothing happens says that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// How many streams there may be, and when they all end.
-#[derive(Debug, Clone)]
-pub struct Streams {
-    places: Arc<Semaphore>,
-    most: usize,
-    stopped: watch::Receiver<bool>,
-}
-
-impl Streams {
-    /// Streams that end when `stopped` turns true, so that they do not hold up the end of the daemon, among at most so many
-    /// connections.
-    #[must_use]
-    pub fn new(stopped: watch::Receiver<bool>, max_connections: usize) -> Self {
-        let most = MOST_STREAMS.min((max_connections / 4).max(1));
-        Self { places: Arc::new(Semaphore::new(most)), most, stopped }
-    }
-}
 
 /// `/api/v1/events`: what happened, the latest first.
 pub(super) async fn events(

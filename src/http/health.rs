@@ -7,16 +7,17 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::admit::Stranger;
-use super::{State, reply};
+use super::admit::Unauthenticated;
+use super::reply;
+use super::state::State;
 use crate::api::health::{CacheHealth, Health};
 use crate::clock;
 use crate::model::{CacheName, Refusal, Standing, Timestamp};
-use crate::sink::Watched;
+use crate::sink::CacheState;
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
 /// A refused configuration is told and is no reason to restart; a stranger is not told of it.
-pub(super) async fn live(Shared(state): Shared<State>, stranger: Option<Extension<Stranger>>) -> Response {
+pub(super) async fn live(Shared(state): Shared<State>, stranger: Option<Extension<Unauthenticated>>) -> Response {
     if let Some((which, still)) = state.pulse.standstill(state.standstill) {
         let words = format!("the {which} loop of the daemon stands still for {} s\n", still.as_secs());
         return (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
@@ -39,7 +40,7 @@ fn told(refusal: &Refusal) -> String {
 
 /// `/readyz`: whether every cache has had its first report. A reload that adds a cache makes it wait for that one. A
 /// stranger is not told which.
-pub(super) async fn ready(Shared(state): Shared<State>, stranger: Option<Extension<Stranger>>) -> Response {
+pub(super) async fn ready(Shared(state): Shared<State>, stranger: Option<Extension<Unauthenticated>>) -> Response {
     let snapshot = state.board.snapshot();
     if snapshot.is_ready() {
         return "ready\n".into_response();
@@ -77,7 +78,7 @@ pub(super) async fn of_one(Shared(state): Shared<State>, Path(name): Path<String
     reply::json(status(healthy), Health { healthy, caches: vec![cache], configuration_refused })
 }
 
-fn of(watched: &Watched, now: Timestamp) -> CacheHealth<'_> {
+fn of(watched: &CacheState, now: Timestamp) -> CacheHealth<'_> {
     CacheHealth {
         cache: watched.cache.name.as_str().into(),
         standing: watched.standing(now),

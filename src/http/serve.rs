@@ -31,8 +31,9 @@ use super::admit::{self, Caller};
 use super::guard::{Guard, Look};
 use super::paced::{Answer, Pace, Paced};
 use super::places::{Place, Places};
+use super::router::router;
+use super::state::State;
 use super::undelivered::{Held, Undelivered};
-use super::{State, router};
 use crate::sink::{Loop, Metrics};
 
 /// How long a TLS handshake may take.

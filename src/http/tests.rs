@@ -11,15 +11,16 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tower::ServiceExt;
 
+use super::router::router;
 use super::*;
 use crate::clock;
 use crate::config;
 use crate::model::{Cache, CacheName, DialOverride, Event, EventKind, Round, Severity};
-use crate::sink::fixture;
 use crate::sink::journal::{Limits, Settings};
+use crate::sink::{Board, Journal, Loop, Metrics, Pulse, fixture};
 
 /// A guard that asks nobody who they are.
 fn open() -> Arc<Guard> {

@@ -1,8 +1,9 @@
-//! A configuration that is not in use.
+//! A configuration that was refused: part of the document of `/healthz`.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Timestamp, WireText};
+use super::time::Timestamp;
+use super::wire_text::WireText;
 
 /// A configuration that could not be taken into use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! The one way to tell that something happened: to the log for who looks now, to the journal for who looks later.
 
-use super::Journal;
-use super::journal::State;
+use super::journal::{Journal, State};
 use super::log;
 use crate::model::{CacheName, Event, Finding, Round};
 

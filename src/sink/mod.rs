@@ -8,14 +8,15 @@ mod chronicle;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod journal;
-mod ledger;
 mod log;
 mod metrics;
+mod name;
 mod pulse;
 
-pub use board::{Board, Configuration, Glimpse, Snapshot, Watched};
+pub use board::{Board, CacheState, Configuration, Sample, Snapshot};
 pub use chronicle::Chronicle;
 pub use journal::Journal;
 pub use log::Output as LogOutput;
 pub use metrics::Metrics;
+pub use name::SinkName;
 pub use pulse::{Loop, Pulse};

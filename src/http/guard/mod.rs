@@ -4,7 +4,10 @@
 //! of the files replaces what guards and never takes it away (that needs a restart, so that a file cut short opens no
 //! door); no message holds a hash or a password.
 
+mod error;
 mod hosts;
+mod rate;
+mod read;
 mod tls;
 mod token;
 mod turns;
@@ -12,7 +15,6 @@ mod users;
 mod web_config;
 mod yaml;
 
-use std::fmt;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,17 +23,19 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use axum::http::{HeaderName, HeaderValue};
 use rustls::ServerConfig;
 
+use self::error::FileFault;
+pub use self::error::GuardError;
 use self::hosts::Hosts;
-use self::tls::Terms;
+use self::rate::{Bucket, Rate};
+use self::tls::TlsSettings;
 use self::token::Token;
 pub(super) use self::turns::Crowded;
 use self::turns::Turns;
 pub(super) use self::users::Credentials;
 use self::users::Users;
-use self::web_config::{Rate, WebConfig};
+use self::web_config::WebConfig;
 use crate::clock;
 use crate::config::Server;
-use crate::file;
 use crate::http::peer::Peer;
 use crate::model::FileVersion;
 
@@ -83,48 +87,6 @@ pub(super) enum Look {
     Refused(GuardError),
 }
 
-/// Everything that is wrong with the files that guard the daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuardError(Vec<Fault>);
-
-/// One thing that is wrong with such a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) file: PathBuf,
-    /// From 1, where one line can be named.
-    pub(super) line: Option<usize>,
-    pub(super) words: String,
-}
-
-impl Fault {
-    pub(super) fn new(file: &Path, line: Option<usize>, words: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line, words: words.into() }
-    }
-}
-
-impl fmt::Display for GuardError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Fault { file, line, words }) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            match line {
-                Some(line) => write!(f, "{}:{line}: {words}", file.display())?,
-                None => write!(f, "{}: {words}", file.display())?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for GuardError {}
-
-impl From<Vec<Fault>> for GuardError {
-    fn from(faults: Vec<Fault>) -> Self {
-        Self(faults)
-    }
-}
-
 impl Guard {
     /// Reads everything that the configuration names.
     ///
@@ -150,7 +112,7 @@ impl Guard {
     /// Where the web configuration that decides it cannot be read.
     pub fn speaks_tls(server: &Server) -> Result<bool, GuardError> {
         match &server.web_config_file {
-            Some(file) => Ok(WebConfig::read(file)?.terms.is_some()),
+            Some(file) => Ok(WebConfig::read(file)?.tls.is_some()),
             None => Ok(server.tls.is_some()),
         }
     }
@@ -249,7 +211,7 @@ impl Guard {
             "takes away {}; that is not done while the daemon runs: restart it if it is meant",
             lost.join(" and ")
         );
-        GuardError(vec![Fault::new(file.unwrap_or(Path::new("server")), None, words)])
+        GuardError(vec![FileFault::new(file.unwrap_or(Path::new("server")), None, words)])
     }
 }
 
@@ -273,15 +235,15 @@ impl Protection {
             }
         }
         if let Some(tls) = &server.tls {
-            let terms = Terms {
+            let settings = TlsSettings {
                 client_ca_file: tls.client_ca_file.clone(),
-                ..Terms::new(tls.cert_file.clone(), tls.key_file.clone())
+                ..TlsSettings::new(tls.cert_file.clone(), tls.key_file.clone())
             };
-            new.speak_tls(&terms, &mut faults);
+            new.speak_tls(&settings, &mut faults);
         }
         if let Some(file) = &server.basic_auth_file {
             new.files.push(file.clone());
-            match read_text(file).and_then(|text| users::htpasswd(file, &text)) {
+            match read::text(file).and_then(|text| users::htpasswd(file, &text)) {
                 Ok(users) => new.users = Some(Arc::new(users)),
                 Err(GuardError(more)) => faults.extend(more),
             }
@@ -289,8 +251,8 @@ impl Protection {
         if faults.is_empty() { Ok(new) } else { Err(GuardError(faults)) }
     }
 
-    fn of_web_config(file: &Path, faults: &mut Vec<Fault>) -> Self {
-        let WebConfig { terms, users, headers, rate } = match WebConfig::read(file) {
+    fn of_web_config(file: &Path, faults: &mut Vec<FileFault>) -> Self {
+        let WebConfig { tls, users, headers, rate } = match WebConfig::read(file) {
             Ok(read) => read,
             Err(GuardError(more)) => {
                 faults.extend(more);
@@ -298,17 +260,17 @@ impl Protection {
             }
         };
         let mut new = Self { headers, rate, files: vec![file.to_owned()], ..Self::default() };
-        if let Some(terms) = &terms {
-            new.speak_tls(terms, faults);
+        if let Some(settings) = &tls {
+            new.speak_tls(settings, faults);
         }
         new.users = users.map(Arc::new);
         new
     }
 
-    fn speak_tls(&mut self, terms: &Terms, faults: &mut Vec<Fault>) {
-        self.wants_certificate = terms.client_ca_file.is_some();
-        self.files.extend(terms.files().map(Path::to_owned));
-        match terms.server_config() {
+    fn speak_tls(&mut self, settings: &TlsSettings, faults: &mut Vec<FileFault>) {
+        self.wants_certificate = settings.client_ca_file.is_some();
+        self.files.extend(settings.files().map(Path::to_owned));
+        match settings.server_config() {
             Ok(config) => self.tls = Some(Arc::new(config)),
             Err(fault) => faults.push(fault),
         }
@@ -325,49 +287,7 @@ impl Protection {
     }
 }
 
-/// A bucket of tokens that fills at a rate; every request takes one.
-#[derive(Debug, Default)]
-struct Bucket(Option<(f64, tokio::time::Instant)>);
-
-impl Bucket {
-    fn take(&mut self, rate: Rate, now: tokio::time::Instant) -> bool {
-        let full = f64::from(rate.burst);
-        let left = self.0.map_or(full, |(left, at)| {
-            let passed = now.saturating_duration_since(at).as_secs_f64();
-            (left + passed / rate.interval.as_secs_f64()).min(full)
-        });
-        let admits = left >= 1.0;
-        self.0 = Some((if admits { left - 1.0 } else { left }, now));
-        admits
-    }
-}
-
-/// The whole text of a file.
-fn read_text(path: &Path) -> Result<String, GuardError> {
-    let fault = |words: String| GuardError(vec![Fault::new(path, None, words)]);
-    let bytes = file::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    String::from_utf8(bytes).map_err(|_| fault("it is not UTF-8 text".to_owned()))
-}
-
 /// The versions of these files; `None` for one that is missing.
 fn versions(files: &[PathBuf]) -> Vec<Option<FileVersion>> {
     files.iter().map(|file| fs::metadata(file).ok().map(|metadata| FileVersion::of(&metadata))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let rate = Rate { interval: Duration::from_secs(1), burst: 3 };
-        let mut bucket = Bucket::default();
-        let mut take = |seconds: u64, times: usize| {
-            let at = clock::instant() + Duration::from_secs(seconds);
-            (0..times).filter(|_| bucket.take(rate, at)).count()
-        };
-        assert_eq!([take(0, 5), take(1, 5), take(3, 5), take(60, 5)], [3, 1, 2, 3]);
-    }
 }

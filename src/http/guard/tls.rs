@@ -10,12 +10,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{NamedGroup, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
-use super::Fault;
-use crate::file;
+use super::error::FileFault;
+use super::read;
 
 /// How the daemon speaks TLS.
 #[derive(Debug)]
-pub(super) struct Terms {
+pub(super) struct TlsSettings {
     pub(super) cert_file: PathBuf,
     pub(super) key_file: PathBuf,
     /// Who must have issued the certificate of every client; `None` where none is asked for.
@@ -28,7 +28,7 @@ pub(super) struct Terms {
     pub(super) own_order: bool,
 }
 
-impl Terms {
+impl TlsSettings {
     pub(super) fn new(cert_file: PathBuf, key_file: PathBuf) -> Self {
         Self {
             cert_file,
@@ -46,9 +46,9 @@ impl Terms {
     }
 
     /// Reads the files.
-    pub(super) fn server_config(&self) -> Result<ServerConfig, Fault> {
+    pub(super) fn server_config(&self) -> Result<ServerConfig, FileFault> {
         let provider = Arc::new(self.provider.clone());
-        let at = |path: &Path, error: &dyn Display| Fault::new(path, None, error.to_string());
+        let at = |path: &Path, error: &dyn Display| FileFault::new(path, None, error.to_string());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
             .map_err(|error| at(&self.cert_file, &error))?;
@@ -60,16 +60,16 @@ impl Terms {
             }
         };
         let chain = certificates(&self.cert_file)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key_file)?)
+        let key = PrivateKeyDer::from_pem_slice(&read::bytes(&self.key_file)?)
             .map_err(|error| at(&self.key_file, &format_args!("holds no private key in PEM: {error}")))?;
         let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 let words = format!("is not the key of the certificate in {}", self.cert_file.display());
-                Fault::new(&self.key_file, None, words)
+                FileFault::new(&self.key_file, None, words)
             }
             error => {
                 let words = format!("cannot be used with {}: {error}", self.key_file.display());
-                Fault::new(&self.cert_file, None, words)
+                FileFault::new(&self.cert_file, None, words)
             }
         })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -123,24 +123,20 @@ pub(super) fn choose_groups(provider: &mut CryptoProvider, names: &[&str]) -> Re
     Ok(())
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, Fault> {
+fn roots(path: &Path) -> Result<RootCertStore, FileFault> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| Fault::new(path, None, error.to_string()))?;
+        roots.add(certificate).map_err(|error| FileFault::new(path, None, error.to_string()))?;
     }
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let bytes = read(path)?;
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
+    let bytes = read::bytes(path)?;
     let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     match found {
-        Ok(found) if found.is_empty() => Err(Fault::new(path, None, "holds no certificate in PEM")),
+        Ok(found) if found.is_empty() => Err(FileFault::new(path, None, "holds no certificate in PEM")),
         Ok(found) => Ok(found),
-        Err(error) => Err(Fault::new(path, None, format!("is not PEM: {error}"))),
+        Err(error) => Err(FileFault::new(path, None, format!("is not PEM: {error}"))),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    file::read(path).map_err(|error| Fault::new(path, None, format!("cannot be read: {error}")))
 }

@@ -8,7 +8,8 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
-use super::{Fault, GuardError, read_text};
+use super::error::{FileFault, GuardError};
+use super::read;
 
 /// The shortest token that is taken, in characters.
 const SHORTEST: usize = 16;
@@ -32,8 +33,9 @@ impl fmt::Debug for Token {
 impl Token {
     /// The token of a file: its text without the end of its line.
     pub(super) fn read(path: &Path) -> Result<Self, GuardError> {
-        let text = Zeroizing::new(read_text(path)?);
-        Self::new(text.trim_end_matches(['\r', '\n'])).map_err(|words| GuardError(vec![Fault::new(path, None, words)]))
+        let text = Zeroizing::new(read::text(path)?);
+        Self::new(text.trim_end_matches(['\r', '\n']))
+            .map_err(|words| GuardError(vec![FileFault::new(path, None, words)]))
     }
 
     fn new(token: &str) -> Result<Self, String> {

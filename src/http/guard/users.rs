@@ -13,8 +13,8 @@ use bcrypt::HashParts;
 use ring::hmac;
 use ring::rand::SystemRandom;
 
+use super::error::{FileFault, GuardError};
 use super::turns::{Crowded, Turns};
-use super::{Fault, GuardError};
 use crate::http::peer::Peer;
 
 /// The dearest hash that is taken: 2^17 rounds take seconds, and each one more doubles them.
@@ -144,7 +144,7 @@ pub(super) fn htpasswd(path: &Path, text: &str) -> Result<Users, GuardError> {
     for (line, text) in lines.filter(|(_, text)| !text.is_empty() && !text.starts_with('#')) {
         match text.split_once(':') {
             Some((user, hash)) => users.push((line, user, hash)),
-            None => faults.push(Fault::new(path, Some(line), format!("is not `user:hash`; {MAKE_ONE}"))),
+            None => faults.push(FileFault::new(path, Some(line), format!("is not `user:hash`; {MAKE_ONE}"))),
         }
     }
     collect(path, users, faults)
@@ -154,18 +154,18 @@ pub(super) fn htpasswd(path: &Path, text: &str) -> Result<Users, GuardError> {
 pub(super) fn collect<'a>(
     path: &Path,
     users: impl IntoIterator<Item = (usize, &'a str, &'a str)>,
-    mut faults: Vec<Fault>,
+    mut faults: Vec<FileFault>,
 ) -> Result<Users, GuardError> {
     let mut hashes = BTreeMap::new();
     for (line, user, hash) in users {
         if user.is_empty() {
-            faults.push(Fault::new(path, Some(line), "the user has no name"));
+            faults.push(FileFault::new(path, Some(line), "the user has no name"));
         }
         if let Err(words) = check(hash) {
-            faults.push(Fault::new(path, Some(line), words));
+            faults.push(FileFault::new(path, Some(line), words));
         }
         if hashes.insert(user.to_owned(), hash.to_owned()).is_some() {
-            faults.push(Fault::new(
+            faults.push(FileFault::new(
                 path,
                 Some(line),
                 "this user stands on an earlier line as well; leave one of the two",
@@ -173,12 +173,12 @@ pub(super) fn collect<'a>(
         }
     }
     if hashes.is_empty() && faults.is_empty() {
-        faults.push(Fault::new(path, None, format!("names no user; {MAKE_ONE}, or leave the file out")));
+        faults.push(FileFault::new(path, None, format!("names no user; {MAKE_ONE}, or leave the file out")));
     }
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    Users::new(hashes).ok_or_else(|| vec![Fault::new(path, None, "this machine gives no random bytes")].into())
+    Users::new(hashes).ok_or_else(|| vec![FileFault::new(path, None, "this machine gives no random bytes")].into())
 }
 
 /// Whether that is a bcrypt hash. The hash is never repeated.

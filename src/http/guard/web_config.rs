@@ -10,27 +10,20 @@ use axum::http::{HeaderName, HeaderValue};
 use rustls::crypto::CryptoProvider;
 use rustls::{SupportedProtocolVersion, version};
 
-use super::tls::{self, Terms};
+use super::error::{FileFault, GuardError};
+use super::rate::Rate;
+use super::read;
+use super::tls::{self, TlsSettings};
 use super::users::{self, Users};
 use super::yaml::{self, Node, Value};
-use super::{Fault, GuardError, read_text};
 
 /// What such a file says.
 #[derive(Debug, Default)]
 pub(super) struct WebConfig {
-    pub(super) terms: Option<Terms>,
+    pub(super) tls: Option<TlsSettings>,
     pub(super) users: Option<Users>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) rate: Option<Rate>,
-}
-
-/// How many requests are answered.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rate {
-    /// From one request to the next, in the long run; not zero.
-    pub(super) interval: Duration,
-    /// How many may come at once; at least 1.
-    pub(super) burst: u32,
 }
 
 const SECTIONS: &[&str] = &["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"];
@@ -74,9 +67,9 @@ const HEADERS: [(&str, &[&str]); 5] = [
 impl WebConfig {
     /// Reads the file, and none of those it names.
     pub(super) fn read(path: &Path) -> Result<Self, GuardError> {
-        let text = read_text(path)?;
+        let text = read::text(path)?;
         let document =
-            yaml::parse(&text).map_err(|(line, words)| GuardError(vec![Fault::new(path, Some(line), words)]))?;
+            yaml::parse(&text).map_err(|(line, words)| GuardError(vec![FileFault::new(path, Some(line), words)]))?;
         let mut reader = Reader { path, faults: Vec::new() };
         let config = reader.document(&document);
         reader.faults.sort_by_key(|fault| fault.line);
@@ -86,7 +79,7 @@ impl WebConfig {
 
 struct Reader<'p> {
     path: &'p Path,
-    faults: Vec<Fault>,
+    faults: Vec<FileFault>,
 }
 
 impl Reader<'_> {
@@ -94,7 +87,7 @@ impl Reader<'_> {
         let mut config = WebConfig::default();
         for (name, line, node) in self.mapping("", document, SECTIONS) {
             match name {
-                "tls_server_config" => config.terms = self.tls(node),
+                "tls_server_config" => config.tls = self.tls(node),
                 "http_server_config" => config.headers = self.http(node),
                 "basic_auth_users" => config.users = self.users(node),
                 "rate_limit" => config.rate = self.rate(line, node),
@@ -104,32 +97,32 @@ impl Reader<'_> {
         config
     }
 
-    fn tls(&mut self, section: &Node) -> Option<Terms> {
+    fn tls(&mut self, section: &Node) -> Option<TlsSettings> {
         if matches!(section.value, Value::Nothing) {
             return None;
         }
         let at = "tls_server_config";
-        let mut terms = Terms { own_order: true, ..Terms::new(PathBuf::new(), PathBuf::new()) };
+        let mut settings = TlsSettings { own_order: true, ..TlsSettings::new(PathBuf::new(), PathBuf::new()) };
         let (mut client_auth, mut oldest, mut newest) = (("NoClientCert", section.line), 12, 13);
         for (name, line, node) in self.mapping(at, section, TLS_KEYS) {
             let key = format!("{at}.{name}");
             match name {
-                "cert_file" => terms.cert_file = self.file(&key, node).unwrap_or_default(),
-                "key_file" => terms.key_file = self.file(&key, node).unwrap_or_default(),
-                "client_ca_file" => terms.client_ca_file = self.file(&key, node),
+                "cert_file" => settings.cert_file = self.file(&key, node).unwrap_or_default(),
+                "key_file" => settings.key_file = self.file(&key, node).unwrap_or_default(),
+                "client_ca_file" => settings.client_ca_file = self.file(&key, node),
                 "client_auth_type" => {
                     client_auth =
                         (self.text(&key, node).filter(|text| !text.is_empty()).unwrap_or("NoClientCert"), line);
                 }
                 "min_version" => oldest = self.version(&key, node).unwrap_or(oldest),
                 "max_version" => newest = self.version(&key, node).unwrap_or(newest),
-                "prefer_server_cipher_suites" => terms.own_order = self.flag(&key, node).unwrap_or(true),
-                "cipher_suites" => self.choice(&key, node, &mut terms.provider, tls::choose_suites),
-                "curve_preferences" => self.choice(&key, node, &mut terms.provider, tls::choose_groups),
+                "prefer_server_cipher_suites" => settings.own_order = self.flag(&key, node).unwrap_or(true),
+                "cipher_suites" => self.choice(&key, node, &mut settings.provider, tls::choose_suites),
+                "curve_preferences" => self.choice(&key, node, &mut settings.provider, tls::choose_groups),
                 _ => {}
             }
         }
-        for (key, path) in [("cert_file", &terms.cert_file), ("key_file", &terms.key_file)] {
+        for (key, path) in [("cert_file", &settings.cert_file), ("key_file", &settings.key_file)] {
             if path.as_os_str().is_empty() {
                 self.complain(
                     section.line,
@@ -138,18 +131,18 @@ impl Reader<'_> {
                 );
             }
         }
-        self.client_auth(client_auth, terms.client_ca_file.is_some());
+        self.client_auth(client_auth, settings.client_ca_file.is_some());
         if oldest > newest {
             self.complain(section.line, at, "min_version is newer than max_version");
         }
         let versions: [(u8, &SupportedProtocolVersion); 2] = [(13, &version::TLS13), (12, &version::TLS12)];
-        terms.versions =
+        settings.versions =
             versions.iter().filter(|(own, _)| (oldest..=newest).contains(own)).map(|(_, version)| *version).collect();
-        let is_usable = |suite: &rustls::SupportedCipherSuite| terms.versions.contains(&suite.version());
-        if !terms.provider.cipher_suites.iter().any(is_usable) && self.faults.is_empty() {
+        let is_usable = |suite: &rustls::SupportedCipherSuite| settings.versions.contains(&suite.version());
+        if !settings.provider.cipher_suites.iter().any(is_usable) && self.faults.is_empty() {
             self.complain(section.line, at, "no suite of cipher_suites belongs to a version that may be spoken");
         }
-        Some(terms)
+        Some(settings)
     }
 
     fn client_auth(&mut self, (policy, line): (&str, usize), has_ca: bool) {
@@ -277,7 +270,8 @@ impl Reader<'_> {
         match users::collect(self.path, users, Vec::new()) {
             Ok(users) => Some(users),
             Err(GuardError(faults)) => {
-                let within = |fault: Fault| Fault { words: format!("basic_auth_users: {}", fault.words), ..fault };
+                let within =
+                    |fault: FileFault| FileFault { words: format!("basic_auth_users: {}", fault.words), ..fault };
                 self.faults.extend(faults.into_iter().map(within));
                 None
             }
@@ -367,7 +361,7 @@ impl Reader<'_> {
 
     fn complain(&mut self, line: usize, key: &str, words: &str) {
         let words = if key.is_empty() { words.to_owned() } else { format!("{key}: {words}") };
-        self.faults.push(Fault::new(self.path, Some(line), words));
+        self.faults.push(FileFault::new(self.path, Some(line), words));
     }
 }
 

@@ -30,10 +30,10 @@ pub(super) enum Value {
 }
 
 /// A line and what is wrong there.
-pub(super) type Misread = (usize, String);
+pub(super) type YamlError = (usize, String);
 
 /// The one document of a text.
-pub(super) fn parse(text: &str) -> Result<Node, Misread> {
+pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
     let mut reader = Reader(Parser::new_from_str(text));
     let mut document = None;
     loop {
@@ -55,7 +55,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Misread> {
 struct Reader<'a>(Parser<'a, saphyr_parser::StrInput<'a>>);
 
 impl<'a> Reader<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Span), Misread> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), YamlError> {
         match self.0.next_event() {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => Err((error.marker().line(), format!("is not YAML: {}", error.info()))),
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn node(&mut self, (event, span): (Event<'a>, Span), depth: usize) -> Result<Node, Misread> {
+    fn node(&mut self, (event, span): (Event<'a>, Span), depth: usize) -> Result<Node, YamlError> {
         let line = span.start.line();
         let refuse = |words: &str| Err((line, words.to_owned()));
         if depth > DEEPEST {
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         Ok(Node { line, value })
     }
 
-    fn list(&mut self, depth: usize) -> Result<Value, Misread> {
+    fn list(&mut self, depth: usize) -> Result<Value, YamlError> {
         let mut parts = Vec::new();
         loop {
             match self.next()? {
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<Value, Misread> {
+    fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
         let mut entries: Vec<(String, usize, Node)> = Vec::new();
         loop {
             let name = match self.next()? {

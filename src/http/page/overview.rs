@@ -2,14 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::parts::{self, Went};
+use super::components::{self, Went};
+use super::document::{Document, refused};
 use super::since::Since;
-use super::{Document, refused};
 use crate::azure;
-use crate::model::{
-    Cache, Clients, Event, Finding, LookupReport, ProbeReport, Severity, Standing, Timestamp, WireText,
-};
-use crate::sink::{Snapshot, Watched};
+use crate::model::{Cache, Event, Finding, LookupReport, ProbeReport, Severity, Standing, Timestamp, WireText};
+use crate::sink::{CacheState, Snapshot};
 
 /// The findings that a row has room for; the page of the cache has them all.
 const MOST_FINDINGS: usize = 3;
@@ -43,7 +41,7 @@ impl Selection {
 
 /// One cache, as far as it must be known to sort and to search.
 struct Row<'a> {
-    watched: &'a Watched,
+    watched: &'a CacheState,
     standing: Standing,
     open: Vec<&'a Finding>,
     search: String,
@@ -54,10 +52,10 @@ impl<'a> Row<'a> {
         format!("c-{}", self.watched.cache.name)
     }
 
-    fn new(watched: &'a Watched, now: Timestamp) -> Self {
-        let (standing, open) = (watched.standing(now), parts::worst_first(&watched.open));
+    fn new(watched: &'a CacheState, now: Timestamp) -> Self {
+        let (standing, open) = (watched.standing(now), components::worst_first(&watched.open));
         let cache = &watched.cache;
-        let mut search = format!("{} {} {}", cache.name, cache.host, parts::word(standing));
+        let mut search = format!("{} {} {}", cache.name, cache.host, components::word(standing));
         let answers = watched.latest().and_then(LookupReport::followed).map(|followed| &followed.addresses);
         let addresses = answers.into_iter().flatten().map(|answer| answer.address.to_string());
         let words = addresses.chain(open.iter().map(|finding| format!("{} {}", finding.id, finding.summary)));
@@ -108,7 +106,7 @@ pub(super) fn render(snapshot: &Snapshot, selection: &Selection, since: Option<S
             ol #rows class=(if rows.len() > MANY { "rows many" } else { "rows" }) data-keyed {
                 @for row in shown {
                     @if since.is_some_and(|since| since.covers(row.watched, now)) {
-                        (parts::unchanged("li", &row.id()))
+                        (components::unchanged("li", &row.id()))
                     } @else { (show(row, now)) }
                 }
             }
@@ -125,7 +123,7 @@ fn worst(rows: &[Row<'_>]) -> Markup {
     html! {
         span #worst data-keyed {
             @if let Some(standing) = standing {
-                (parts::versioned("span", "worst-now", "", &parts::mark(standing.as_str())))
+                (components::versioned("span", "worst-now", "", &components::mark(standing.as_str())))
             }
         }
     }
@@ -157,7 +155,7 @@ fn filter(rows: &[Row<'_>], selection: &Selection) -> Markup {
                     checked[selection.standing == standing];
                 span {
                     @match standing {
-                        Some(standing) => { (parts::mark(standing.as_str())) " " (parts::word(standing)) }
+                        Some(standing) => { (components::mark(standing.as_str())) " " (components::word(standing)) }
                         None => "all",
                     }
                     " " b id={ "n-" (name) } data-live { (among) }
@@ -190,11 +188,11 @@ fn overrides(snapshot: &Snapshot, since: Option<Since>) -> Markup {
         return Markup::default();
     }
     if since.is_some() {
-        return parts::unchanged("section", "redirected");
+        return components::unchanged("section", "redirected");
     }
     let body = html! {
         details {
-            summary { h2 { (parts::mark("advice")) " Redirected by connect_to: " (redirected.len()) } }
+            summary { h2 { (components::mark("advice")) " Redirected by connect_to: " (redirected.len()) } }
             p { "These results speak of the addresses on the right, not of the path an application takes." }
             ul {
                 @for watched in redirected {
@@ -205,7 +203,7 @@ fn overrides(snapshot: &Snapshot, since: Option<Since>) -> Markup {
             }
         }
     };
-    parts::versioned("section", "redirected", "notice mild", &body)
+    components::versioned("section", "redirected", "notice mild", &body)
 }
 
 /// What is to be said of this machine, apart from any cache.
@@ -213,19 +211,19 @@ fn machine(snapshot: &Snapshot, now: Timestamp) -> Markup {
     if snapshot.machine.is_empty() {
         return Markup::default();
     }
-    let open = parts::worst_first(&snapshot.machine);
+    let open = components::worst_first(&snapshot.machine);
     // Advice about the machine must not fill more room than a cache that is ill.
     let is_advice = open.iter().all(|finding| finding.severity == Severity::Advice);
     let body = html! {
         details open[!is_advice] {
             summary {
                 h2 { "This machine" }
-                @for finding in &open { " " (parts::severity(finding.severity)) " " code { (finding.id) } }
+                @for finding in &open { " " (components::severity(finding.severity)) " " code { (finding.id) } }
             }
-            @for finding in &open { (super::cache::finding_card(finding, now)) }
+            @for finding in &open { (components::finding_card(finding, now)) }
         }
     };
-    parts::versioned("section", "machine", "findings", &body)
+    components::versioned("section", "machine", "findings", &body)
 }
 
 fn show(row: &Row<'_>, now: Timestamp) -> Markup {
@@ -235,17 +233,17 @@ fn show(row: &Row<'_>, now: Timestamp) -> Markup {
     let body = html! {
         div.who {
             h3 { a href=(page) { (cache.name) } }
-            " " (parts::standing(row.standing))
+            " " (components::standing(row.standing))
             p.quiet title=(cache.endpoint()) { (azure::identify(&cache.host).product.title()) }
         }
         @if !row.open.is_empty() {
             ul.open-findings aria-label={ "Open findings of " (cache.name) } {
                 @for finding in row.open.iter().take(MOST_FINDINGS) {
                     li {
-                        (parts::severity(finding.severity)) " "
+                        (components::severity(finding.severity)) " "
                         a href={ (page) "#" (finding.id) } { (finding.id) } " "
                         span.summary { (finding.summary) } " "
-                        span.quiet { "since " (parts::moment(finding.since)) ", " (parts::ago(finding.since, now)) }
+                        span.quiet { "since " (components::moment(finding.since)) ", " (components::ago(finding.since, now)) }
                     }
                 }
                 @if row.open.len() > MOST_FINDINGS {
@@ -256,7 +254,7 @@ fn show(row: &Row<'_>, now: Timestamp) -> Markup {
         div.cell.path-cell {
             h4.hidden { "Path" }
             @match report { Some(report) => (path(cache, report)), None => p.quiet { "not probed yet" }, }
-            @if let Some(pending) = parts::pending(watched) { p.quiet { (pending) } }
+            @if let Some(pending) = components::pending(watched) { p.quiet { (pending) } }
         }
         div.cell {
             h4.label { "Address" }
@@ -264,7 +262,7 @@ fn show(row: &Row<'_>, now: Timestamp) -> Markup {
         }
         div.cell {
             h4.label { "Clients" }
-            (clients(cache, report))
+            (components::clients(cache, report))
         }
         div.cell {
             h4.label { "Certificate" }
@@ -274,28 +272,28 @@ fn show(row: &Row<'_>, now: Timestamp) -> Markup {
             h4.label { "Last change" }
             @match watched.events.front() {
                 Some(event) => {
-                    p { (parts::ago(event.at, now)) }
-                    p.quiet { (parts::moment(event.at)) br; (event_words(event)) }
+                    p { (components::ago(event.at, now)) }
+                    p.quiet { (components::moment(event.at)) br; (event_words(event)) }
                 }
                 None => p.quiet { "none seen" },
             }
         }
     };
     let class = format!("row {}", row.standing);
-    parts::versioned_with("li", &row.id(), &class, &row.search, &body)
+    components::versioned_with("li", &row.id(), &class, &row.search, &body)
 }
 
 /// The path as a line of stages.
 fn path(cache: &Cache, report: &ProbeReport) -> Markup {
     html! {
         ol.path aria-label="Path" {
-            @for step in parts::path(cache, report) {
+            @for step in components::path(cache, report) {
                 li class=(step.went.as_str()) {
-                    span.stage { (parts::mark(step.went.as_str())) " " (step.stage) }
+                    span.stage { (components::mark(step.went.as_str())) " " (step.stage) }
                     span.time {
                         @match step.went {
-                            Went::Wrong(fault) => strong { (parts::breakable(fault.kind.as_str())) },
-                            Went::Well => (step.took.map(parts::took).unwrap_or_default()),
+                            Went::Wrong(fault) => strong { (components::breakable(fault.kind.as_str())) },
+                            Went::Well => (step.took.map(components::took).unwrap_or_default()),
                             Went::Unreached => "not reached",
                             Went::Unused => "not used",
                         }
@@ -330,34 +328,13 @@ fn addresses(cache: &Cache, latest: Option<&LookupReport>) -> Markup {
     }
 }
 
-/// Clients against the limit.
-pub(super) fn clients(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
-    let clients = report.and_then(|report| cache.busiest(report)).and_then(|(_, _, clients)| clients);
-    let wants_key = report.is_some_and(ProbeReport::wants_key);
-    html! {
-        @match clients {
-            None if wants_key => p.quiet { "not known: no key is given here" },
-            None => p.quiet { "not known" },
-            Some(Clients { connected, limit: None }) => { p { (parts::count(connected)) } p.quiet { "no limit known" } }
-            Some(clients @ Clients { connected, limit: Some((limit, source)) }) => {
-                @let free = clients.headroom().unwrap_or(1.0);
-                (parts::bar(1.0 - free, cache.thresholds.headroom_warning, cache.thresholds.headroom_critical))
-                p title={ "limit: " (source) } {
-                    (format!("{:.0} % free", free * 100.0)) " "
-                    span.quiet { (parts::count(connected)) " of " (parts::count(limit)) }
-                }
-            }
-        }
-    }
-}
-
 fn certificate(cache: &Cache, report: Option<&ProbeReport>, now: Timestamp) -> Markup {
     if cache.tls.is_none() {
         return html! { p.quiet { "no TLS" } };
     }
     let warning = i64::try_from(cache.thresholds.certificate_warning.as_secs() / 86_400).unwrap_or(i64::MAX);
     html! {
-        @match report.and_then(|report| parts::certificate_days(report, now)) {
+        @match report.and_then(|report| components::certificate_days(report, now)) {
             None => p.quiet { "not known" },
             Some(days) if days < 0 => p { strong.fault { "expired" } },
             Some(days) if days < warning => p { strong.fault { (days) " d left" } },

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use super::parts;
+use super::components;
 use crate::model::{ProbeReport, Standing, Timestamp};
-use crate::sink::{Snapshot, Watched};
+use crate::sink::{CacheState, Snapshot};
 
 /// A state of the board, and the time at which it was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +37,14 @@ impl Since {
 
     /// Whether what is shown of a cache is still the same at `now`. Time alone changes little: whether a report still
     /// proves something, and the days of a certificate.
-    pub(super) fn covers(self, watched: &Watched, now: Timestamp) -> bool {
+    pub(super) fn covers(self, watched: &CacheState, now: Timestamp) -> bool {
         watched.revision <= self.revision && aged(watched, self.at) == aged(watched, now)
     }
 }
 
-fn aged(watched: &Watched, now: Timestamp) -> (Standing, Option<i64>) {
+fn aged(watched: &CacheState, now: Timestamp) -> (Standing, Option<i64>) {
     let report: Option<&ProbeReport> = watched.report.as_deref();
-    (watched.standing(now), report.and_then(|report| parts::certificate_days(report, now)))
+    (watched.standing(now), report.and_then(|report| components::certificate_days(report, now)))
 }
 
 impl fmt::Display for Since {

@@ -168,9 +168,9 @@ fn a_stage_that_was_not_reached_has_no_time() {
     let fault = Fault::new(Stage::Auth, FaultKind::AuthRequired, "NOAUTH");
     report.legs[0].fault = Some(fault);
     assert!(report.legs[0].timings.of(Stage::Ping).is_some());
-    let steps = parts::path(&cache, report);
+    let steps = components::path(&cache, report);
     let ping = steps.iter().find(|step| step.stage == Stage::Ping).unwrap();
-    assert_eq!((ping.went, ping.took), (parts::Went::Unreached, None));
+    assert_eq!((ping.went, ping.took), (components::Went::Unreached, None));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::parts;
-use crate::sink::{Glimpse, Watched};
+use super::components;
+use crate::sink::{CacheState, Sample};
 
 const WIDTH: f32 = 480.0;
 const HEIGHT: f32 = 96.0;
@@ -15,10 +15,10 @@ const ABOVE: f32 = 4.0;
 const BELOW: f32 = 10.0;
 
 /// Both curves, with the same in words.
-pub(super) fn render(recent: &VecDeque<Glimpse>, warning: f64) -> Markup {
-    let failed = recent.iter().filter(|glimpse| !glimpse.succeeded).count();
-    let pings: Vec<_> = recent.iter().map(|glimpse| glimpse.ping_micros.map(micros)).collect();
-    let used: Vec<_> = recent.iter().map(|glimpse| glimpse.used).collect();
+pub(super) fn render(recent: &VecDeque<Sample>, warning: f64) -> Markup {
+    let failed = recent.iter().filter(|sample| !sample.succeeded).count();
+    let pings: Vec<_> = recent.iter().map(|sample| sample.ping_micros.map(micros)).collect();
+    let used: Vec<_> = recent.iter().map(|sample| sample.used).collect();
     let mut sorted: Vec<_> = pings.iter().flatten().copied().collect();
     sorted.sort_by(f32::total_cmp);
     let most_used = used.iter().flatten().copied().reduce(f32::max);
@@ -49,16 +49,16 @@ pub(super) fn render(recent: &VecDeque<Glimpse>, warning: f64) -> Markup {
         }
         @if let (Some(first), Some(last)) = (recent.front(), recent.back()) {
             p.quiet {
-                "From " (parts::moment(first.at)) " to " (parts::moment(last.at)) ": the last " (recent.len())
-                " probes, at most " (Watched::MOST_GLIMPSES) ", since this daemon started."
+                "From " (components::moment(first.at)) " to " (components::moment(last.at)) ": the last " (recent.len())
+                " probes, at most " (CacheState::MOST_SAMPLES) ", since this daemon started."
             }
         }
     }
 }
 
 /// A curve that is interrupted where nothing is known, over marks where a probe failed.
-fn plot(values: &[Option<f32>], most: f32, line: Option<f64>, recent: &VecDeque<Glimpse>) -> Markup {
-    let steps = position(Watched::MOST_GLIMPSES - 1);
+fn plot(values: &[Option<f32>], most: f32, line: Option<f64>, recent: &VecDeque<Sample>) -> Markup {
+    let steps = position(CacheState::MOST_SAMPLES - 1);
     // The latest stands at the right edge, however few there are.
     let x = |index: usize| WIDTH - position(values.len() - 1 - index) / steps * WIDTH;
     let y = |share: f32| ABOVE + (1.0 - share.clamp(0.0, 1.0)) * (HEIGHT - ABOVE - BELOW);
@@ -80,7 +80,7 @@ fn plot(values: &[Option<f32>], most: f32, line: Option<f64>, recent: &VecDeque<
                 path.threshold d={ "M0 " (height) "H" (WIDTH) } {}
             }
             path.curve d=(path) {}
-            @for (index, _) in recent.iter().enumerate().filter(|(_, glimpse)| !glimpse.succeeded) {
+            @for (index, _) in recent.iter().enumerate().filter(|(_, sample)| !sample.succeeded) {
                 rect.failure x=(format!("{:.1}", x(index) - 2.0)) y=(HEIGHT - 6.0) width="4" height="6" {}
             }
         }
@@ -103,7 +103,7 @@ fn single(share: f64) -> f32 {
 }
 
 fn milliseconds(micros: f32) -> String {
-    parts::took(std::time::Duration::from_secs_f32(micros / 1_000_000.0))
+    components::took(std::time::Duration::from_secs_f32(micros / 1_000_000.0))
 }
 
 fn percent(share: f32) -> String {

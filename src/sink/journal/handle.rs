@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
@@ -11,18 +11,17 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc as channel, oneshot, watch};
 
-use super::SINK;
+use super::messages::{Limits, Message, Page, Shared};
 use super::query::Recorded;
 use super::state::{Late, Recovered, Settled, State};
-use super::writer::{Message, Writer};
+use super::writer::Writer;
 use crate::model::{CacheName, Event, EventQuery};
-use crate::sink::{Metrics, Pulse};
+use crate::sink::metrics::Metrics;
+use crate::sink::name::SinkName;
+use crate::sink::pulse::Pulse;
 
 /// Messages that may wait for the thread; more are dropped, and counted.
 const QUEUE: usize = 4_096;
-
-/// Events that a slow stream may lag behind before it has to read them from the journal.
-const STREAMED: usize = 1_024;
 
 /// How long a question may wait: a disk that hangs must not hold up everybody who asks.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,35 +44,6 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// How much is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// For how long.
-    pub retention: Duration,
-    /// In how many bytes, with what waits to be merged into the file.
-    pub max_size: u64,
-}
-
-/// What was asked for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The events.
-    pub events: Vec<Recorded>,
-    /// The last id, where there may be more behind it.
-    pub next: Option<u64>,
-    /// Events that are left out: a later version wrote them, or another hand.
-    pub unreadable: usize,
-    /// Events that are asked for as well and are not in the journal yet, because it cannot be written now: they have no id,
-    /// and are lost if the daemon ends before.
-    pub waiting: Vec<Event>,
-    /// Whether the journal is a file.
-    pub is_durable: bool,
-    /// Whether it can be written.
-    pub is_up: bool,
-    /// Events that were lost since the daemon started.
-    pub lost: u64,
-}
-
 /// Why a question got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unanswered {
@@ -83,36 +53,6 @@ pub enum Unanswered {
     /// The daemon ends.
     #[error("the daemon is stopping")]
     Closed,
-}
-
-/// What the thread and those who speak to it both look at.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) pulse: Arc<Pulse>,
-    /// The highest id that was acknowledged.
-    pub(super) last_id: AtomicU64,
-    /// Events that were lost since the start.
-    pub(super) lost: AtomicU64,
-    /// Events of the present run of drops.
-    dropped: AtomicU64,
-    /// Whether the thread was told to end.
-    closed: AtomicBool,
-    acknowledged: broadcast::Sender<Recorded>,
-}
-
-impl Shared {
-    /// Invariant: the event is on disk.
-    pub(super) fn acknowledge(&self, recorded: Recorded) {
-        // First the number, then the event: whoever subscribes in between has one of the two.
-        self.last_id.store(recorded.id, Ordering::Release);
-        // Nobody may be listening.
-        let _ = self.acknowledged.send(recorded);
-    }
-
-    pub(super) fn tell_up(&self, up: bool) {
-        self.metrics.journal_up(up);
-    }
 }
 
 impl Journal {
@@ -127,15 +67,7 @@ impl Journal {
         pulse: Arc<Pulse>,
     ) -> io::Result<(Self, oneshot::Receiver<Recovered>)> {
         let (inbox, messages) = mpsc::sync_channel(QUEUE);
-        let shared = Arc::new(Shared {
-            metrics,
-            pulse,
-            last_id: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
-            acknowledged: broadcast::Sender::new(STREAMED),
-        });
+        let shared = Arc::new(Shared::new(metrics, pulse));
         let writer = Writer::new(settings.path, settings.limits, messages, Arc::clone(&shared));
         let (recovered, answer) = oneshot::channel();
         let (runs, running) = watch::channel(());
@@ -143,7 +75,7 @@ impl Journal {
             let _runs = runs;
             writer.run(recovered);
         };
-        thread::Builder::new().name(SINK.to_owned()).spawn(thread)?;
+        thread::Builder::new().name(SinkName::Journal.as_str().to_owned()).spawn(thread)?;
         Ok((Self { inbox, shared, running }, answer))
     }
 
@@ -195,7 +127,7 @@ impl Journal {
                 true
             }
             Err(TrySendError::Full(_)) => {
-                self.shared.metrics.sink_failed(SINK, count);
+                self.shared.metrics.sink_failed(SinkName::Journal, count);
                 self.shared.lost.fetch_add(count, Ordering::Relaxed);
                 // A message without events counts as one, so that a run of drops has a beginning.
                 if self.shared.dropped.fetch_add(count.max(1), Ordering::Relaxed) == 0 {
@@ -208,7 +140,7 @@ impl Journal {
             }
             Err(TrySendError::Disconnected(_)) => {
                 if !self.shared.closed.load(Ordering::Relaxed) {
-                    self.shared.metrics.sink_failed(SINK, count);
+                    self.shared.metrics.sink_failed(SinkName::Journal, count);
                     self.shared.tell_up(false);
                     if self.shared.dropped.fetch_add(count.max(1), Ordering::Relaxed) == 0 {
                         tracing::error!("the journal's thread broke, which is a defect of cachewatch; restart it");

@@ -10,9 +10,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::backlog::MOST_WAITING;
 use super::reference::Kept;
 use super::store::{Store, Trouble, beside};
-use super::writer::{MOST_IN_MEMORY, MOST_WAITING};
+use super::writer::MOST_IN_MEMORY;
 use super::*;
 use crate::clock::{self, Stopwatch};
 use crate::model::{

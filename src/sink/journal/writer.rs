@@ -1,27 +1,28 @@
 //! The thread that owns the journal's file. Everything goes through it, one message at a time, so that nothing is locked.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::handle::{Limits, Page, Shared};
+use super::backlog::{Backlog, MOST_WAITING};
+use super::handover::Handover;
+use super::messages::{Limits, Message, Page, Shared};
 use super::query::{Recorded, Rows};
 use super::reader::Reader;
 use super::reference::Reference;
-use super::state::{Late, Recovered, Settled, State};
+use super::state::{Late, Recovered, Run, State};
 use super::store::{self, Identity, Store, Trouble};
 use crate::clock;
-use crate::model::{CacheName, Event, EventKind, EventOrder, EventQuery};
-use crate::sink::{Loop, log};
-
-/// The most events that wait for a file that cannot be written; the oldest give way.
-pub(super) const MOST_WAITING: usize = 10_000;
+use crate::model::{Event, EventKind, EventOrder, EventQuery};
+use crate::sink::log;
+use crate::sink::name::SinkName;
+use crate::sink::pulse::Loop;
 
 /// The most events of a journal in memory.
 pub(super) const MOST_IN_MEMORY: usize = 10_000;
@@ -48,53 +49,25 @@ const PRUNING: Duration = Duration::from_mins(5);
 /// How many of the last events of a cache are recovered.
 const RECENT: usize = 20;
 
-/// What the thread is asked.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// To keep these events, and what of this cache follows from them: `None` forgets it.
-    Record { events: Vec<Event>, state: Option<(CacheName, Option<State>)> },
-    /// To read.
-    Read { query: EventQuery, answer: oneshot::Sender<Page> },
-    /// To tell there what a file knows that can be opened only later.
-    Late(mpsc::UnboundedSender<Late>),
-    /// That what came late is known.
-    Settled(Settled),
-    /// To keep other limits from now on.
-    Limit(Limits),
-    /// To write what waits, to close the file and to end.
-    Close { answer: oneshot::Sender<()> },
-}
-
 /// The thread's own state.
 pub(super) struct Writer {
     path: Option<PathBuf>,
     limits: Limits,
     inbox: Receiver<Message>,
     shared: Arc<Shared>,
-    /// The file; `None` while it cannot be used.
+    /// The file; `None` while it cannot be opened.
     store: Option<Store>,
-    /// Set while the file cannot be used.
+    /// Set from a failure until something is written again: a file that can be opened is not yet one that can be written.
     away: Option<Away>,
     /// The file that was open last.
     known: Option<Identity>,
     /// Whether it was looked through, so that it is not looked through at every attempt.
     is_checked: bool,
-    /// Events that are not in the file yet.
-    waiting: VecDeque<Event>,
-    /// What is known of every cache; `None` where it was forgotten.
-    states: BTreeMap<CacheName, Option<State>>,
-    /// Those of them that are not in the file yet.
-    unwritten: BTreeSet<CacheName>,
-    /// Who is told what a file knows that came late.
-    late: Option<mpsc::UnboundedSender<Late>>,
-    /// Set while nobody has answered that: nothing is written meanwhile.
-    unsettled: Option<BTreeSet<CacheName>>,
-    /// What was read at the start, and nobody waited for.
-    unheard: Option<Recovered>,
+    /// What is not in the file yet.
+    backlog: Backlog,
+    handover: Handover,
     /// Whether a file was written in this run, or read for it.
     had_file: bool,
-    /// So many of them, from the front, may be in the file already: their transaction was cut off in its last moment.
-    in_doubt: usize,
     /// The highest id that was given.
     last_id: u64,
     /// Why the file that was written before is not there any more, until the next one has been told.
@@ -134,14 +107,9 @@ impl Writer {
             away: None,
             known: None,
             is_checked: false,
-            waiting: VecDeque::new(),
-            states: BTreeMap::new(),
-            unwritten: BTreeSet::new(),
-            late: None,
-            unsettled: None,
-            unheard: None,
+            backlog: Backlog::default(),
+            handover: Handover::Unasked(None),
             had_file: false,
-            in_doubt: 0,
             last_id: 0,
             loss: None,
             set_aside_at: None,
@@ -164,7 +132,7 @@ impl Writer {
         // Who waited may have gone on without it, and then has to be told as of a file that comes late.
         if let Err(unheard) = recovered.send(begun) {
             self.had_file = false;
-            self.unheard = Some(unheard);
+            self.handover = Handover::Unasked(Some(unheard));
         }
         loop {
             self.shared.pulse.turned(Loop::Journal);
@@ -195,26 +163,22 @@ impl Writer {
     fn take(&mut self, message: Message) {
         match message {
             Message::Record { events, state } => {
-                self.waiting.extend(events);
-                let beyond = self.waiting.len().saturating_sub(MOST_WAITING);
-                if beyond > 0 {
-                    self.waiting.drain(..beyond);
-                    self.in_doubt = self.in_doubt.saturating_sub(beyond);
-                    self.lose(beyond as u64);
-                }
+                let beyond = self.backlog.add(events);
+                self.lose(beyond);
                 if let Some((cache, state)) = state {
-                    self.states.insert(cache.clone(), state);
-                    self.unwritten.insert(cache);
+                    self.backlog.set_state(cache, state);
                     self.write_states_at.get_or_insert(clock::instant() + STATES);
                 }
             }
             Message::Late(late) => {
-                self.late = Some(late);
-                if let Some(recovered) = self.unheard.take() {
+                if let Some(recovered) = self.handover.ask(late) {
                     self.tell_late(recovered);
                 }
             }
-            Message::Settled(settled) => self.settle(&settled),
+            Message::Settled(settled) => {
+                self.handover.settle();
+                self.backlog.settle(&settled);
+            }
             Message::Read { query, answer } => self.reads.push((query, answer)),
             Message::Limit(limits) => {
                 self.limits = limits;
@@ -228,7 +192,7 @@ impl Writer {
     fn pause(&self) -> Duration {
         let until = match &self.away {
             // Whoever has to answer does so in a moment, and wakes this thread.
-            _ if self.unsettled.is_some() => return FIRST_RETRY,
+            _ if self.handover.is_unsettled() => return FIRST_RETRY,
             Some(away) => away.retry_at,
             None => self.write_states_at.into_iter().chain([self.beat_at, self.prune_at]).min().unwrap_or(self.beat_at),
         };
@@ -242,13 +206,20 @@ impl Writer {
         if self.store.is_none() && self.away.as_ref().is_some_and(|away| away.retry_at <= now || is_last) {
             self.open();
         }
-        if is_last {
-            self.settle_alone();
+        if is_last && let Some(caches) = self.handover.settle() {
+            // No answer will come any more: what the file says of its caches stays, for the next start to go on with.
+            let dropped = self.backlog.yield_to_file(&caches);
+            self.lose(dropped);
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         // A file that can be opened is not yet one that can be written.
         let is_back = self.away.is_some() && self.store.is_some();
-        if is_back || is_last || !self.waiting.is_empty() || is_due(self.write_states_at) || self.beat_at <= now {
+        if is_back
+            || is_last
+            || !self.backlog.events().is_empty()
+            || is_due(self.write_states_at)
+            || self.beat_at <= now
+        {
             self.write();
         }
         if self.prune_at <= now {
@@ -272,9 +243,7 @@ impl Writer {
             self.fail(trouble);
             Recovered::default()
         });
-        for state in &recovered.states {
-            self.states.entry(state.cache.clone()).or_insert_with(|| Some(state.clone()));
-        }
+        self.backlog.recall(&recovered.states);
         recovered
     }
 
@@ -318,15 +287,14 @@ impl Writer {
         }
         (self.known, self.is_checked) = (store.identity(), true);
         self.store = Some(store);
-        if is_same {
-            self.settle_doubt(last_id);
-        } else {
+        let grown = if is_same { last_id.saturating_sub(self.last_id) } else { 0 };
+        self.settle_doubt(grown, last_id);
+        if !is_same {
             // Another file than the one that was written before: it must know all of it.
-            self.unwritten.extend(self.states.keys().cloned());
+            self.backlog.write_every_state();
         }
-        self.in_doubt = 0;
         self.last_id = last_id;
-        if !is_same && self.late.is_some() && self.path.is_some() {
+        if !is_same && self.handover.is_asked() && self.path.is_some() {
             self.read_late();
         }
         self.shared.last_id.store(last_id, Ordering::Release);
@@ -347,70 +315,21 @@ impl Writer {
     fn tell_late(&mut self, recovered: Recovered) {
         let is_first = !std::mem::replace(&mut self.had_file, true);
         if let Some(run) = recovered.last_run.filter(|_| is_first) {
-            let started = |event: &&mut Event| {
-                event.kind == EventKind::Started && event.lasted.is_none() && event.at > run.last_alive
-            };
-            if let Some(event) = self.waiting.iter_mut().find(started) {
-                *event = run.before(event.clone());
-            }
+            self.backlog.follow(run);
         }
-        if recovered.states.is_empty() {
-            return;
+        if !recovered.states.is_empty() {
+            self.handover.tell(Late { recovered, is_first, told: self.backlog.told() });
         }
-        let told = |event: &Event| Some((event.cache.clone()?, event.kind, event.finding));
-        let told = self.waiting.iter().filter_map(told).collect();
-        let caches = recovered.states.iter().map(|state| state.cache.clone()).collect();
-        let told = self.late.as_ref().map(|late| late.send(Late { recovered, is_first, told }));
-        // Where nobody is there to answer, the end settles it.
-        if told.is_some() {
-            self.unsettled = Some(caches);
-        }
-    }
-
-    /// What waits goes on where the file ends: it opens nothing that is open there.
-    fn settle(&mut self, settled: &Settled) {
-        self.unsettled = None;
-        for (cache, finding) in &settled.open {
-            let is_about = |event: &Event| event.cache == *cache && event.finding == Some(*finding);
-            let first = self.waiting.iter().position(is_about);
-            if let Some(place) = first.filter(|place| self.waiting[*place].kind == EventKind::FindingOpened) {
-                self.waiting.remove(place);
-            }
-        }
-        for cache in &settled.caches {
-            let is_about = |event: &Event| event.cache.as_ref() == Some(cache) && event.kind == EventKind::CacheAdded;
-            if let Some(place) = self.waiting.iter().position(is_about) {
-                self.waiting.remove(place);
-            }
-        }
-    }
-
-    /// At the end, with nobody there to answer: what the file says of its caches stays, for the next start to go on with.
-    fn settle_alone(&mut self) {
-        let Some(caches) = self.unsettled.take() else { return };
-        let before = self.waiting.len();
-        self.waiting.retain(|event| {
-            let is_state = event.finding.is_some() || event.kind == EventKind::CacheAdded;
-            let is_known = |cache: &CacheName| caches.contains(cache);
-            // A finding of no cache is one of this machine.
-            !(is_state && event.cache.as_ref().is_none_or(is_known))
-        });
-        self.unwritten.retain(|cache| !caches.contains(cache));
-        self.lose((before - self.waiting.len()) as u64);
     }
 
     /// A write that failed in its last moment may have been done all the same; then it is not done again.
-    fn settle_doubt(&mut self, last_id: u64) {
-        let done = last_id.saturating_sub(self.last_id);
-        let in_doubt = self.in_doubt.min(self.waiting.len());
-        if done < in_doubt as u64 || in_doubt == 0 {
-            return;
-        }
-        let first = last_id - in_doubt as u64 + 1;
-        for (id, event) in (first..).zip(self.waiting.drain(..in_doubt)) {
+    fn settle_doubt(&mut self, grown: u64, last_id: u64) {
+        let written = self.backlog.settle_doubt(grown);
+        let count = written.len() as u64;
+        for (id, event) in (last_id - count + 1..).zip(written) {
             self.shared.acknowledge(Recorded { id, event });
         }
-        self.shared.metrics.journal_recorded(super::SINK, in_doubt as u64);
+        self.shared.metrics.journal_recorded(count);
     }
 
     /// Moves a broken file out of the way and begins another one.
@@ -420,7 +339,7 @@ impl Writer {
         if self.set_aside_at.replace(now).is_some_and(|before| now.saturating_duration_since(before) < TOO_SOON) {
             return Err(Trouble::Unavailable(format!("{words}; it broke again within a minute: is the disk sound?")));
         }
-        self.shared.metrics.sink_failed(super::SINK, 1);
+        self.shared.metrics.sink_failed(SinkName::Journal, 1);
         let aside = store::set_aside(path, at).map_err(|error| {
             Trouble::Unavailable(format!("{words}; and it cannot be set aside: {error}; move it away by hand"))
         })?;
@@ -433,12 +352,12 @@ impl Writer {
         let event = Event::new(clock::now(), None, EventKind::JournalSetAside);
         let event = event.change(&path.display().to_string(), what).evidence(words);
         log::log_event(&event, &[]);
-        self.waiting.push_front(event);
+        self.backlog.add_first(event);
     }
 
     /// Writes everything that waits, in one transaction.
     fn write(&mut self) {
-        if self.unsettled.is_some() {
+        if self.handover.is_unsettled() {
             return;
         }
         let now = clock::instant();
@@ -449,27 +368,23 @@ impl Writer {
         if let Some(jump) = self.reference.follow(at, now) {
             let event = jump.event();
             log::log_event(&event, &[]);
-            self.waiting.push_back(event);
+            self.backlog.add_last(event);
         }
-        let states: Vec<_> =
-            self.unwritten.iter().filter_map(|cache| Some((cache.clone(), self.states.get(cache)?.clone()))).collect();
-        let events = self.waiting.make_contiguous();
+        let (events, states) = self.backlog.next_write();
         let ids = match store.write(events, &states, at, self.reference.at()) {
             Ok(ids) => ids,
             Err(trouble) => {
-                self.in_doubt = self.waiting.len();
+                self.backlog.doubt();
                 return self.fail(trouble);
             }
         };
-        self.unwritten.clear();
-        self.states.retain(|_, state| state.is_some());
         let written = ids.len();
         // Only now is it true that it is kept.
-        for (id, event) in ids.into_iter().zip(self.waiting.drain(..)) {
+        for (id, event) in ids.into_iter().zip(self.backlog.written()) {
             self.last_id = id;
             self.shared.acknowledge(Recorded { id, event });
         }
-        self.shared.metrics.journal_recorded(super::SINK, written as u64);
+        self.shared.metrics.journal_recorded(written as u64);
         if let Some(away) = self.away.take() {
             let path = self.path.as_deref().unwrap_or(Path::new("")).display().to_string();
             tracing::info!(path, written, lost = away.lost, "the journal is written again, with what had waited");
@@ -545,7 +460,7 @@ impl Writer {
                 self.open();
             }
             Trouble::Gone(words) => {
-                self.shared.metrics.sink_failed(super::SINK, 1);
+                self.shared.metrics.sink_failed(SinkName::Journal, 1);
                 self.known = None;
                 self.loss = Some(words);
                 self.open();
@@ -555,7 +470,7 @@ impl Writer {
     }
 
     fn go_away(&mut self, trouble: &Trouble) {
-        self.shared.metrics.sink_failed(super::SINK, 1);
+        self.shared.metrics.sink_failed(SinkName::Journal, 1);
         self.shared.tell_up(false);
         let words = trouble.words();
         let pause = self.away.as_ref().map_or(FIRST_RETRY, |away| (away.pause * 2).min(LAST_RETRY));
@@ -572,8 +487,12 @@ impl Writer {
         self.away = Some(Away { retry_at, pause, words: words.to_owned(), lost });
     }
 
-    fn lose(&mut self, events: u64) {
-        self.shared.metrics.sink_failed(super::SINK, events);
+    fn lose(&mut self, events: usize) {
+        if events == 0 {
+            return;
+        }
+        let events = events as u64;
+        self.shared.metrics.sink_failed(SinkName::Journal, events);
         self.shared.lost.fetch_add(events, Ordering::Relaxed);
         if let Some(away) = &mut self.away {
             away.lost += events;
@@ -590,7 +509,7 @@ impl Writer {
             }
             None => Rows::default(),
         };
-        let asked = self.waiting.iter().filter(|event| query.admits(event));
+        let asked = self.backlog.events().iter().filter(|event| query.admits(event));
         let waiting = match query.order {
             EventOrder::Ascending => asked.take(query.limit).cloned().collect(),
             EventOrder::Descending => asked.rev().take(query.limit).cloned().collect(),
@@ -607,9 +526,9 @@ impl Writer {
     }
 
     fn end(mut self) {
-        if !self.waiting.is_empty() {
+        if !self.backlog.events().is_empty() {
             tracing::warn!(
-                events = self.waiting.len(),
+                events = self.backlog.events().len(),
                 "these events were never written to the journal; the log has them"
             );
         }
@@ -623,7 +542,7 @@ impl Writer {
 
 fn recover(
     states: impl FnOnce() -> Result<Vec<State>, Trouble>,
-    last_run: impl FnOnce() -> Result<Option<super::Run>, Trouble>,
+    last_run: impl FnOnce() -> Result<Option<Run>, Trouble>,
     read: impl Fn(&EventQuery) -> Result<Rows, Trouble>,
 ) -> Result<Recovered, Trouble> {
     let (states, last_run) = (states()?, last_run()?);

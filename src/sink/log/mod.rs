@@ -5,7 +5,6 @@ mod output;
 use tracing::{debug, info, warn};
 
 pub use self::output::Output;
-pub(in crate::sink) use self::output::SINK;
 use crate::model::{Event, EventKind, Finding, LookupReport, ObservationKind, Round, Severity, WireText};
 
 /// Writes one round, at debug level.

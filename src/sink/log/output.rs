@@ -16,10 +16,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::clock::{self, Stopwatch};
 use crate::model::Timestamp;
-use crate::sink::Metrics;
-
-/// The name of this sink in `cachewatch_sink_failures_total`.
-pub(in crate::sink) const SINK: &str = "log";
+use crate::sink::metrics::Metrics;
+use crate::sink::name::SinkName;
 
 /// The most bytes that wait to be written.
 const MOST_WAITING: usize = 256 << 10;
@@ -83,14 +81,14 @@ impl Output {
         let shared =
             Arc::new(Shared { as_json, queue: Mutex::default(), changed: Condvar::new(), metrics: OnceLock::new() });
         let writer = Writer { shared: Arc::clone(&shared), target, told: None };
-        thread::Builder::new().name(SINK.to_owned()).spawn(move || writer.run())?;
+        thread::Builder::new().name(SinkName::Log.as_str().to_owned()).spawn(move || writer.run())?;
         Ok(Self(shared))
     }
 
     /// Counts what goes wrong there from now on, and what has gone wrong before.
     pub fn count_in(&self, metrics: Arc<Metrics>) {
         let mut queue = self.0.queue();
-        metrics.sink_failed(SINK, std::mem::take(&mut queue.uncounted));
+        metrics.sink_failed(SinkName::Log, std::mem::take(&mut queue.uncounted));
         // Set once; a second daemon in one process would count in the first one's.
         let _ = self.0.metrics.set(metrics);
     }
@@ -162,7 +160,7 @@ impl Shared {
 
     fn failed(&self, queue: &mut Queue, times: u64) {
         match self.metrics.get() {
-            Some(metrics) => metrics.sink_failed(SINK, times),
+            Some(metrics) => metrics.sink_failed(SinkName::Log, times),
             None => queue.uncounted += times,
         }
     }

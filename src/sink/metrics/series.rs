@@ -1,7 +1,7 @@
 //! Which series of a cache exist, and until when.
 //!
-//! A gauge that was not set this round holds what was true some round ago. A [`Ledger`] is a mark-and-sweep over one
-//! cache's series: what a round does not touch again is removed at its end, and everything is removed when the ledger
+//! A gauge that was not set this round holds what was true some round ago. A [`SeriesTracker`] is a mark-and-sweep over one
+//! cache's series: what a round does not touch again is removed at its end, and everything is removed when the tracker
 //! is dropped. So no code can leave a stale gauge or an orphan behind by forgetting to remove it.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use prometheus::core::{MetricVec, MetricVecBuilder};
 
 use crate::model::{CacheName, ObservationKind};
 
-/// A metric and all its series; the first label is `cache` where a [`Ledger`] keeps them.
+/// A metric and all its series; the first label is `cache` where a [`SeriesTracker`] keeps them.
 pub(super) struct Family<V> {
     name: &'static str,
     /// Which kind of observation shows what it tells; `None` where it does not tell what was seen at one time.
@@ -24,10 +24,29 @@ impl<V: Vector> Family<V> {
     }
 
     /// The series of these label values, made where it does not exist. For metrics of the daemon, not of a cache.
-    pub(super) fn of(&self, labels: &[&str]) -> V::Series {
+    pub(super) fn series(&self, labels: &[&str]) -> V::Series {
         self.vector.series(labels)
     }
+
+    /// Which series it is that has these values after that of the label `cache`.
+    pub(super) fn key<'a, const N: usize>(&'a self, labels: [&'a str; N]) -> SeriesKey<'a, V, N> {
+        SeriesKey { family: self, labels }
+    }
 }
+
+/// A series of whichever cache: its family, and the values of its labels after that of the cache.
+pub(super) struct SeriesKey<'a, V, const N: usize> {
+    family: &'a Family<V>,
+    labels: [&'a str; N],
+}
+
+impl<V, const N: usize> Clone for SeriesKey<'_, V, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V, const N: usize> Copy for SeriesKey<'_, V, N> {}
 
 /// Gauges, counters or histograms of one name, told apart by labels.
 pub(super) trait Vector: Removable + Clone + 'static {
@@ -61,15 +80,15 @@ impl<B: MetricVecBuilder> Removable for MetricVec<B> {
 
 /// The series of one cache.
 ///
-/// Invariant: every series with this cache's label was made here, so that dropping the ledger leaves none.
-pub(super) struct Ledger {
+/// Invariant: every series with this cache's label was made here, so that dropping the tracker leaves none.
+pub(super) struct SeriesTracker {
     cache: CacheName,
     round: u64,
-    accounts: BTreeMap<&'static str, Account>,
+    families: BTreeMap<&'static str, FamilySeries>,
 }
 
 /// The series of one cache in one family.
-struct Account {
+struct FamilySeries {
     of: Option<ObservationKind>,
     family: Box<dyn Removable>,
     series: Vec<Entry>,
@@ -89,20 +108,21 @@ enum Until {
     CacheGoes,
 }
 
-impl Ledger {
+impl SeriesTracker {
     pub(super) fn new(cache: CacheName) -> Self {
-        Self { cache, round: 0, accounts: BTreeMap::new() }
+        Self { cache, round: 0, families: BTreeMap::new() }
     }
 
     /// A series that holds until the next observation of the kind that shows it: a gauge of what was seen.
-    pub(super) fn hold<V: Vector>(&mut self, family: &Family<V>, labels: &[&str]) -> V::Series {
+    pub(super) fn transient<V: Vector, const N: usize>(&mut self, key: SeriesKey<'_, V, N>) -> V::Series {
+        let SeriesKey { family, labels } = key;
         debug_assert!(family.of.is_some(), "{} is of no kind of observation, so nothing would sweep it", family.name);
-        self.touch(family, labels, Until::Round(self.round))
+        self.touch(family, &labels, Until::Round(self.round))
     }
 
     /// A series that stays for as long as the cache does: counters, histograms, and what is true whatever was seen.
-    pub(super) fn keep<V: Vector>(&mut self, family: &Family<V>, labels: &[&str]) -> V::Series {
-        self.touch(family, labels, Until::CacheGoes)
+    pub(super) fn persistent<V: Vector, const N: usize>(&mut self, key: SeriesKey<'_, V, N>) -> V::Series {
+        self.touch(key.family, &key.labels, Until::CacheGoes)
     }
 
     /// Ends the round of an observation: what such a one shows, and it did not touch, goes.
@@ -122,35 +142,37 @@ impl Ledger {
 
     /// Removes the series of one family whose labels, without the cache's, are chosen.
     pub(super) fn forget<V: Vector>(&mut self, family: &Family<V>, chosen: impl Fn(&[Box<str>]) -> bool) {
-        if let Some(account) = self.accounts.get_mut(family.name) {
-            account.remove_where(&self.cache, |entry| chosen(&entry.labels));
+        if let Some(of_family) = self.families.get_mut(family.name) {
+            of_family.remove_where(&self.cache, |entry| chosen(&entry.labels));
         }
     }
 
     fn touch<V: Vector>(&mut self, family: &Family<V>, labels: &[&str], until: Until) -> V::Series {
-        let account = self.accounts.entry(family.name).or_insert_with(|| Account {
+        let of_family = self.families.entry(family.name).or_insert_with(|| FamilySeries {
             of: family.of,
             family: Box::new(family.vector.clone()),
             series: Vec::new(),
         });
         let known =
-            account.series.iter_mut().find(|entry| entry.labels.iter().map(|l| &**l).eq(labels.iter().copied()));
+            of_family.series.iter_mut().find(|entry| entry.labels.iter().map(|l| &**l).eq(labels.iter().copied()));
         match known {
             Some(entry) => entry.until = until,
-            None => account.series.push(Entry { labels: labels.iter().map(|label| (*label).into()).collect(), until }),
+            None => {
+                of_family.series.push(Entry { labels: labels.iter().map(|label| (*label).into()).collect(), until });
+            }
         }
         family.vector.series(&with_cache(&self.cache, labels.iter().copied()))
     }
 
     fn remove_where(&mut self, chosen: impl Fn(Option<ObservationKind>, &Entry) -> bool) {
-        for account in self.accounts.values_mut() {
-            let of = account.of;
-            account.remove_where(&self.cache, |entry| chosen(of, entry));
+        for of_family in self.families.values_mut() {
+            let of = of_family.of;
+            of_family.remove_where(&self.cache, |entry| chosen(of, entry));
         }
     }
 }
 
-impl Account {
+impl FamilySeries {
     fn remove_where(&mut self, cache: &CacheName, chosen: impl Fn(&Entry) -> bool) {
         self.series.retain(|entry| {
             let goes = chosen(entry);
@@ -162,7 +184,7 @@ impl Account {
     }
 }
 
-impl Drop for Ledger {
+impl Drop for SeriesTracker {
     fn drop(&mut self) {
         self.remove_where(|_, _| true);
     }
@@ -194,19 +216,19 @@ mod tests {
         let gauge = Family::new("g", Some(ObservationKind::Probe), gauge);
         let counter = Family::new("c_total", None, counter);
 
-        let mut orders = Ledger::new(CacheName::new("orders"));
-        let mut other = Ledger::new(CacheName::new("other"));
-        other.hold(&gauge, &["a"]).set(9.0);
+        let mut orders = SeriesTracker::new(CacheName::new("orders"));
+        let mut other = SeriesTracker::new(CacheName::new("other"));
+        other.transient(gauge.key(["a"])).set(9.0);
         for who in ["a", "b"] {
-            orders.hold(&gauge, &[who]).set(1.0);
+            orders.transient(gauge.key([who])).set(1.0);
         }
-        orders.keep(&counter, &[]).inc();
+        orders.persistent(counter.key([])).inc();
         orders.sweep(ObservationKind::Probe);
         let both =
             [r#"g{cache="orders",who="a"} 1"#, r#"g{cache="orders",who="b"} 1"#, r#"g{cache="other",who="a"} 9"#];
         assert_eq!(lines(&registry), [&[r#"c_total{cache="orders"} 1"#], &both[..]].concat());
 
-        orders.hold(&gauge, &["b"]).set(2.0);
+        orders.transient(gauge.key(["b"])).set(2.0);
         orders.sweep(ObservationKind::Probe);
         let expected =
             [r#"c_total{cache="orders"} 1"#, r#"g{cache="orders",who="b"} 2"#, r#"g{cache="other",who="a"} 9"#];

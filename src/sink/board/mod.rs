@@ -1,13 +1,17 @@
 //! What HTTP shows: the last round of every cache.
 
-use std::collections::{BTreeMap, VecDeque};
+mod cache_state;
+mod configuration;
+mod history;
+
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{
-    Cache, CacheName, Event, Finding, LookupReport, Observation, Pending, ProbeReport, Refusal, Round, Stage, Standing,
-    Timestamp, WireText,
-};
+pub use self::cache_state::CacheState;
+pub use self::configuration::Configuration;
+pub use self::history::Sample;
+use crate::model::{Cache, CacheName, Event, Finding, Refusal, Round, Timestamp, WireText};
 
 /// The last state of every cache, written by the dispatch loop and read by HTTP.
 ///
@@ -19,7 +23,7 @@ pub struct Board(RwLock<Snapshot>);
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The caches, in the order of their names.
-    pub caches: Arc<BTreeMap<CacheName, Arc<Watched>>>,
+    pub caches: Arc<BTreeMap<CacheName, Arc<CacheState>>>,
     /// The configuration in use.
     pub configuration: Arc<Configuration>,
     /// What is to be said of this machine, apart from any cache.
@@ -32,76 +36,6 @@ pub struct Snapshot {
     /// The revision in which something apart from the rounds of caches last changed: which there are, how they are
     /// configured, this machine.
     pub settled: u64,
-}
-
-/// Which configuration is in use.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Configuration {
-    /// How many configurations have been taken into use; 0 before the first.
-    pub generation: u64,
-    /// When the one in use was read.
-    pub read_at: Option<Timestamp>,
-    /// The newer one that was last refused; `None` once one is accepted again.
-    pub refused: Option<Refusal>,
-}
-
-/// One cache as the board knows it.
-#[derive(Debug, Clone)]
-pub struct Watched {
-    /// The cache as it is configured now.
-    pub cache: Arc<Cache>,
-    /// What the last probe saw; `None` before the first.
-    pub report: Option<Arc<ProbeReport>>,
-    /// What a lookup has seen since, which knows of nothing but names; `None` where the probe is the latest to have asked.
-    pub lookup: Option<Arc<LookupReport>>,
-    /// The findings open now, the deepest cause first.
-    pub open: Vec<Finding>,
-    /// What was seen and has not been seen often enough to open, the deepest cause first.
-    pub pending: Vec<Pending>,
-    /// When the next probe is due, where that is known.
-    pub next: Option<Timestamp>,
-    /// The last probe that tested what should be closed; `None` where none has.
-    pub tested: Option<Arc<ProbeReport>>,
-    /// The revision of the board in which anything of this last changed.
-    pub revision: u64,
-    /// What happened last, the latest first, at most [`Watched::MOST_EVENTS`].
-    pub events: VecDeque<Event>,
-    /// Whether a round has shown the cache without a suspicion: until then nothing speaks for it.
-    pub proven: bool,
-    /// What the last probes came to, the latest last, at most [`Watched::MOST_GLIMPSES`].
-    pub recent: VecDeque<Glimpse>,
-}
-
-/// What one probe came to, in 32 bytes: enough for a curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Glimpse {
-    /// When the probe began.
-    pub at: Timestamp,
-    /// Whether every address answered PING.
-    pub succeeded: bool,
-    /// How long the slowest PING took, in microseconds; `None` where none was answered.
-    pub ping_micros: Option<u32>,
-    /// The share of the client limit in use, 0 to 1; `None` where it is not known.
-    pub used: Option<f32>,
-}
-
-impl Glimpse {
-    fn of(cache: &Cache, report: &ProbeReport) -> Self {
-        let answered = report.used_legs().filter(|leg| leg.fault.is_none());
-        let slowest = answered.filter_map(|leg| leg.timings.of(Stage::Ping)).max();
-        let clients = cache.busiest(report).and_then(|(_, _, clients)| clients);
-        Self {
-            at: report.lookup.at,
-            succeeded: report.succeeded(),
-            ping_micros: slowest.map(|took| u32::try_from(took.as_micros()).unwrap_or(u32::MAX)),
-            used: clients.and_then(|clients| clients.headroom()).map(share_used),
-        }
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a share of 0 to 1, drawn some pixels high")]
-fn share_used(free: f64) -> f32 {
-    (1.0 - free) as f32
 }
 
 impl Board {
@@ -117,9 +51,9 @@ impl Board {
         self.settle(|snapshot| {
             let caches = Arc::make_mut(&mut snapshot.caches);
             match caches.get_mut(&cache.name) {
-                Some(watched) => Arc::make_mut(watched).cache = cache,
+                Some(state) => Arc::make_mut(state).cache = cache,
                 None => {
-                    caches.insert(cache.name.clone(), Arc::new(Watched::new(cache)));
+                    caches.insert(cache.name.clone(), Arc::new(CacheState::new(cache)));
                 }
             }
         });
@@ -135,23 +69,23 @@ impl Board {
     /// What an earlier run knew of a cache: what was open when it ended, and what had happened last, the latest first.
     /// Until a probe has looked, nothing else speaks for the cache.
     pub fn recall(&self, cache: &CacheName, open: Vec<Finding>, events: impl IntoIterator<Item = Event>) {
-        self.write(cache, |watched| {
-            watched.open = open;
-            watched.events.extend(events);
-            watched.events.truncate(Watched::MOST_EVENTS);
+        self.write(cache, |state| {
+            state.open = open;
+            state.events.extend(events);
+            state.events.truncate(CacheState::MOST_EVENTS);
             true
         });
     }
 
     /// Takes in one round. A round of a cache that is not shown (removed while its probe ran) leaves no trace.
     pub fn observe(&self, round: &Round) {
-        self.write(&round.cache.name, |watched| watched.observe(round));
+        self.write(&round.cache.name, |state| state.observe(round));
     }
 
     /// Takes in what was judged without a probe: the findings open now, and what changed.
     pub fn judged(&self, cache: &CacheName, open: Vec<Finding>, events: &[Event]) {
-        self.write(cache, |watched| {
-            watched.judged(open, events);
+        self.write(cache, |state| {
+            state.judged(open, events);
             true
         });
     }
@@ -185,14 +119,14 @@ impl Board {
     }
 
     /// Changes what is known of one cache, and says whether that is worth a look; of one that is not shown, nothing.
-    fn write(&self, cache: &CacheName, change: impl FnOnce(&mut Watched) -> bool) {
+    fn write(&self, cache: &CacheName, change: impl FnOnce(&mut CacheState) -> bool) {
         // A panic elsewhere leaves at worst one cache at its round before.
         let mut snapshot = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let revision = snapshot.revision + 1;
-        if let Some(watched) = Arc::make_mut(&mut snapshot.caches).get_mut(cache) {
-            let watched = Arc::make_mut(watched);
-            if change(watched) {
-                watched.revision = revision;
+        if let Some(state) = Arc::make_mut(&mut snapshot.caches).get_mut(cache) {
+            let state = Arc::make_mut(state);
+            if change(state) {
+                state.revision = revision;
                 snapshot.revision = revision;
             }
         }
@@ -216,7 +150,7 @@ impl Default for Board {
 impl Snapshot {
     /// The caches that have had no report yet.
     pub fn awaited(&self) -> impl Iterator<Item = &CacheName> {
-        self.caches.iter().filter(|(_, watched)| watched.report.is_none()).map(|(name, _)| name)
+        self.caches.iter().filter(|(_, state)| state.report.is_none()).map(|(name, _)| name)
     }
 
     /// Whether a configuration is in use and every cache of it has had its first report.
@@ -228,97 +162,9 @@ impl Snapshot {
     /// The open findings of every cache, the worst first, then in the order of the caches.
     #[must_use]
     pub fn open(&self) -> Vec<&Finding> {
-        let mut open: Vec<_> = self.caches.values().flat_map(|watched| &watched.open).collect();
+        let mut open: Vec<_> = self.caches.values().flat_map(|state| &state.open).collect();
         open.sort_by_key(|finding| finding.severity);
         open
-    }
-}
-
-impl Watched {
-    /// The most events kept for each cache; the journal keeps the rest.
-    pub const MOST_EVENTS: usize = 20;
-
-    /// The most probes kept as a curve: an hour at the default interval, for 3.75 KiB a cache.
-    pub const MOST_GLIMPSES: usize = 120;
-
-    fn new(cache: Arc<Cache>) -> Self {
-        Self {
-            cache,
-            report: None,
-            lookup: None,
-            open: Vec::new(),
-            pending: Vec::new(),
-            next: None,
-            tested: None,
-            revision: 0,
-            events: VecDeque::new(),
-            proven: false,
-            // All of it at once: what is taken later would look like a leak.
-            recent: VecDeque::with_capacity(Self::MOST_GLIMPSES),
-        }
-    }
-
-    /// Takes in a round, and says whether it tells anything new. A lookup that finds the name where it was does not.
-    fn observe(&mut self, round: &Round) -> bool {
-        let Round { cache, seen, verdict, events, next } = round;
-        let is_news = self.take(cache, seen) || !events.is_empty() || verdict.open != self.open;
-        if seen.probe().is_some() {
-            // What comes between the probes proves nothing of the cache.
-            self.proven |= verdict.pending.is_empty();
-            self.next = *next;
-        }
-        self.pending.clone_from(&verdict.pending);
-        self.judged(verdict.open.clone(), events);
-        is_news
-    }
-
-    /// Keeps what was seen, and says whether it is anything new.
-    fn take(&mut self, cache: &Cache, seen: &Observation) -> bool {
-        match seen {
-            Observation::Probe(report) => {
-                if report.exposure.is_some() {
-                    self.tested = Some(Arc::clone(report));
-                }
-                if self.recent.len() >= Self::MOST_GLIMPSES {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back(Glimpse::of(cache, report));
-                (self.report, self.lookup) = (Some(Arc::clone(report)), None);
-                true
-            }
-            Observation::Lookup(lookup) => {
-                let is_news = !self.latest().is_some_and(|latest| latest.leads_as(lookup));
-                self.lookup = Some(Arc::clone(lookup));
-                is_news
-            }
-        }
-    }
-
-    fn judged(&mut self, open: Vec<Finding>, events: &[Event]) {
-        self.open = open;
-        for event in events {
-            self.events.push_front(event.clone());
-        }
-        self.events.truncate(Self::MOST_EVENTS);
-    }
-
-    /// The latest lookup: one since the last probe, else that probe's.
-    #[must_use]
-    pub fn latest(&self) -> Option<&LookupReport> {
-        self.lookup.as_deref().or_else(|| Some(&self.report.as_ref()?.lookup))
-    }
-
-    /// How the cache fares at `now`. Unknown is not good: a cache that was not probed, or not lately, or that has failed
-    /// since it is watched and not yet often enough for a finding, is neither well nor at risk; it stays ill if it was.
-    #[must_use]
-    pub fn standing(&self, now: Timestamp) -> Standing {
-        let lasts = self.cache.report_lasts();
-        let is_known = self.proven && self.report.as_ref().is_some_and(|report| now.since(report.lookup.at) <= lasts);
-        match Standing::of(&self.open) {
-            Standing::Ill => Standing::Ill,
-            standing if is_known => standing,
-            _ => Standing::Unknown,
-        }
     }
 }
 
@@ -328,7 +174,7 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
-    use crate::model::{Passage, Severity};
+    use crate::model::{LookupReport, Passage, Severity, Standing};
 
     fn board(cache: &Cache) -> Board {
         let board = Board::new();
@@ -425,11 +271,11 @@ mod tests {
         board.observe(&fixture::looked_up(&cache, &["10.20.1.5"]));
         board.observe(&fixture::name_not_found(&cache));
         let recent = board.snapshot().caches["orders"].recent.clone();
-        assert_eq!((recent.len(), size_of::<Glimpse>()), (Watched::MOST_GLIMPSES, 32));
+        assert_eq!((recent.len(), size_of::<Sample>()), (CacheState::MOST_SAMPLES, 32));
         let at = Timestamp::from_unix_seconds(199);
-        let well = Glimpse { at, succeeded: true, ping_micros: Some(16_000), used: Some(0.1) };
+        let well = Sample { at, succeeded: true, ping_micros: Some(16_000), used: Some(0.1) };
         let ill =
-            Glimpse { at: fixture::name_not_found(&cache).seen.at(), succeeded: false, ping_micros: None, used: None };
+            Sample { at: fixture::name_not_found(&cache).seen.at(), succeeded: false, ping_micros: None, used: None };
         assert_eq!(recent.iter().skip(118).copied().collect::<Vec<_>>(), [well, ill]);
     }
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::model::{Cache, Fault, Finding, Leg, LookupReport, ProbeReport, Severity, Stage, Standing, Timestamp};
-use crate::sink::Watched;
+use crate::model::{
+    Cache, CacheName, Clients, Fault, Finding, Leg, LookupReport, ProbeReport, Severity, Stage, Standing, Timestamp,
+};
+use crate::sink::CacheState;
 
 const DAY: u64 = 86_400;
 
@@ -90,6 +92,45 @@ pub(super) fn worst_first(open: &[Finding]) -> Vec<&Finding> {
     open
 }
 
+/// A finding with what it rests on and what to run.
+pub(super) fn finding_card(finding: &Finding, now: Timestamp) -> Markup {
+    let is_of_machine = finding.cache.as_str() == CacheName::MACHINE;
+    html! {
+        article.finding id=[(!is_of_machine).then_some(finding.id)] data-severity=(finding.severity.as_str()) {
+            h3 { (severity(finding.severity)) " " (finding.summary) }
+            p.quiet {
+                code { (finding.id) } " at stage " (finding.stage) ", since " (moment(finding.since)) ", "
+                (ago(finding.since, now))
+            }
+            @if !finding.evidence.is_empty() {
+                h4 { "Seen" }
+                ul.evidence { @for line in &finding.evidence { li { (line) } } }
+            }
+            @if !finding.remedy.is_empty() {
+                h4 { "To run" }
+                (commands(&finding.remedy))
+            }
+        }
+    }
+}
+
+/// Commands that can be selected, and copied where there is a script.
+pub(super) fn commands(lines: &[String]) -> Markup {
+    html! {
+        div.commands {
+            pre tabindex="0" role="group" aria-label="Commands" {
+                code {
+                    @for line in lines {
+                        @if line.starts_with('#') { span.remark { (line) } } @else { (line) }
+                        "\n"
+                    }
+                }
+            }
+            button.copy type="button" hidden { "Copy" }
+        }
+    }
+}
+
 /// A word of a vocabulary as it is spelled everywhere, which may be broken where it is joined.
 pub(super) fn breakable(word: &str) -> Markup {
     html! { @for (index, part) in word.split('_').enumerate() { @if index > 0 { "_" wbr; } (part) } }
@@ -97,7 +138,7 @@ pub(super) fn breakable(word: &str) -> Markup {
 
 /// How far the judgement is, where a round was bad and no finding is open yet: what was seen, how often, and when it is
 /// looked at again.
-pub(super) fn pending(watched: &Watched) -> Option<Markup> {
+pub(super) fn pending(watched: &CacheState) -> Option<Markup> {
     let pending = watched.pending.first().filter(|_| watched.open.is_empty())?;
     Some(html! {
         (pending.progress()) " (" (pending.stage) ": " (pending.finding) ")"
@@ -212,6 +253,15 @@ pub(super) fn took(took: Duration) -> String {
     }
 }
 
+/// A span in its two largest units.
+pub(super) fn span(span: Duration) -> String {
+    if span < Duration::from_secs(1) {
+        return took(span);
+    }
+    let text = humantime::format_duration(Duration::from_secs(span.as_secs())).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
 /// Such as `7,500`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -246,6 +296,27 @@ pub(super) fn bar(used: f64, warning: f64, critical: f64) -> Markup {
             rect.track width="100" height="8" {}
             rect class=(class) width=(width(used)) height="8" {}
             rect.limit x=(width(warning)) width="0.8" height="8" {}
+        }
+    }
+}
+
+/// Clients against the limit.
+pub(super) fn clients(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
+    let clients = report.and_then(|report| cache.busiest(report)).and_then(|(_, _, clients)| clients);
+    let wants_key = report.is_some_and(ProbeReport::wants_key);
+    html! {
+        @match clients {
+            None if wants_key => p.quiet { "not known: no key is given here" },
+            None => p.quiet { "not known" },
+            Some(Clients { connected, limit: None }) => { p { (count(connected)) } p.quiet { "no limit known" } }
+            Some(clients @ Clients { connected, limit: Some((limit, source)) }) => {
+                @let free = clients.headroom().unwrap_or(1.0);
+                (bar(1.0 - free, cache.thresholds.headroom_warning, cache.thresholds.headroom_critical))
+                p title={ "limit: " (source) } {
+                    (format!("{:.0} % free", free * 100.0)) " "
+                    span.quiet { (count(connected)) " of " (count(limit)) }
+                }
+            }
         }
     }
 }
