@@ -7,14 +7,14 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 
-use super::check::Checker;
-use super::kind::Site;
+use super::checker::Checker;
 use super::layers::Found;
 use super::nearest::nearest;
-use super::problem::Complaint;
+use super::parse;
+use super::problem::Diagnostic;
 use super::schema;
 use super::settings::Defaults;
-use super::value;
+use super::value::Location;
 use crate::azure::{self, Product};
 use crate::file;
 use crate::model::{
@@ -24,10 +24,12 @@ use crate::model::{
 /// The caches, in the order of declaration. A cache without a host is reported and left out.
 pub(super) fn build(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache> {
     let resolvers = resolvers(checker);
-    let tables: Vec<(String, Site)> =
-        checker.reading.items("caches").map(|item| (item.name.clone(), item.site.clone())).collect();
-    let caches: Vec<_> =
-        tables.iter().filter_map(|(name, site)| Declared { checker, name, site, defaults }.cache(&resolvers)).collect();
+    let tables: Vec<(String, Location)> =
+        checker.sources.items("caches").map(|item| (item.name.clone(), item.location.clone())).collect();
+    let caches: Vec<_> = tables
+        .iter()
+        .filter_map(|(name, location)| Declared { checker, name, location, defaults }.cache(&resolvers))
+        .collect();
     for (name, resolver) in &resolvers {
         let is_used = caches.iter().any(|cache| {
             cache.resolvers.contains(resolver) || cache.exposure.public_resolver.as_ref() == Some(resolver)
@@ -43,27 +45,27 @@ pub(super) fn build(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache
 fn resolvers(checker: &mut Checker<'_>) -> Vec<(String, Resolver)> {
     let mut resolvers: Vec<_> = Resolver::reserved().map(|resolver| (resolver.name().to_string(), resolver)).collect();
     let reserved = resolvers.clone();
-    let tables: Vec<(String, Site)> =
-        checker.reading.items("resolvers").map(|item| (item.name.clone(), item.site.clone())).collect();
-    for (name, site) in tables {
+    let tables: Vec<(String, Location)> =
+        checker.sources.items("resolvers").map(|item| (item.name.clone(), item.location.clone())).collect();
+    for (name, location) in tables {
         let path = |key| ["resolvers", name.as_str(), key];
         if let Some((_, resolver)) = reserved.iter().find(|(reserved, _)| *reserved == name) {
             let what = match resolver {
                 Resolver::Listed(position) => format!("name server {position} of resolv.conf, asked alone"),
                 _ => "what this machine itself would ask".to_owned(),
             };
-            let complaint = Complaint::new(format!("{} always exists: {what}", value::quoted(&name)));
-            checker.complain_at(&path("name"), &site, complaint.hint("choose another name"));
+            let diagnostic = Diagnostic::new(format!("{} always exists: {what}", parse::quoted(&name)));
+            checker.report_at(&path("name"), &location, diagnostic.hint("choose another name"));
             continue;
         }
         let protocol = Protocol::parse(checker.text(&path("protocol"))).unwrap_or(Protocol::Udp);
         let address = checker.effective.find(&path("address"));
-        let address = address.and_then(|found| value::name_server(found.text(), protocol).ok());
+        let address = address.and_then(|found| parse::name_server(found.text(), protocol).ok());
         let tls = checker.resolver_tls(&name, protocol);
-        let url_path = value::http_path(checker.text(&path("path"))).unwrap_or_else(|_| Resolver::PATH.to_owned());
-        if address.is_none() && !checker.reading.is_spoiled(&path("address")) {
-            let complaint = Complaint::new("missing").hint("write the address of the name server");
-            checker.reading.complain(&site.origin, &schema::join(&site.key, "address"), complaint);
+        let url_path = parse::http_path(checker.text(&path("path"))).unwrap_or_else(|_| Resolver::PATH.to_owned());
+        if address.is_none() && !checker.sources.is_invalid(&path("address")) {
+            let diagnostic = Diagnostic::new("missing").hint("write the address of the name server");
+            checker.sources.report(&location.origin, &schema::join(&location.key, "address"), diagnostic);
         }
         // Without a usable address it stays known by name, so that a cache that asks it is not blamed as well.
         let resolver = address.map_or(Resolver::System, |address| Resolver::Server {
@@ -82,16 +84,16 @@ fn resolvers(checker: &mut Checker<'_>) -> Vec<(String, Resolver)> {
 struct Declared<'c, 'a> {
     checker: &'c mut Checker<'a>,
     name: &'c str,
-    site: &'c Site,
+    location: &'c Location,
     defaults: &'c Defaults,
 }
 
 impl<'a> Declared<'_, 'a> {
     fn cache(mut self, resolvers: &[(String, Resolver)]) -> Option<Cache> {
-        let host = self.find("host").and_then(|found| value::host(found.text()).ok());
-        if host.is_none() && !self.is_spoiled("host") {
-            let complaint = Complaint::new("missing").hint("write the name an application dials");
-            self.checker.reading.complain(&self.site.origin, &schema::join(&self.site.key, "host"), complaint);
+        let host = self.find("host").and_then(|found| parse::host(found.text()).ok());
+        if host.is_none() && !self.is_invalid("host") {
+            let diagnostic = Diagnostic::new("missing").hint("write the name an application dials");
+            self.checker.sources.report(&self.location.origin, &schema::join(&self.location.key, "host"), diagnostic);
         }
         let (interval, timeouts) = self.pace();
         let expectation = self.expectation();
@@ -99,9 +101,9 @@ impl<'a> Declared<'_, 'a> {
         let resolvers = self.resolvers(known);
         let auth = self.auth();
         let tls = self.tls();
-        let connect_to = self.parts("connect_to", value::dial_override);
+        let connect_to = self.parts("connect_to", parse::dial_override);
         let max_clients = self.find("max_clients").and_then(|found| u64::try_from(found.integer()).ok());
-        let tier = self.find("tier").and_then(|found| value::tier(found.text()).ok());
+        let tier = self.find("tier").and_then(|found| parse::tier(found.text()).ok());
 
         let host = host?;
         self.checker.notices.extend(notices(self.name, &host, tier));
@@ -129,32 +131,32 @@ impl<'a> Declared<'_, 'a> {
         let (plain, legacy) =
             (flag(self.find_in("exposure", "plain_port")), flag(self.find_in("exposure", "legacy_tls")));
         let send = flag(self.find_in("exposure", "send_credentials"));
-        let interval = self.find_in("exposure", "interval").and_then(|found| value::duration(found.text()).ok());
+        let interval = self.find_in("exposure", "interval").and_then(|found| parse::duration(found.text()).ok());
         let public_resolver = public.and_then(|found| self.known_resolver(found, known));
         if let Some(found) = public.filter(|_| public_resolver.is_some()) {
             self.check_public_resolver(found, cache);
         }
-        let is_spoiled = |table, key| self.checker.reading.is_spoiled(&["caches", self.name, table, key]);
-        let is_auth_spoiled = ["method", "username", "password_file", "password_env", "password"]
+        let is_invalid = |table, key| self.checker.sources.is_invalid(&["caches", self.name, table, key]);
+        let is_auth_invalid = ["method", "username", "password_file", "password_env", "password"]
             .into_iter()
-            .any(|key| is_spoiled("auth", key));
-        let is_public_spoiled = is_spoiled("exposure", "public_resolver");
-        let complaint = match send {
-            Some(_) if public.is_none() && !is_public_spoiled => Some(
-                Complaint::new("nothing is sent where no public path is tested").hint("set exposure.public_resolver"),
+            .any(|key| is_invalid("auth", key));
+        let is_public_invalid = is_invalid("exposure", "public_resolver");
+        let diagnostic = match send {
+            Some(_) if public.is_none() && !is_public_invalid => Some(
+                Diagnostic::new("nothing is sent where no public path is tested").hint("set exposure.public_resolver"),
             ),
-            Some(_) if cache.tls.is_none() => Some(Complaint::new(
+            Some(_) if cache.tls.is_none() => Some(Diagnostic::new(
                 "tls.enabled is false: a password is sent only where a certificate proves the cache",
             )),
-            Some(_) if !matches!(cache.auth, Auth::AccessKey { .. }) && !is_auth_spoiled => {
-                Some(Complaint::new("there is no password to send").hint("name one under [caches.auth]"))
+            Some(_) if !matches!(cache.auth, Auth::AccessKey { .. }) && !is_auth_invalid => {
+                Some(Diagnostic::new("there is no password to send").hint("name one under [caches.auth]"))
             }
             _ => None,
         };
-        self.complain_of(send, complaint);
-        self.complain_of(plain, plain.and_then(|_| no_side_port(cache)));
-        let complaint = Complaint::new("tls.enabled is false, so no version of TLS is spoken");
-        self.complain_of(legacy, cache.tls.is_none().then_some(complaint));
+        self.report_of(send, diagnostic);
+        self.report_of(plain, plain.and_then(|_| no_side_port(cache)));
+        let diagnostic = Diagnostic::new("tls.enabled is false, so no version of TLS is spoken");
+        self.report_of(legacy, cache.tls.is_none().then_some(diagnostic));
         let exposure = Exposure {
             public_resolver,
             send_credentials: send.is_some(),
@@ -169,38 +171,38 @@ impl<'a> Declared<'_, 'a> {
     fn check_public_resolver(&mut self, found: Found<'a>, cache: &Cache) {
         // By their names: a resolver whose address is wrong stands for another one here.
         let followed = self.find("resolvers").and_then(|list| list.parts().first().copied());
-        let complaint = if cache.expectation.isolation == Some(Isolation::Public) {
-            Some(Complaint::new("isolation is public, so the public path is meant to be open"))
+        let diagnostic = if cache.expectation.isolation == Some(Isolation::Public) {
+            Some(Diagnostic::new("isolation is public, so the public path is meant to be open"))
         } else if followed.is_some_and(|followed| followed.text() == found.text()) {
-            let complaint = Complaint::new(format!(
+            let diagnostic = Diagnostic::new(format!(
                 "the connection follows {} already, so there would be no other address to test",
                 found.shown()
             ));
-            Some(complaint.hint("name a resolver that gives the public answer"))
+            Some(diagnostic.hint("name a resolver that gives the public answer"))
         } else {
             None
         };
-        if complaint.is_none() && !cache.expectation.is_private() && !self.is_spoiled("isolation") {
+        if diagnostic.is_none() && !cache.expectation.is_private() && !self.is_invalid("isolation") {
             let notice = "exposure.public_resolver is set and no private address is expected, so an open public path is \
                           shown and is no finding; set isolation";
             self.checker.notices.push(format!("cache {}: {notice}", self.name));
         }
-        self.complain_of(Some(found), complaint);
+        self.report_of(Some(found), diagnostic);
     }
 
-    fn complain_of(&mut self, found: Option<Found<'a>>, complaint: Option<Complaint>) {
-        if let (Some(found), Some(complaint)) = (found, complaint) {
-            self.checker.complain(found, complaint);
+    fn report_of(&mut self, found: Option<Found<'a>>, diagnostic: Option<Diagnostic>) {
+        if let (Some(found), Some(diagnostic)) = (found, diagnostic) {
+            self.checker.report(found, diagnostic);
         }
     }
 
     fn pace(&mut self) -> (Duration, Timeouts) {
-        let own = |key| self.find(key).and_then(|found| value::duration(found.text()).ok());
+        let own = |key| self.find(key).and_then(|found| parse::duration(found.text()).ok());
         let (own_interval, own_timeout) = (own("interval"), own("timeout"));
         if own_interval.is_some() || own_timeout.is_some() {
             let interval = ["caches", self.name, "interval"];
             let timeout = ["caches", self.name, "timeout"];
-            let is_judgeable = !self.is_spoiled("interval") && !self.is_spoiled("timeout");
+            let is_judgeable = !self.is_invalid("interval") && !self.is_invalid("timeout");
             if is_judgeable {
                 self.checker.check_deadline(
                     if own_timeout.is_some() { &timeout } else { &["probe", "timeout"] },
@@ -215,26 +217,26 @@ impl<'a> Declared<'_, 'a> {
     fn expectation(&self) -> Expectation {
         Expectation {
             isolation: self.find("isolation").and_then(|found| Isolation::parse(found.text())),
-            addresses: self.parts("expected_addresses", value::network),
+            addresses: self.parts("expected_addresses", parse::network),
         }
     }
 
     fn resolvers(&mut self, known: &[(String, Resolver)]) -> Vec<Resolver> {
         let Some(list) = self.find("resolvers") else { return vec![Resolver::System] };
-        let mut asked: HashMap<&str, &Site> = HashMap::new();
+        let mut asked: HashMap<&str, &Location> = HashMap::new();
         let mut resolvers = Vec::new();
         for part in list.parts() {
             let name = part.text();
-            if asked.insert(name, part.site).is_some() {
-                let complaint = Complaint::new(format!("{} is listed twice", value::quoted(name)));
-                self.checker.complain(part, complaint);
+            if asked.insert(name, part.location).is_some() {
+                let diagnostic = Diagnostic::new(format!("{} is listed twice", parse::quoted(name)));
+                self.checker.report(part, diagnostic);
             } else {
                 resolvers.extend(self.known_resolver(part, known));
             }
         }
         if list.parts().is_empty() {
-            let complaint = Complaint::new("the list is empty, so nobody would be asked");
-            self.checker.complain(list, complaint.hint("leave it out to ask the system"));
+            let diagnostic = Diagnostic::new("the list is empty, so nobody would be asked");
+            self.checker.report(list, diagnostic.hint("leave it out to ask the system"));
         }
         resolvers
     }
@@ -245,14 +247,14 @@ impl<'a> Declared<'_, 'a> {
         if let Some((_, resolver)) = known.iter().find(|(other, _)| other == name) {
             return Some(resolver.clone());
         }
-        let complaint = Complaint::new(format!("no resolver has the name {}", value::quoted(name)));
+        let diagnostic = Diagnostic::new(format!("no resolver has the name {}", parse::quoted(name)));
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).filter(|name| !name.starts_with('?')).collect();
         // Of `system` and `system-2`, equally near to `system2`, the second is meant.
-        let complaint = match nearest(name, names.iter().rev().copied()) {
-            Some(near) => complaint.suggest(Some(near)),
-            None => complaint.hint(format!("known: {}", names.join(", "))),
+        let diagnostic = match nearest(name, names.iter().rev().copied()) {
+            Some(near) => diagnostic.suggest(Some(near)),
+            None => diagnostic.hint(format!("known: {}", names.join(", "))),
         };
-        self.checker.complain(found, complaint);
+        self.checker.report(found, diagnostic);
         None
     }
 
@@ -260,9 +262,9 @@ impl<'a> Declared<'_, 'a> {
         let method = self.find_in("auth", "method");
         let username = self.find_in("auth", "username").filter(|found| !found.text().is_empty());
         let password = self.password();
-        let is_spoiled = |key| self.checker.reading.is_spoiled(&["caches", self.name, "auth", key]);
+        let is_invalid = |key| self.checker.sources.is_invalid(&["caches", self.name, "auth", key]);
         let is_judgeable =
-            !["method", "username", "password_file", "password_env", "password"].into_iter().any(is_spoiled);
+            !["method", "username", "password_file", "password_env", "password"].into_iter().any(is_invalid);
         match (method.map(Found::text), password) {
             (Some("none"), password) => {
                 if password.is_some() || username.is_some() {
@@ -276,8 +278,8 @@ impl<'a> Declared<'_, 'a> {
             }
             (_, None) => {
                 if let Some(found) = method.or(username).filter(|_| is_judgeable) {
-                    let complaint = Complaint::new(format!("{} needs a password, and none is named", found.shown()));
-                    self.checker.complain(found, complaint.hint("set auth.password_file or auth.password_env"));
+                    let diagnostic = Diagnostic::new(format!("{} needs a password, and none is named", found.shown()));
+                    self.checker.report(found, diagnostic.hint("set auth.password_file or auth.password_env"));
                 }
                 Auth::None
             }
@@ -290,12 +292,14 @@ impl<'a> Declared<'_, 'a> {
         let as_file = |found: Found<'_>| Password::File(found.text().into());
         let as_variable = |found: Found<'_>| Password::Environment(found.text().to_owned());
         match (file, variable) {
-            (Some(file), Some(variable)) if file.site.layer == variable.site.layer => {
-                let complaint = Complaint::new("password_file is given as well");
-                self.checker.complain(variable, complaint.hint("keep one of the two"));
+            (Some(file), Some(variable)) if file.location.layer == variable.location.layer => {
+                let diagnostic = Diagnostic::new("password_file is given as well");
+                self.checker.report(variable, diagnostic.hint("keep one of the two"));
                 Some(as_file(file))
             }
-            (Some(file), Some(variable)) if file.site.layer < variable.site.layer => Some(as_variable(variable)),
+            (Some(file), Some(variable)) if file.location.layer < variable.location.layer => {
+                Some(as_variable(variable))
+            }
             (Some(file), _) => Some(as_file(file)),
             (None, variable) => variable.map(as_variable),
         }
@@ -311,16 +315,17 @@ impl<'a> Declared<'_, 'a> {
             }
             return None;
         }
-        if let Some((found, complaint)) = ca_file.and_then(|found| Some((found, roots(found.text().as_ref()).err()?))) {
-            self.checker.complain(found, complaint);
+        if let Some((found, diagnostic)) = ca_file.and_then(|found| Some((found, roots(found.text().as_ref()).err()?)))
+        {
+            self.checker.report(found, diagnostic);
         }
         Some(Tls {
             ca_file: ca_file.map(|found| PathBuf::from(found.text())),
-            server_name: server_name.and_then(|found| value::host(found.text()).ok()),
+            server_name: server_name.and_then(|found| parse::host(found.text()).ok()),
         })
     }
 
-    fn parts<T>(&self, key: &str, parser: fn(&str) -> Result<T, Complaint>) -> Vec<T> {
+    fn parts<T>(&self, key: &str, parser: fn(&str) -> Result<T, Diagnostic>) -> Vec<T> {
         let parts = self.find(key).map(Found::parts).unwrap_or_default();
         parts.into_iter().filter_map(|part| parser(part.text()).ok()).collect()
     }
@@ -333,8 +338,8 @@ impl<'a> Declared<'_, 'a> {
         self.checker.effective.find(&["caches", self.name, table, key])
     }
 
-    fn is_spoiled(&self, key: &str) -> bool {
-        self.checker.reading.is_spoiled(&["caches", self.name, key])
+    fn is_invalid(&self, key: &str) -> bool {
+        self.checker.sources.is_invalid(&["caches", self.name, key])
     }
 }
 
@@ -356,30 +361,30 @@ pub(super) fn default_port(host: &str, is_tls: bool) -> u16 {
 }
 
 /// Why there is no port without TLS beside the one that this cache is used at, where there is none.
-fn no_side_port(cache: &Cache) -> Option<Complaint> {
+fn no_side_port(cache: &Cache) -> Option<Diagnostic> {
     let product = azure::identify(&cache.host).product;
     let Some(port) = product.side_port() else {
         let title = product.title();
-        return Some(Complaint::new(format!("{title} has one port, with TLS or without, and none beside it to test")));
+        return Some(Diagnostic::new(format!("{title} has one port, with TLS or without, and none beside it to test")));
     };
     if cache.tls.is_none() {
-        return Some(Complaint::new("tls.enabled is false, so the port without TLS is the one that is used"));
+        return Some(Diagnostic::new("tls.enabled is false, so the port without TLS is the one that is used"));
     }
-    (cache.port == port).then(|| Complaint::new(format!("the cache is used with TLS at port {port} itself")))
+    (cache.port == port).then(|| Diagnostic::new(format!("the cache is used with TLS at port {port} itself")))
 }
 
 /// Whether a file holds roots to trust.
-pub(super) fn roots(path: &Path) -> Result<(), Complaint> {
-    let shown = value::quoted(&path.to_string_lossy());
+pub(super) fn roots(path: &Path) -> Result<(), Diagnostic> {
+    let shown = parse::quoted(&path.to_string_lossy());
     let unreadable = |error: &pem::Error| match error {
-        pem::Error::Io(error) => Complaint::new(format!("{shown} cannot be read: {error}")),
-        _ => Complaint::new(format!("{shown} is not PEM"))
+        pem::Error::Io(error) => Diagnostic::new(format!("{shown} cannot be read: {error}")),
+        _ => Diagnostic::new(format!("{shown} is not PEM"))
             .hint("convert it: openssl x509 -inform der -in FILE -out FILE.pem"),
     };
     let bytes = file::read(path).map_err(|error| unreadable(&pem::Error::Io(error)))?;
     let mut certificates = CertificateDer::pem_slice_iter(&bytes).peekable();
     if certificates.peek().is_none() {
-        return Err(Complaint::new(format!("{shown} holds no certificate")).hint("it should hold PEM certificates"));
+        return Err(Diagnostic::new(format!("{shown} holds no certificate")).hint("it should hold PEM certificates"));
     }
     certificates.try_for_each(|certificate| certificate.map(drop).map_err(|error| unreadable(&error)))
 }
@@ -401,36 +406,36 @@ impl Checker<'_> {
     /// How a declared resolver proves who it is. What its protocol has no use for is a mistake: it was meant to be used.
     fn resolver_tls(&mut self, name: &str, protocol: Protocol) -> Tls {
         let path = |key| ["resolvers", name, key];
-        let is_judgeable = !self.reading.is_spoiled(&path("protocol"));
+        let is_judgeable = !self.sources.is_invalid(&path("protocol"));
         let fitting = [
             ("server_name", [Protocol::Tls, Protocol::Https].as_slice()),
             ("ca_file", &[Protocol::Tls, Protocol::Https]),
             ("path", &[Protocol::Https]),
         ];
         for (key, protocols) in fitting {
-            let found = self.effective.find(&path(key)).filter(|found| found.site.is_explicit());
+            let found = self.effective.find(&path(key)).filter(|found| found.location.is_explicit());
             let Some(found) = found.filter(|found| !found.text().is_empty()) else { continue };
             if is_judgeable && !protocols.contains(&protocol) {
-                let words: Vec<_> = protocols.iter().map(|protocol| value::quoted(protocol.as_str())).collect();
+                let words: Vec<_> = protocols.iter().map(|protocol| parse::quoted(protocol.as_str())).collect();
                 let words = words.join(" or ");
-                let complaint = Complaint::new(format!("a resolver that is asked over {protocol} has no use for it"));
-                self.complain(found, complaint.hint(format!("set protocol = {words}, or leave it out")));
+                let diagnostic = Diagnostic::new(format!("a resolver that is asked over {protocol} has no use for it"));
+                self.report(found, diagnostic.hint(format!("set protocol = {words}, or leave it out")));
             }
         }
         let text = |key| Some(self.text(&path(key))).filter(|text| !text.is_empty());
-        let (ca_file, server_name) = (text("ca_file"), text("server_name").and_then(|text| value::host(text).ok()));
+        let (ca_file, server_name) = (text("ca_file"), text("server_name").and_then(|text| parse::host(text).ok()));
         if let (Some(file), Some(found)) = (ca_file, self.effective.find(&path("ca_file")))
-            && let Err(complaint) = roots(file.as_ref())
+            && let Err(diagnostic) = roots(file.as_ref())
         {
-            self.complain(found, complaint);
+            self.report(found, diagnostic);
         }
         Tls { ca_file: ca_file.map(PathBuf::from), server_name }
     }
 
     /// Complains of a value, or of the table it should stand in.
-    fn complain_at(&mut self, path: &[&str], table: &Site, complaint: Complaint) {
-        let site = self.effective.find(path).map_or(table, |found| found.site);
-        self.reading.complain(&site.origin, &site.key, complaint);
+    fn report_at(&mut self, path: &[&str], table: &Location, diagnostic: Diagnostic) {
+        let location = self.effective.find(path).map_or(table, |found| found.location);
+        self.sources.report(&location.origin, &location.key, diagnostic);
     }
 }
 
@@ -443,7 +448,7 @@ mod tests {
         for text in
             ["10.0.0.4=127.0.0.1:6390", "10.0.0.4:6380=127.0.0.1:6390", "fd00::4=[::1]:6390", "[fd00::4]:1=[::1]:2"]
         {
-            let redirect = value::dial_override(text).unwrap();
+            let redirect = parse::dial_override(text).unwrap();
             assert_eq!(redirect.to_string(), text);
         }
     }

@@ -1,16 +1,16 @@
 //! The layers merged into one tree by the `config` crate, in which every value still knows where it stood.
 
-use config::{ConfigError, Map, Source, Value, ValueKind};
+use config::{ConfigError, Map, Source, ValueKind};
 
-use super::kind::{Literal, Located, Site};
-use super::reading::Entry;
-use super::value;
+use super::parse;
+use super::sources::Entry;
+use super::value::{Literal, Location, Value};
 
 /// The merged tree.
 #[derive(Debug)]
 pub(super) struct Effective {
-    root: Map<String, Value>,
-    sites: Vec<Site>,
+    root: Map<String, config::Value>,
+    locations: Vec<Location>,
 }
 
 impl Effective {
@@ -19,13 +19,13 @@ impl Effective {
     /// # Errors
     /// Where the `config` crate refuses a tree. None that a schema admits is known to be.
     pub(super) fn merge(layers: Vec<Vec<Entry>>) -> Result<Self, ConfigError> {
-        let mut sites = Vec::new();
+        let mut locations = Vec::new();
         let mut builder = config::Config::builder();
         for entries in layers {
-            builder = builder.add_source(Layer::new(entries, &mut sites));
+            builder = builder.add_source(Layer::new(entries, &mut locations));
         }
         let root = builder.build()?.collect()?;
-        Ok(Self { root, sites })
+        Ok(Self { root, locations })
     }
 
     /// The value at a path, from the strongest layer that has one.
@@ -41,17 +41,17 @@ impl Effective {
         self.found(table.get(*last)?)
     }
 
-    fn found<'a>(&'a self, value: &'a Value) -> Option<Found<'a>> {
-        let site = self.sites.get(value.origin()?.parse::<usize>().ok()?)?;
-        Some(Found { value, site, effective: self })
+    fn found<'a>(&'a self, value: &'a config::Value) -> Option<Found<'a>> {
+        let location = self.locations.get(value.origin()?.parse::<usize>().ok()?)?;
+        Some(Found { value, location, effective: self })
     }
 }
 
 /// A value in the merged tree and where it stood.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found<'a> {
-    value: &'a Value,
-    pub(super) site: &'a Site,
+    value: &'a config::Value,
+    pub(super) location: &'a Location,
     effective: &'a Effective,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Found<'a> {
     /// The value as a message shows it.
     pub(super) fn shown(self) -> String {
         match &self.value.kind {
-            ValueKind::String(text) => value::quoted(text),
+            ValueKind::String(text) => parse::quoted(text),
             ValueKind::Array(_) => "the list".to_owned(),
             kind => kind.to_string(),
         }
@@ -98,15 +98,15 @@ impl<'a> Found<'a> {
 
 /// One layer, as a source of the `config` crate.
 ///
-/// Invariant: the `origin` of every value is the number of its [`Site`]; merging keeps it.
+/// Invariant: the `origin` of every value is the number of its [`Location`]; merging keeps it.
 #[derive(Debug, Clone)]
-struct Layer(Map<String, Value>);
+struct Layer(Map<String, config::Value>);
 
 impl Layer {
-    fn new(entries: Vec<Entry>, sites: &mut Vec<Site>) -> Self {
+    fn new(entries: Vec<Entry>, locations: &mut Vec<Location>) -> Self {
         let mut root = Map::new();
         for Entry { path, value } in entries {
-            let value = located(value, sites);
+            let value = to_value(value, locations);
             insert(&mut root, &path, value);
         }
         Self(root)
@@ -118,31 +118,32 @@ impl Source for Layer {
         Box::new(self.clone())
     }
 
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+    fn collect(&self) -> Result<Map<String, config::Value>, ConfigError> {
         Ok(self.0.clone())
     }
 }
 
-fn located(Located { literal, site }: Located, sites: &mut Vec<Site>) -> Value {
+fn to_value(Value { literal, location }: Value, locations: &mut Vec<Location>) -> config::Value {
     let kind = match literal {
         Literal::Text(text) | Literal::Other(text, _) => ValueKind::String(text),
         Literal::Integer(number) => ValueKind::I64(number),
         Literal::Number(number) => ValueKind::Float(number),
         Literal::Flag(flag) => ValueKind::Boolean(flag),
-        Literal::List(parts) => ValueKind::Array(parts.into_iter().map(|part| located(part, sites)).collect()),
+        Literal::List(parts) => ValueKind::Array(parts.into_iter().map(|part| to_value(part, locations)).collect()),
     };
-    sites.push(site);
-    Value::new(Some(&(sites.len() - 1).to_string()), kind)
+    locations.push(location);
+    config::Value::new(Some(&(locations.len() - 1).to_string()), kind)
 }
 
-fn insert(table: &mut Map<String, Value>, path: &[String], value: Value) {
+fn insert(table: &mut Map<String, config::Value>, path: &[String], value: config::Value) {
     match path {
         [] => {}
         [name] => {
             table.insert(name.clone(), value);
         }
         [name, rest @ ..] => {
-            let inner = table.entry(name.clone()).or_insert_with(|| Value::new(None, ValueKind::Table(Map::new())));
+            let inner =
+                table.entry(name.clone()).or_insert_with(|| config::Value::new(None, ValueKind::Table(Map::new())));
             if let ValueKind::Table(inner) = &mut inner.kind {
                 insert(inner, rest, value);
             }

@@ -15,17 +15,19 @@ mod settings;
 
 mod kind;
 mod nearest;
+mod parse;
 mod problem;
 mod schema;
 mod value;
 
+mod defaults;
 mod environment;
 mod layers;
-mod reading;
+mod sources;
 mod strict;
 
 mod caches;
-mod check;
+mod checker;
 mod target;
 
 mod show;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::kind::Kind;
-use super::value;
+use super::parse;
 
 /// One key.
 #[derive(Debug)]
@@ -52,15 +52,15 @@ const SHARE: Kind = Kind::Number { min: 0.0, max: 1.0 };
 
 /// Every key, in the order in which they are explained.
 pub(super) static KEYS: &[Key] = &[
-    key("server.listen", parsed!(Text, value::listen), "\"127.0.0.1:9847\""),
+    key("server.listen", parsed!(Text, parse::listen), "\"127.0.0.1:9847\""),
     key("server.max_connections", Kind::Integer { min: 1, max: 100_000, noun: "a number of connections" }, "256"),
-    key("server.basic_auth_file", parsed!(OptionalText, value::text), "\"\""),
-    key("server.web_config_file", parsed!(OptionalText, value::text), "\"\""),
-    key("server.admin_token_file", parsed!(OptionalText, value::text), "\"\""),
-    key("server.allowed_hosts", parsed!(List, value::host), "[]"),
-    key("server.tls.cert_file", parsed!(OptionalText, value::text), "\"\""),
-    key("server.tls.key_file", parsed!(OptionalText, value::text), "\"\""),
-    key("server.tls.client_ca_file", parsed!(OptionalText, value::text), "\"\""),
+    key("server.basic_auth_file", parsed!(OptionalText, parse::text), "\"\""),
+    key("server.web_config_file", parsed!(OptionalText, parse::text), "\"\""),
+    key("server.admin_token_file", parsed!(OptionalText, parse::text), "\"\""),
+    key("server.allowed_hosts", parsed!(List, parse::host), "[]"),
+    key("server.tls.cert_file", parsed!(OptionalText, parse::text), "\"\""),
+    key("server.tls.key_file", parsed!(OptionalText, parse::text), "\"\""),
+    key("server.tls.client_ca_file", parsed!(OptionalText, parse::text), "\"\""),
     key("server.shutdown_grace", Kind::Duration { min: Duration::from_millis(1), max: HOUR }, "\"10s\""),
     key("probe.interval", INTERVAL, "\"30s\""),
     key("probe.timeout", TIMEOUT, "\"10s\""),
@@ -74,13 +74,13 @@ pub(super) static KEYS: &[Key] = &[
     key("probe.lookup_floor", FLOOR, "\"5s\""),
     key("probe.max_in_flight", Kind::Integer { min: 1, max: 10_000, noun: "a number of probes" }, "64"),
     key("probe.jitter", Kind::Number { min: 0.0, max: 0.5 }, "0.1"),
-    key("probe.resolv_conf", parsed!(Text, value::text), "\"/etc/resolv.conf\""),
-    key("probe.hosts_file", parsed!(Text, value::text), "\"/etc/hosts\""),
-    key("probe.control", parsed!(OptionalText, value::control), "\"\""),
-    key("journal.path", parsed!(OptionalText, value::text), "\"\""),
+    key("probe.resolv_conf", parsed!(Text, parse::text), "\"/etc/resolv.conf\""),
+    key("probe.hosts_file", parsed!(Text, parse::text), "\"/etc/hosts\""),
+    key("probe.control", parsed!(OptionalText, parse::control), "\"\""),
+    key("journal.path", parsed!(OptionalText, parse::text), "\"\""),
     key("journal.retention", Kind::Duration { min: HOUR, max: Duration::from_hours(24 * 3_660) }, "\"90d\""),
     key("journal.max_size", Kind::Size { min: 1 << 20 }, "\"256MiB\""),
-    key("log.level", parsed!(Text, value::log_filter), "\"info\""),
+    key("log.level", parsed!(Text, parse::log_filter), "\"info\""),
     key("log.format", Kind::Word { known: &["text", "json"], later: &[] }, "\"text\""),
     key("thresholds.headroom_warning", SHARE, "0.75"),
     key("thresholds.headroom_critical", SHARE, "0.90"),
@@ -89,35 +89,35 @@ pub(super) static KEYS: &[Key] = &[
     key("thresholds.slow_ping", TIMEOUT, "\"100ms\""),
     key("thresholds.ttl_long", Kind::Duration { min: SECOND, max: Duration::from_hours(24 * 7) }, "\"1h\""),
     key("thresholds.retirement", Kind::Duration { min: DAY, max: Duration::from_hours(24 * 3_660) }, "\"548d\""),
-    open("resolvers[].name", parsed!(Text, value::name)),
-    open("resolvers[].address", parsed!(Text, value::any_name_server)),
+    open("resolvers[].name", parsed!(Text, parse::name)),
+    open("resolvers[].address", parsed!(Text, parse::any_name_server)),
     key("resolvers[].protocol", Kind::Word { known: &["udp", "tcp", "tls", "https"], later: &[] }, "\"udp\""),
-    key("resolvers[].server_name", parsed!(OptionalText, value::host), "\"\""),
-    key("resolvers[].ca_file", parsed!(OptionalText, value::text), "\"\""),
-    key("resolvers[].path", parsed!(Text, value::http_path), "\"/dns-query\""),
-    open("caches[].name", parsed!(Text, value::name)),
-    open("caches[].host", parsed!(Text, value::host)),
+    key("resolvers[].server_name", parsed!(OptionalText, parse::host), "\"\""),
+    key("resolvers[].ca_file", parsed!(OptionalText, parse::text), "\"\""),
+    key("resolvers[].path", parsed!(Text, parse::http_path), "\"/dns-query\""),
+    open("caches[].name", parsed!(Text, parse::name)),
+    open("caches[].host", parsed!(Text, parse::host)),
     open("caches[].port", Kind::Integer { min: 1, max: 65_535, noun: "a port" }),
     open("caches[].interval", INTERVAL),
     open("caches[].timeout", TIMEOUT),
     open("caches[].isolation", Kind::Word { known: &["private_endpoint", "vnet_injected", "public"], later: &[] }),
-    key("caches[].expected_addresses", parsed!(List, value::network), "[]"),
-    key("caches[].resolvers", parsed!(List, value::name), "[\"system\"]"),
-    open("caches[].tier", parsed!(Text, value::tier)),
+    key("caches[].expected_addresses", parsed!(List, parse::network), "[]"),
+    key("caches[].resolvers", parsed!(List, parse::name), "[\"system\"]"),
+    open("caches[].tier", parsed!(Text, parse::tier)),
     open("caches[].max_clients", Kind::Integer { min: 1, max: i64::MAX, noun: "a number of clients" }),
-    key("caches[].connect_to", parsed!(List, value::dial_override), "[]"),
+    key("caches[].connect_to", parsed!(List, parse::dial_override), "[]"),
     open(
         "caches[].auth.method",
         Kind::Word { known: &["access_key", "none"], later: &["entra_managed_identity", "entra_workload_identity"] },
     ),
-    key("caches[].auth.username", parsed!(OptionalText, value::text), "\"\""),
-    open("caches[].auth.password_file", parsed!(Text, value::text)),
-    open("caches[].auth.password_env", parsed!(Text, value::variable)),
+    key("caches[].auth.username", parsed!(OptionalText, parse::text), "\"\""),
+    open("caches[].auth.password_file", parsed!(Text, parse::text)),
+    open("caches[].auth.password_env", parsed!(Text, parse::variable)),
     open("caches[].auth.password", Kind::Secret),
     key("caches[].tls.enabled", Kind::Flag, "true"),
-    key("caches[].tls.ca_file", parsed!(OptionalText, value::text), "\"\""),
-    key("caches[].tls.server_name", parsed!(OptionalText, value::host), "\"\""),
-    key("caches[].exposure.public_resolver", parsed!(OptionalText, value::name), "\"\""),
+    key("caches[].tls.ca_file", parsed!(OptionalText, parse::text), "\"\""),
+    key("caches[].tls.server_name", parsed!(OptionalText, parse::host), "\"\""),
+    key("caches[].exposure.public_resolver", parsed!(OptionalText, parse::name), "\"\""),
     key("caches[].exposure.send_credentials", Kind::Flag, "false"),
     key("caches[].exposure.plain_port", Kind::Flag, "false"),
     key("caches[].exposure.legacy_tls", Kind::Flag, "false"),
@@ -152,6 +152,14 @@ pub(super) fn node(pattern: &str) -> Option<Node> {
             _ => None,
         }
     })
+}
+
+/// The key at a pattern, where a value and not a table stands there.
+pub(super) fn leaf(pattern: &str) -> Option<&'static Key> {
+    match node(pattern) {
+        Some(Node::Leaf(key)) => Some(key),
+        _ => None,
+    }
 }
 
 /// The names that may stand in the table of that pattern; the empty pattern is the whole document.

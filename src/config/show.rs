@@ -4,8 +4,8 @@ use std::fmt::{Display, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use super::parse::{duration_text, size_text};
 use super::settings::Config;
-use super::value::{duration_text, size_text};
 use crate::model::{Auth, Cache, Password, Protocol, Resolver};
 
 /// The example that explains every key, as it stands in the repository.

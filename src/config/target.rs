@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::caches;
-use super::check::Checker;
-use super::problem::{Complaint, Origin, Problem};
+use super::checker::Checker;
+use super::parse;
+use super::problem::{Diagnostic, Origin, Problem};
 use super::settings::Defaults;
-use super::value;
 use crate::model::{Auth, Cache, Expectation, Isolation, Password, Resolver, ResolverName, Tls, WireText};
 
 /// A bare host and the options given with it, not yet checked. The rest comes from the configuration's defaults.
@@ -47,7 +47,7 @@ pub struct Target {
 /// # Errors
 /// In words, where it is none of these.
 pub fn resolver(text: &str) -> Result<Resolver, String> {
-    value::resolver(text).map_err(|complaint| complaint.to_string())
+    parse::resolver(text).map_err(|diagnostic| diagnostic.to_string())
 }
 
 impl Target {
@@ -56,38 +56,41 @@ impl Target {
     /// # Errors
     /// Where the text is a URL, or its host or port cannot be one.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        if value::is_connection_string(text) {
-            let complaint =
-                Complaint::new("this is a connection string, with a key in it, and not a target (not shown)")
+        if parse::is_connection_string(text) {
+            let diagnostic =
+                Diagnostic::new("this is a connection string, with a key in it, and not a target (not shown)")
                     .hint("write HOST:PORT, and keep the key in a file that --password-file names");
-            return Err(Problem::at(&Origin::Target("(hidden)".to_owned()), "", complaint));
+            return Err(Problem::at(&Origin::Target("(hidden)".to_owned()), "", diagnostic));
         }
-        let shown = value::url_without_credentials(text);
+        let shown = parse::url_without_credentials(text);
         let origin = Origin::Target(WireText::new(shown.as_deref().unwrap_or(text)).to_string());
-        let problem = |complaint| Problem::at(&origin, "", complaint);
-        if let Some(hidden) = value::url_without_credentials(text) {
+        let problem = |diagnostic| Problem::at(&origin, "", diagnostic);
+        if let Some(hidden) = parse::url_without_credentials(text) {
             let inner = hidden.split_once("://").map_or(hidden.as_str(), |(_, rest)| rest);
             let inner = inner.split('/').next().unwrap_or(inner);
             let inner = inner.rsplit_once('@').map_or(inner, |(_, host)| host);
-            let complaint = Complaint::new("a URL is not a target").hint(format!("write {inner}"));
-            return Err(problem(complaint));
+            let diagnostic = Diagnostic::new("a URL is not a target").hint(format!("write {inner}"));
+            return Err(problem(diagnostic));
         }
-        let (host, port) = value::split_port(text);
+        let (host, port) = parse::split_port(text);
         let is_bracketed = text.starts_with('[');
         let rest = if is_bracketed { text.split_once(']').map(|(_, rest)| rest) } else { Some("") };
         if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
             || (is_bracketed && !matches!(host.parse(), Ok(IpAddr::V6(_))))
         {
-            let complaint = Complaint::new(format!("{} is not an IPv6 address in brackets", value::quoted(text)));
-            return Err(problem(complaint.hint("write [fd00::4]:6380")));
+            let diagnostic = Diagnostic::new(format!("{} is not an IPv6 address in brackets", parse::quoted(text)));
+            return Err(problem(diagnostic.hint("write [fd00::4]:6380")));
         }
-        let host = value::host(host).map_err(problem)?;
+        let host = parse::host(host).map_err(problem)?;
         let port = match port {
             None => None,
             Some(port) => match port.parse::<u16>() {
                 Ok(port) if port > 0 => Some(port),
                 _ => {
-                    return Err(problem(Complaint::new(format!("{} is not a port (1 to 65535)", value::quoted(port)))));
+                    return Err(problem(Diagnostic::new(format!(
+                        "{} is not a port (1 to 65535)",
+                        parse::quoted(port)
+                    ))));
                 }
             },
         };
@@ -169,16 +172,16 @@ struct Bare<'c, 'a> {
 impl Bare<'_, '_> {
     fn cache(&mut self) -> Option<Cache> {
         let target = self.target;
-        let host = self.accept("", value::host(&target.host));
+        let host = self.accept("", parse::host(&target.host));
         let expectation = self.expectation();
         let connect_to = target
             .connect_to
             .iter()
-            .filter_map(|text| self.accept("--connect-to", value::dial_override(text)))
+            .filter_map(|text| self.accept("--connect-to", parse::dial_override(text)))
             .collect();
-        let tier = target.tier.as_deref().and_then(|text| self.accept("--tier", value::tier(text)));
+        let tier = target.tier.as_deref().and_then(|text| self.accept("--tier", parse::tier(text)));
         let server_name =
-            target.server_name.as_deref().and_then(|text| self.accept("--server-name", value::host(text)));
+            target.server_name.as_deref().and_then(|text| self.accept("--server-name", parse::host(text)));
         if let Some(file) = target.ca_file.as_deref().filter(|_| target.tls) {
             self.accept("--ca-file", caches::roots(file));
         }
@@ -208,11 +211,11 @@ impl Bare<'_, '_> {
                 "private" => Isolation::PrivateEndpoint,
                 "public" => Isolation::Public,
                 _ => {
-                    let network = value::network(text).map_err(|complaint| {
-                        if complaint.message.contains("neither") {
-                            complaint.hint("write private, public, \"10.20.1.0/24\" or \"10.20.1.4\"")
+                    let network = parse::network(text).map_err(|diagnostic| {
+                        if diagnostic.message.contains("neither") {
+                            diagnostic.hint("write private, public, \"10.20.1.0/24\" or \"10.20.1.4\"")
                         } else {
-                            complaint
+                            diagnostic
                         }
                     });
                     expectation.addresses.extend(self.accept("--expect", network));
@@ -220,7 +223,7 @@ impl Bare<'_, '_> {
                 }
             };
             if expectation.isolation.is_some_and(|other| other != isolation) {
-                self.complain("--expect", Complaint::new("private and public exclude each other").hint("keep one"));
+                self.report("--expect", Diagnostic::new("private and public exclude each other").hint("keep one"));
             }
             expectation.isolation = Some(isolation);
         }
@@ -253,8 +256,8 @@ impl Bare<'_, '_> {
         match (username, password) {
             (username, Some(password)) => Auth::AccessKey { username: username.clone(), password: password.clone() },
             (Some(_), None) => {
-                let complaint = Complaint::new("a user needs a password, and none is named");
-                self.complain("--username", complaint.hint("add --password-file, or set CACHEWATCH_PASSWORD"));
+                let diagnostic = Diagnostic::new("a user needs a password, and none is named");
+                self.report("--username", diagnostic.hint("add --password-file, or set CACHEWATCH_PASSWORD"));
                 Auth::None
             }
             (None, None) => Auth::None,
@@ -268,7 +271,7 @@ impl Bare<'_, '_> {
         match self.target.timeout {
             None => (interval, timeouts),
             Some(total) if total.is_zero() => {
-                self.complain("--timeout", Complaint::new("no time at all").hint("write \"10s\""));
+                self.report("--timeout", Diagnostic::new("no time at all").hint("write \"10s\""));
                 (interval, timeouts)
             }
             Some(total) => {
@@ -278,18 +281,18 @@ impl Bare<'_, '_> {
         }
     }
 
-    fn accept<T>(&mut self, option: &str, result: Result<T, Complaint>) -> Option<T> {
+    fn accept<T>(&mut self, option: &str, result: Result<T, Diagnostic>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
-            Err(complaint) => {
-                self.complain(option, complaint);
+            Err(diagnostic) => {
+                self.report(option, diagnostic);
                 None
             }
         }
     }
 
-    fn complain(&mut self, option: &str, complaint: Complaint) {
-        self.checker.reading.complain(&self.origin, option, complaint);
+    fn report(&mut self, option: &str, diagnostic: Diagnostic) {
+        self.checker.sources.report(&self.origin, option, diagnostic);
     }
 }
 

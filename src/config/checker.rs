@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::caches;
 use super::layers::{Effective, Found};
-use super::problem::Complaint;
-use super::reading::Reading;
+use super::parse;
+use super::problem::Diagnostic;
 use super::settings::{Config, Defaults, Journal, Log, LogFormat, Probe, Server, ServerTls};
+use super::sources::ParsedSources;
 use super::target::{self, Target};
-use super::value;
 use crate::model::{Rules, SystemFiles, Thresholds, Timeouts};
 
 /// Checks the merged values and builds the configuration from them.
@@ -19,13 +19,13 @@ use crate::model::{Rules, SystemFiles, Thresholds, Timeouts};
 /// stops; whether the result may be used is told by the problems.
 pub(super) struct Checker<'a> {
     pub(super) effective: &'a Effective,
-    pub(super) reading: &'a mut Reading,
+    pub(super) sources: &'a mut ParsedSources,
     pub(super) notices: Vec<String>,
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(effective: &'a Effective, reading: &'a mut Reading) -> Self {
-        Self { effective, reading, notices: Vec::new() }
+    pub(super) fn new(effective: &'a Effective, sources: &'a mut ParsedSources) -> Self {
+        Self { effective, sources, notices: Vec::new() }
     }
 
     pub(super) fn config(mut self, files: Vec<PathBuf>, targets: &[Target]) -> Config {
@@ -50,7 +50,7 @@ impl<'a> Checker<'a> {
 
     fn server(&mut self) -> Server {
         let server = Server {
-            listen: value::listen(self.text(&["server", "listen"])).unwrap_or_else(|_| ([127, 0, 0, 1], 9847).into()),
+            listen: parse::listen(self.text(&["server", "listen"])).unwrap_or_else(|_| ([127, 0, 0, 1], 9847).into()),
             shutdown_grace: self.duration(&["server", "shutdown_grace"]),
             max_connections: self.count(&["server", "max_connections"]),
             tls: self.server_tls(),
@@ -71,8 +71,9 @@ impl<'a> Checker<'a> {
     fn server_tls(&mut self) -> Option<ServerTls> {
         let paths = ["cert_file", "key_file", "client_ca_file"].map(|key| self.path(&["server", "tls", key]));
         let needs = |checker: &mut Self, key: &str, missing: &str| {
-            checker.complain_if_explicit(&["server", "tls", key], |_| {
-                Complaint::new(format!("server.tls.{missing} is not set")).hint("a certificate and its key go together")
+            checker.report_if_explicit(&["server", "tls", key], |_| {
+                Diagnostic::new(format!("server.tls.{missing} is not set"))
+                    .hint("a certificate and its key go together")
             });
             None
         };
@@ -91,9 +92,9 @@ impl<'a> Checker<'a> {
     fn exclude_web_config(&mut self, path: &[&str]) {
         let Some(other) = self.effective.find(&["server", "web_config_file"]) else { return };
         if self.path(path).is_some() {
-            let other = other.site.origin.to_string();
-            self.complain_if_explicit(path, |_| {
-                Complaint::new(format!("server.web_config_file is set as well, in {other}"))
+            let other = other.location.origin.to_string();
+            self.report_if_explicit(path, |_| {
+                Diagnostic::new(format!("server.web_config_file is set as well, in {other}"))
                     .hint("say in one place who may ask: leave out one of the two")
             });
         }
@@ -107,12 +108,12 @@ impl<'a> Checker<'a> {
     /// The hosts of a list; one that is none has been told already.
     fn hosts(&self, path: &[&str]) -> Vec<String> {
         let parts = self.effective.find(path).map_or_else(Vec::new, Found::parts);
-        parts.into_iter().filter_map(|part| value::host(part.text()).ok()).collect()
+        parts.into_iter().filter_map(|part| parse::host(part.text()).ok()).collect()
     }
 
     fn journal(&self) -> Journal {
         let path = self.path(&["journal", "path"]);
-        let max_size = value::size(self.text(&["journal", "max_size"])).unwrap_or_default();
+        let max_size = parse::size(self.text(&["journal", "max_size"])).unwrap_or_default();
         Journal { path, retention: self.duration(&["journal", "retention"]), max_size }
     }
 
@@ -130,7 +131,7 @@ impl<'a> Checker<'a> {
             open_after: self.count(&["probe", "open_after"]),
             clear_after: self.count(&["probe", "clear_after"]),
         };
-        let control = value::control(self.text(&["probe", "control"])).ok();
+        let control = parse::control(self.text(&["probe", "control"])).ok();
         let thresholds = self.thresholds();
         Defaults {
             interval: self.duration(&["probe", "interval"]),
@@ -147,10 +148,10 @@ impl<'a> Checker<'a> {
     fn stage_timeout(&mut self, key: &str, total: Duration) -> Duration {
         let path = ["probe", key];
         let own = self.duration(&path);
-        if own > total && !self.reading.is_spoiled(&["probe", "timeout"]) {
-            self.complain_if_explicit(&path, |text| {
-                let total = value::duration_text(total);
-                Complaint::new(format!("{text} is longer than probe.timeout, {total}, the deadline over all stages"))
+        if own > total && !self.sources.is_invalid(&["probe", "timeout"]) {
+            self.report_if_explicit(&path, |text| {
+                let total = parse::duration_text(total);
+                Diagnostic::new(format!("{text} is longer than probe.timeout, {total}, the deadline over all stages"))
             });
         }
         own.min(total)
@@ -174,7 +175,7 @@ impl<'a> Checker<'a> {
             );
         }
         if thresholds.certificate_warning <= thresholds.certificate_critical {
-            let text = value::duration_text;
+            let text = parse::duration_text;
             self.check_order(
                 "certificate",
                 &format!("longer than certificate_critical, {}", text(thresholds.certificate_critical)),
@@ -188,51 +189,51 @@ impl<'a> Checker<'a> {
     fn check_order(&mut self, subject: &str, warning_should_be: &str, critical_should_be: &str) {
         let (warning, critical) = (format!("{subject}_warning"), format!("{subject}_critical"));
         let (warning, critical) = (["thresholds", warning.as_str()], ["thresholds", critical.as_str()]);
-        if self.reading.is_spoiled(&warning) || self.reading.is_spoiled(&critical) {
+        if self.sources.is_invalid(&warning) || self.sources.is_invalid(&critical) {
             return;
         }
         let (path, should_be) = match self.effective.find(&warning) {
-            Some(found) if found.site.is_explicit() => (warning, warning_should_be),
+            Some(found) if found.location.is_explicit() => (warning, warning_should_be),
             _ => (critical, critical_should_be),
         };
-        self.complain_if_explicit(&path, |text| Complaint::new(format!("{text} is not {should_be}")));
+        self.report_if_explicit(&path, |text| Diagnostic::new(format!("{text} is not {should_be}")));
     }
 
     /// One probe must end before the next begins. Tells it at the value an operator gave, the timeout before the interval.
     pub(super) fn check_deadline(&mut self, timeout: &[&str], interval: &[&str]) {
         let (limit, pace) = (self.duration(timeout), self.duration(interval));
-        if limit < pace || self.reading.is_spoiled(timeout) || self.reading.is_spoiled(interval) {
+        if limit < pace || self.sources.is_invalid(timeout) || self.sources.is_invalid(interval) {
             return;
         }
         let strongest = [timeout, interval]
             .into_iter()
-            .filter_map(|path| Some((self.effective.find(path)?.site.layer, path)))
+            .filter_map(|path| Some((self.effective.find(path)?.location.layer, path)))
             .rev()
             .max_by_key(|(layer, _)| *layer)
             .map_or(timeout, |(_, path)| path);
-        let (limit, pace) = (value::duration_text(limit), value::duration_text(pace));
-        self.complain_if_explicit(strongest, |text| {
-            let complaint = if strongest == timeout {
-                Complaint::new(format!("{text} is not shorter than the interval, {pace}"))
+        let (limit, pace) = (parse::duration_text(limit), parse::duration_text(pace));
+        self.report_if_explicit(strongest, |text| {
+            let diagnostic = if strongest == timeout {
+                Diagnostic::new(format!("{text} is not shorter than the interval, {pace}"))
             } else {
-                Complaint::new(format!("{text} is not longer than the timeout, {limit}"))
+                Diagnostic::new(format!("{text} is not longer than the timeout, {limit}"))
             };
-            complaint.hint("one probe must end before the next begins: raise the interval or lower the timeout")
+            diagnostic.hint("one probe must end before the next begins: raise the interval or lower the timeout")
         });
     }
 
-    fn complain_if_explicit(&mut self, path: &[&str], complaint: impl FnOnce(&str) -> Complaint) {
-        let Some(found) = self.effective.find(path).filter(|found| found.site.is_explicit()) else { return };
-        let complaint = complaint(&found.shown());
-        self.complain(found, complaint);
+    fn report_if_explicit(&mut self, path: &[&str], diagnostic: impl FnOnce(&str) -> Diagnostic) {
+        let Some(found) = self.effective.find(path).filter(|found| found.location.is_explicit()) else { return };
+        let diagnostic = diagnostic(&found.shown());
+        self.report(found, diagnostic);
     }
 
-    pub(super) fn complain(&mut self, found: Found<'_>, complaint: Complaint) {
-        self.reading.complain(&found.site.origin, &found.site.key, complaint);
+    pub(super) fn report(&mut self, found: Found<'_>, diagnostic: Diagnostic) {
+        self.sources.report(&found.location.origin, &found.location.key, diagnostic);
     }
 
     pub(super) fn duration(&self, path: &[&str]) -> Duration {
-        value::duration(self.text(path)).unwrap_or_default()
+        parse::duration(self.text(path)).unwrap_or_default()
     }
 
     pub(super) fn text(&self, path: &[&str]) -> &'a str {
