@@ -1,39 +1,35 @@
 //! The built-in defaults: the weakest layer.
 
+use toml::de::DeValue;
+
+use super::key::Row;
+use super::keys::ROWS;
 use super::problem::Origin;
-use super::schema::{self, Key};
 use super::sources::{Entry, Item};
 use super::value::{Literal, Location, Value};
 
 /// The defaults of every section, and of every table of an array.
 pub(super) fn defaults(items: &[Item]) -> Vec<Entry> {
     let mut entries = Vec::new();
-    for key in schema::KEYS {
-        let Some(default) = key.default else { continue };
-        match key.path.split_once("[].") {
-            None => entries.push(default_entry(key, default, key.path.split('.').map(str::to_owned).collect())),
-            Some((array, rest)) => {
-                for item in items.iter().filter(|item| item.array == array) {
-                    let head = [array.to_owned(), item.name.clone()].into_iter();
-                    let path = head.chain(rest.split('.').map(str::to_owned)).collect();
-                    entries.push(default_entry(key, default, path));
-                }
+    for row in ROWS {
+        let Some(default) = row.default else { continue };
+        match row.path.split_once("[].") {
+            None => entries.push(entry(row, default, "")),
+            Some((array, _)) => {
+                let tables = items.iter().filter(|item| item.array == array);
+                entries.extend(tables.map(|item| entry(row, default, &item.name)));
             }
         }
     }
     entries
 }
 
-fn default_entry(key: &Key, default: &str, path: Vec<String>) -> Entry {
-    let location = Location { origin: Origin::Default, key: key.path.to_owned(), layer: 0 };
-    let literal = default_literal(default, &location);
-    Entry { path, value: Value { literal, location } }
-}
-
-/// A default, read from the TOML it is stated in.
-fn default_literal(default: &str, location: &Location) -> Literal {
-    let value = toml::de::DeValue::parse(default).expect("a test parses every default");
-    Literal::of_toml(value.get_ref(), &mut |_| location.clone())
+/// A default, read from the TOML it is stated in, for the table of that name.
+fn entry(row: &Row, default: &str, table: &str) -> Entry {
+    let location = Location { origin: Origin::Default, key: row.path.to_owned(), layer: 0 };
+    let value = DeValue::parse(default).expect("a test parses every default");
+    let literal = Literal::of_toml(value.get_ref(), &mut |_| location.clone());
+    Entry { path: row.path_in(table), value: Value { literal, location } }
 }
 
 #[cfg(test)]

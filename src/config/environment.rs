@@ -1,5 +1,6 @@
 //! The environment as a layer: `CACHEWATCH__SECTION__KEY`, and `CACHEWATCH__CACHES__NAME__KEY` for a cache of that name.
 
+use super::keys;
 use super::kind::Kind;
 use super::nearest::nearest;
 use super::problem::{Diagnostic, Origin};
@@ -126,7 +127,7 @@ fn as_variable(name: &str) -> String {
 fn entry(
     sources: &mut ParsedSources,
     pattern: &str,
-    mut path: Vec<String>,
+    path: Vec<String>,
     location: Location,
     variable: &str,
     text: &str,
@@ -134,8 +135,7 @@ fn entry(
     let key = leaf(pattern)?;
     if matches!(key.kind, Kind::Secret) {
         // The name of the variable goes on, never its value.
-        path.pop();
-        path.push("password_env".to_owned());
+        let path = keys::CACHE_AUTH_PASSWORD_ENV.row.path_in(&path[1]);
         return Some(Entry { path, value: Value { literal: Literal::Text(variable.to_owned()), location } });
     }
     match key.kind.read(text) {

@@ -1,5 +1,6 @@
-//! What a key's value must be, and the strict reading of one: nothing is coerced.
+//! What a key's value must be, and as what it is read. The reading is strict: nothing is coerced.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use super::nearest::nearest;
@@ -25,8 +26,8 @@ pub(super) enum Kind {
     Duration { min: Duration, max: Duration },
     /// A number of bytes, at least so many.
     Size { min: u64 },
-    /// One of a few words; the contract knows more than this version does.
-    Word { known: &'static [&'static str], later: &'static [&'static str] },
+    /// One of the words of a closed enum; the contract knows more than this version does.
+    Word { known: fn() -> Vec<&'static str>, later: &'static [&'static str] },
     /// A text that its parser accepts.
     Text(Check),
     /// A text that its parser accepts, or an empty one, which stands for "not set".
@@ -80,6 +81,7 @@ impl Kind {
                 Err(Diagnostic::new(format!("{} is less than {min}, the least allowed here", parse::quoted(text))))
             }
             (Self::Word { known, later }, Literal::Text(text)) => {
+                let known = known();
                 if known.contains(&text.as_str()) {
                     return Ok(());
                 }
@@ -90,13 +92,13 @@ impl Kind {
                         .hint(format!("use {words}")));
                 }
                 let diagnostic = Diagnostic::new(format!("{shown} is not one of {words}"));
-                Err(diagnostic.suggest(nearest(text, known.iter().copied())))
+                Err(diagnostic.suggest(nearest(text, known)))
             }
             (Self::OptionalText(_), Literal::Text(text)) if text.is_empty() => Ok(()),
             (Self::Text(check) | Self::OptionalText(check), Literal::Text(text)) => check(text),
             // The parts of a list are checked one by one, each at its own line.
             (Self::Flag, Literal::Flag(_)) | (Self::List(_), Literal::List(_)) => Ok(()),
-            (Self::Secret, _) => Err(secret()),
+            (Self::Secret, _) => Err(secret_in_a_file()),
             (_, _) => Err(self.mismatch(literal)),
         }
     }
@@ -161,7 +163,107 @@ impl Kind {
 }
 
 /// A secret stands in a file.
-pub(super) fn secret() -> Diagnostic {
+pub(super) fn secret_in_a_file() -> Diagnostic {
     Diagnostic::new("a secret may not stand in a configuration file")
         .hint("put it in a file named by caches.auth.password_file, or in a variable named by caches.auth.password_env")
 }
+
+/// What a key's value must be, and as what it is read.
+#[derive(Debug)]
+pub(super) struct Type<T> {
+    pub(super) kind: Kind,
+    /// Takes the value out; `None` where the kind does not admit it.
+    pub(super) read: fn(&Value) -> Option<T>,
+}
+
+pub(super) const fn flag() -> Type<bool> {
+    Type {
+        kind: Kind::Flag,
+        read: |value| match value.literal {
+            Literal::Flag(flag) => Some(flag),
+            _ => None,
+        },
+    }
+}
+
+pub(super) const fn integer<T: TryFrom<i64>>(min: i64, max: i64, noun: &'static str) -> Type<T> {
+    Type {
+        kind: Kind::Integer { min, max, noun },
+        read: |value| match value.literal {
+            Literal::Integer(number) => T::try_from(number).ok(),
+            _ => None,
+        },
+    }
+}
+
+pub(super) const fn number(min: f64, max: f64) -> Type<f64> {
+    Type {
+        kind: Kind::Number { min, max },
+        #[expect(clippy::cast_precision_loss, reason = "the bounds of every number here are far below 2^52")]
+        read: |value| match value.literal {
+            Literal::Number(number) => Some(number),
+            Literal::Integer(number) => Some(number as f64),
+            _ => None,
+        },
+    }
+}
+
+pub(super) const fn duration(min: Duration, max: Duration) -> Type<Duration> {
+    Type { kind: Kind::Duration { min, max }, read: |value| parse::duration(value.text()?).ok() }
+}
+
+pub(super) const fn size(min: u64) -> Type<u64> {
+    Type { kind: Kind::Size { min }, read: |value| parse::size(value.text()?).ok() }
+}
+
+pub(super) const fn secret() -> Type<Infallible> {
+    Type { kind: Kind::Secret, read: |_| None }
+}
+
+/// A text that a parser reads. The types of text are macros: a constant cannot put a function together from another.
+macro_rules! text {
+    ($parser:path) => {
+        Type { kind: Kind::Text(|text| $parser(text).map(drop)), read: |value| $parser(value.text()?).ok() }
+    };
+}
+
+/// A text that a parser reads, or an empty one, which is none.
+macro_rules! optional_text {
+    ($parser:path) => {
+        Type {
+            kind: Kind::OptionalText(|text| $parser(text).map(drop)),
+            read: |value| match value.text()? {
+                "" => Some(None),
+                text => $parser(text).ok().map(Some),
+            },
+        }
+    };
+}
+
+/// A list of texts that a parser reads.
+macro_rules! list {
+    ($parser:path) => {
+        Type {
+            kind: Kind::List(|text| $parser(text).map(drop)),
+            read: |value| value.parts().iter().map(|part| $parser(part.text()?).ok()).collect(),
+        }
+    };
+}
+
+/// A word of a closed enum. `later` are words that the contract has, and this version does not.
+macro_rules! word {
+    ($vocabulary:ty) => {
+        word!($vocabulary, later: [])
+    };
+    ($vocabulary:ty, later: $later:expr) => {
+        Type {
+            kind: Kind::Word {
+                known: || <$vocabulary>::ALL.iter().map(|word| word.as_str()).collect(),
+                later: &$later,
+            },
+            read: |value| <$vocabulary>::parse(value.text()?),
+        }
+    };
+}
+
+pub(super) use {list, optional_text, text, word};

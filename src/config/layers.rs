@@ -2,15 +2,16 @@
 
 use config::{ConfigError, Map, Source, ValueKind};
 
-use super::parse;
 use super::sources::Entry;
-use super::value::{Literal, Location, Value};
+use super::value::Value;
 
 /// The merged tree.
 #[derive(Debug)]
 pub(super) struct Effective {
+    /// Invariant: every value in it is a number, the position of what it stands for in `values`.
     root: Map<String, config::Value>,
-    locations: Vec<Location>,
+    /// The values of all layers, those that others won over among them.
+    values: Vec<Value>,
 }
 
 impl Effective {
@@ -19,95 +20,42 @@ impl Effective {
     /// # Errors
     /// Where the `config` crate refuses a tree. None that a schema admits is known to be.
     pub(super) fn merge(layers: Vec<Vec<Entry>>) -> Result<Self, ConfigError> {
-        let mut locations = Vec::new();
+        let mut values = Vec::new();
         let mut builder = config::Config::builder();
         for entries in layers {
-            builder = builder.add_source(Layer::new(entries, &mut locations));
+            builder = builder.add_source(Layer::new(entries, &mut values));
         }
         let root = builder.build()?.collect()?;
-        Ok(Self { root, locations })
+        Ok(Self { root, values })
     }
 
     /// The value at a path, from the strongest layer that has one.
-    pub(super) fn find(&self, path: &[&str]) -> Option<Found<'_>> {
+    pub(super) fn find(&self, path: &[String]) -> Option<&Value> {
         let (last, tables) = path.split_last()?;
         let mut table = &self.root;
         for name in tables {
-            match &table.get(*name)?.kind {
+            match &table.get(name)?.kind {
                 ValueKind::Table(inner) => table = inner,
                 _ => return None,
             }
         }
-        self.found(table.get(*last)?)
-    }
-
-    fn found<'a>(&'a self, value: &'a config::Value) -> Option<Found<'a>> {
-        let location = self.locations.get(value.origin()?.parse::<usize>().ok()?)?;
-        Some(Found { value, location, effective: self })
-    }
-}
-
-/// A value in the merged tree and where it stood.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Found<'a> {
-    value: &'a config::Value,
-    pub(super) location: &'a Location,
-    effective: &'a Effective,
-}
-
-/// The kinds were checked before the values came here, so that each of these finds what it looks for.
-impl<'a> Found<'a> {
-    pub(super) fn text(self) -> &'a str {
-        if let ValueKind::String(text) = &self.value.kind { text } else { "" }
-    }
-
-    pub(super) fn integer(self) -> i64 {
-        if let ValueKind::I64(number) = self.value.kind { number } else { 0 }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "the bounds of every number here are far below 2^52")]
-    pub(super) fn number(self) -> f64 {
-        match self.value.kind {
-            ValueKind::Float(number) => number,
-            ValueKind::I64(number) => number as f64,
-            _ => 0.0,
-        }
-    }
-
-    /// The value as a message shows it.
-    pub(super) fn shown(self) -> String {
-        match &self.value.kind {
-            ValueKind::String(text) => parse::quoted(text),
-            ValueKind::Array(_) => "the list".to_owned(),
-            kind => kind.to_string(),
-        }
-    }
-
-    pub(super) fn flag(self) -> bool {
-        matches!(self.value.kind, ValueKind::Boolean(true))
-    }
-
-    /// The parts of a list, each with its own place.
-    pub(super) fn parts(self) -> Vec<Found<'a>> {
-        match &self.value.kind {
-            ValueKind::Array(parts) => parts.iter().filter_map(|part| self.effective.found(part)).collect(),
-            _ => Vec::new(),
+        match table.get(last)?.kind {
+            ValueKind::U64(position) => self.values.get(usize::try_from(position).ok()?),
+            _ => None,
         }
     }
 }
 
 /// One layer, as a source of the `config` crate.
-///
-/// Invariant: the `origin` of every value is the number of its [`Location`]; merging keeps it.
 #[derive(Debug, Clone)]
 struct Layer(Map<String, config::Value>);
 
 impl Layer {
-    fn new(entries: Vec<Entry>, locations: &mut Vec<Location>) -> Self {
+    fn new(entries: Vec<Entry>, values: &mut Vec<Value>) -> Self {
         let mut root = Map::new();
         for Entry { path, value } in entries {
-            let value = to_value(value, locations);
-            insert(&mut root, &path, value);
+            insert(&mut root, &path, ValueKind::U64(values.len() as u64));
+            values.push(value);
         }
         Self(root)
     }
@@ -123,27 +71,15 @@ impl Source for Layer {
     }
 }
 
-fn to_value(Value { literal, location }: Value, locations: &mut Vec<Location>) -> config::Value {
-    let kind = match literal {
-        Literal::Text(text) | Literal::Other(text, _) => ValueKind::String(text),
-        Literal::Integer(number) => ValueKind::I64(number),
-        Literal::Number(number) => ValueKind::Float(number),
-        Literal::Flag(flag) => ValueKind::Boolean(flag),
-        Literal::List(parts) => ValueKind::Array(parts.into_iter().map(|part| to_value(part, locations)).collect()),
-    };
-    locations.push(location);
-    config::Value::new(Some(&(locations.len() - 1).to_string()), kind)
-}
-
-fn insert(table: &mut Map<String, config::Value>, path: &[String], value: config::Value) {
+fn insert(table: &mut Map<String, config::Value>, path: &[String], value: ValueKind) {
     match path {
         [] => {}
         [name] => {
-            table.insert(name.clone(), value);
+            table.insert(name.clone(), config::Value::new(None, value));
         }
         [name, rest @ ..] => {
-            let inner =
-                table.entry(name.clone()).or_insert_with(|| config::Value::new(None, ValueKind::Table(Map::new())));
+            let table_value = || config::Value::new(None, ValueKind::Table(Map::new()));
+            let inner = table.entry(name.clone()).or_insert_with(table_value);
             if let ValueKind::Table(inner) = &mut inner.kind {
                 insert(inner, rest, value);
             }

@@ -5,9 +5,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::build;
 use super::checker::Checker;
 use super::defaults::defaults;
 use super::environment;
+use super::keys;
 use super::layers::Effective;
 use super::problem::{Diagnostic, Origin, Problem, Problems};
 use super::settings::Config;
@@ -87,7 +89,7 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
     }
     environment::read(&mut sources, &inputs.environment);
     if let Some(file) = &inputs.web_config_file {
-        sources.say("--web.config.file", &["server", "web_config_file"], &file.to_string_lossy());
+        sources.say("--web.config.file", keys::SERVER_WEB_CONFIG_FILE, &file.to_string_lossy());
     }
 
     let config = if sources.is_partial { None } else { finish(&mut sources, inputs, files) };
@@ -104,7 +106,7 @@ fn finish(sources: &mut ParsedSources, inputs: &Inputs, files: Vec<PathBuf>) -> 
     let mut layers = vec![defaults(&sources.items)];
     layers.append(&mut sources.layers);
     match Effective::merge(layers) {
-        Ok(effective) => Some(Checker::new(&effective, sources).config(files, &inputs.targets)),
+        Ok(effective) => Some(build::config(Checker::new(&effective, sources), files, &inputs.targets)),
         Err(error) => {
             sources.report(&Origin::Default, "", Diagnostic::new(error.to_string()));
             None

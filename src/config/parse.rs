@@ -1,6 +1,7 @@
-//! What each kind of text means: one parser per kind, which says what is wrong and what was probably meant.
+//! What each kind of text means: one parser for each, which says what is wrong and what was probably meant.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::nearest::nearest;
 use super::problem::Diagnostic;
 use crate::azure::{self, Tier};
-use crate::model::{DialOverride, Protocol, Resolver, ResolverName, Tls};
+use crate::model::{DialOverride, Isolation, Protocol, Resolver, ResolverName, Tls};
 
 /// A text as a message shows it: quoted, on one line, not too long.
 pub(super) fn quoted(text: &str) -> String {
@@ -214,20 +215,34 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Diagnostic> {
     })
 }
 
-/// A name server: `ADDRESS` or `ADDRESS:PORT`. The port is the protocol's where none is given.
-pub(super) fn name_server(text: &str, protocol: Protocol) -> Result<SocketAddr, Diagnostic> {
-    let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, protocol.port()));
-    match address.or_else(|_| text.parse::<SocketAddr>()) {
-        Ok(address) if address.port() != 0 && !address.ip().is_unspecified() => Ok(address),
+/// Where a name server listens: at the usual port of the protocol, where none is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NameServer {
+    Address(IpAddr),
+    AddressAndPort(SocketAddr),
+}
+
+impl NameServer {
+    /// Where it is asked over that protocol.
+    pub(super) fn over(self, protocol: Protocol) -> SocketAddr {
+        match self {
+            Self::Address(address) => SocketAddr::new(address, protocol.port()),
+            Self::AddressAndPort(address) => address,
+        }
+    }
+}
+
+/// A name server: `ADDRESS` or `ADDRESS:PORT`.
+pub(super) fn name_server(text: &str) -> Result<NameServer, Diagnostic> {
+    match (text.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
+        (Ok(address), _) if !address.is_unspecified() => Ok(NameServer::Address(address)),
+        (_, Ok(address)) if address.port() != 0 && !address.ip().is_unspecified() => {
+            Ok(NameServer::AddressAndPort(address))
+        }
         _ => Err(Diagnostic::new(format!("{} is not the address of a name server", quoted(text))).hint(
             "write an IP address, with a port where it is not the usual one: \"10.0.0.4\", \"10.0.0.4:5353\", \"[fd00::4]:53\"",
         )),
     }
-}
-
-/// The address of a name server, of whatever protocol.
-pub(super) fn any_name_server(text: &str) -> Result<SocketAddr, Diagnostic> {
-    name_server(text, Protocol::Udp)
 }
 
 /// The path of a URL, without query and fragment.
@@ -281,7 +296,7 @@ pub(super) fn resolver(text: &str) -> Result<Resolver, Diagnostic> {
         return Err(Diagnostic::new(format!("a path is for https, and not for {protocol}")));
     }
     let bare = place.strip_prefix('[').and_then(|place| place.strip_suffix(']'));
-    let address = name_server(bare.filter(|bare| bare.contains(':')).unwrap_or(place), protocol)?;
+    let address = name_server(bare.filter(|bare| bare.contains(':')).unwrap_or(place))?.over(protocol);
     let path = path.map_or(Ok(Resolver::PATH.to_owned()), http_path)?;
     let name = ResolverName::new(&resolver_name(protocol, address));
     Ok(Resolver::Server { name, address, protocol, tls: Tls { ca_file: None, server_name }, path })
@@ -312,6 +327,11 @@ pub(super) fn control(text: &str) -> Result<SocketAddr, Diagnostic> {
 
 /// A network: an address is the network that holds it alone. Bits beyond the prefix are a mistake, not a mask.
 pub(super) fn network(text: &str) -> Result<IpNet, Diagnostic> {
+    network_or(text, "write \"10.20.1.0/24\" or \"10.20.1.4\"")
+}
+
+/// A network; `hint` says what else to write in place of a text that is none.
+fn network_or(text: &str, hint: &str) -> Result<IpNet, Diagnostic> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }
@@ -322,8 +342,22 @@ pub(super) fn network(text: &str) -> Result<IpNet, Diagnostic> {
             network.trunc(),
             network.addr()
         ))),
-        Err(_) => Err(Diagnostic::new(format!("{} is neither a network nor an address", quoted(text)))
-            .hint("write \"10.20.1.0/24\" or \"10.20.1.4\"")),
+        Err(_) => Err(Diagnostic::new(format!("{} is neither a network nor an address", quoted(text))).hint(hint)),
+    }
+}
+
+/// Where a name should lead, as a command line says it.
+pub(super) enum Expected {
+    Isolation(Isolation),
+    Network(IpNet),
+}
+
+/// Where a name should lead: `private`, `public`, a network or an address.
+pub(super) fn expected(text: &str) -> Result<Expected, Diagnostic> {
+    match text {
+        "private" => Ok(Expected::Isolation(Isolation::PrivateEndpoint)),
+        "public" => Ok(Expected::Isolation(Isolation::Public)),
+        _ => network_or(text, "write private, public, \"10.20.1.0/24\" or \"10.20.1.4\"").map(Expected::Network),
     }
 }
 
@@ -385,6 +419,11 @@ pub(super) fn variable(text: &str) -> Result<String, Diagnostic> {
 /// Any text that is not empty.
 pub(super) fn text(text: &str) -> Result<String, Diagnostic> {
     if text.is_empty() { Err(Diagnostic::new("the value is empty")) } else { Ok(text.to_owned()) }
+}
+
+/// The path of a file.
+pub(super) fn path(text: &str) -> Result<PathBuf, Diagnostic> {
+    self::text(text).map(PathBuf::from)
 }
 
 /// Whatever a text of the standard library's own syntax stands for.

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::key::{Document, Key, Row};
 use super::problem::{Diagnostic, Origin, Problem};
-use super::schema::{self, Key, leaf};
+use super::schema;
 use super::value::{Literal, Location, Value};
 
 /// Everything the sources said.
@@ -57,8 +58,8 @@ impl ParsedSources {
     }
 
     /// Whether a value was given there and did not pass.
-    pub(super) fn is_invalid(&self, path: &[&str]) -> bool {
-        self.invalid.contains(&path.iter().map(|&part| part.to_owned()).collect::<Vec<_>>())
+    pub(super) fn is_invalid(&self, path: &[String]) -> bool {
+        self.invalid.contains(path)
     }
 
     /// Takes a table of an array in, and says by which name its values go.
@@ -78,17 +79,18 @@ impl ParsedSources {
     }
 
     /// Takes what an option of the command line says, as a layer of its own: the strongest so far.
-    pub(super) fn say(&mut self, option: &'static str, path: &[&str], text: &str) {
-        let path: Vec<_> = path.iter().map(|part| (*part).to_owned()).collect();
-        let location = Location { origin: Origin::Option(option), key: path.join("."), layer: self.layers.len() + 1 };
+    pub(super) fn say<T>(&mut self, option: &'static str, key: Key<Document, T>, text: &str) {
+        let path = key.row.path_in("");
+        let location =
+            Location { origin: Origin::Option(option), key: key.row.path.to_owned(), layer: self.layers.len() + 1 };
         let value = Value { literal: Literal::Text(text.to_owned()), location };
-        if leaf(&path.join(".")).is_some_and(|key| self.accept(key, &path, &value)) {
+        if self.accept(&key.row, &path, &value) {
             self.layers.push(vec![Entry { path, value }]);
         }
     }
 
     /// Checks a value, and its parts; says whether it may go into a layer.
-    pub(super) fn accept(&mut self, key: &Key, path: &[String], value: &Value) -> bool {
+    pub(super) fn accept(&mut self, key: &Row, path: &[String], value: &Value) -> bool {
         let mut diagnostics: Vec<(&Location, Diagnostic)> = Vec::new();
         let is_text = matches!(value.literal, Literal::Text(_));
         if key.is_near_a_secret() && !is_text {

@@ -6,6 +6,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::key::Row;
+use super::keys;
 use super::kind::{self, Kind};
 use super::nearest::nearest;
 use super::parse;
@@ -80,7 +82,11 @@ impl Walk<'_> {
                 (Some(Node::Leaf(_)), _) => self.leaf(&here, value),
                 (Some(Node::Section), other) => {
                     let diagnostic = Diagnostic::new(format!("{} stands where a table should", other.type_str()));
-                    self.report(line, &here.shown, diagnostic.hint(format!("write [{}]", section(&here.pattern))));
+                    self.report(
+                        line,
+                        &here.shown,
+                        diagnostic.hint(format!("write [{}]", schema::section(&here.pattern))),
+                    );
                 }
                 (Some(Node::Items), other) => {
                     let diagnostic =
@@ -103,7 +109,7 @@ impl Walk<'_> {
             };
             let name = table.get("name").and_then(|name| name.get_ref().as_str());
             if table.get("name").is_none() {
-                let noun = if at.pattern == "caches" { "cache" } else { "resolver" };
+                let noun = if at.pattern == schema::CACHES { "cache" } else { "resolver" };
                 let diagnostic = Diagnostic::new("missing").hint(format!("every {noun} needs a name of its own"));
                 self.report(line, &schema::join(&shown, "name"), diagnostic);
             }
@@ -156,36 +162,24 @@ impl Walk<'_> {
 pub(super) fn unknown_key(table: &str, name: &str) -> Diagnostic {
     let near = nearest(name, schema::names(table));
     match near.map(|near| (near, schema::child(table, near))) {
-        Some((_, Some(Node::Leaf(schema::Key { kind: Kind::Secret, .. })))) => return kind::secret(),
+        Some((_, Some(Node::Leaf(Row { kind: Kind::Secret, .. })))) => return kind::secret_in_a_file(),
         Some((near, _)) => return Diagnostic::new("unknown key").suggest(Some(near)),
         None => {}
     }
     if is_secret_like(name) {
-        return kind::secret();
+        return kind::secret_in_a_file();
     }
     let diagnostic = Diagnostic::new("unknown key");
-    let of_name = || schema::KEYS.iter().filter(|key| key.path.rsplit('.').next() == Some(name));
+    let of_name = || keys::ROWS.iter().filter(|key| key.path.rsplit('.').next() == Some(name));
     // Several tables may have a key of that name; the nearest is within the table where it was looked for.
     let elsewhere = of_name().find(|key| key.path.starts_with(table)).or_else(|| of_name().next());
     if let Some((home, _)) = elsewhere.and_then(|key| key.path.rsplit_once('.')) {
-        return diagnostic.hint(format!("`{name}` belongs in {}", header(home)));
+        return diagnostic.hint(format!("`{name}` belongs in {}", schema::header(home)));
     }
     let is_secret =
-        |name: &&str| matches!(schema::child(table, name), Some(Node::Leaf(schema::Key { kind: Kind::Secret, .. })));
+        |name: &&str| matches!(schema::child(table, name), Some(Node::Leaf(Row { kind: Kind::Secret, .. })));
     let known: Vec<_> = schema::names(table).into_iter().filter(|name| !is_secret(name)).collect();
     diagnostic.hint(format!("known here: {}", known.join(", ")))
-}
-
-/// How a table is opened: `[probe]`, `[[caches]]`, `[caches.auth]`.
-fn header(pattern: &str) -> String {
-    match pattern.strip_suffix("[]") {
-        Some(array) => format!("[[{array}]]"),
-        None => format!("[{}]", section(pattern)),
-    }
-}
-
-fn section(pattern: &str) -> String {
-    pattern.replace("[]", "")
 }
 
 /// Whether a key's value is likely to be a secret.

@@ -87,6 +87,25 @@ impl Value {
     pub(super) fn nowhere(literal: Literal) -> Self {
         Self { literal, location: Location { origin: Origin::Default, key: String::new(), layer: 0 } }
     }
+
+    /// The text, where it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Literal::Text(text) = &self.literal { Some(text) } else { None }
+    }
+
+    /// The parts of a list, each with its own place.
+    pub(super) fn parts(&self) -> &[Self] {
+        if let Literal::List(parts) = &self.literal { parts } else { &[] }
+    }
+
+    /// The value as a message about what it means shows it.
+    pub(super) fn shown(&self) -> String {
+        match &self.literal {
+            Literal::Number(number) => number.to_string(),
+            Literal::List(_) => "the list".to_owned(),
+            literal => literal.to_string(),
+        }
+    }
 }
 
 /// Where a value stood.
