@@ -21,7 +21,8 @@ pub(super) fn declared(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Ca
     let resolvers = Resolvers::declared(checker);
     let mut caches = Vec::new();
     for (name, location) in checker.tables(CACHES) {
-        let mut declared = Declared { checker: &mut *checker, name: &name, location: &location, resolvers: &resolvers };
+        let mut declared =
+            DeclaredCache { checker: &mut *checker, name: &name, location: &location, resolvers: &resolvers };
         caches.extend(declared.cache(defaults));
     }
     resolvers.note_unused(checker, &caches);
@@ -29,14 +30,14 @@ pub(super) fn declared(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Ca
 }
 
 /// One `[[caches]]` table.
-struct Declared<'c, 'a> {
+struct DeclaredCache<'c, 'a> {
     checker: &'c mut Checker<'a>,
     name: &'c str,
     location: &'c Location,
     resolvers: &'c Resolvers,
 }
 
-impl<'a> Declared<'_, 'a> {
+impl<'a> DeclaredCache<'_, 'a> {
     fn cache(&mut self, defaults: &Defaults) -> Option<Cache> {
         let host = self.setting(keys::CACHE_HOST);
         if host.parsed.is_none() && !host.is_invalid {

@@ -1,5 +1,6 @@
 //! The environment as a layer: `CACHEWATCH__SECTION__KEY`, and `CACHEWATCH__CACHES__NAME__KEY` for a cache of that name.
 
+use super::key::Row;
 use super::keys;
 use super::kind::Kind;
 use super::nearest::nearest;
@@ -21,9 +22,9 @@ pub(super) fn read(sources: &mut ParsedSources, environment: &[(String, String)]
     for (variable, text) in variables {
         let origin = Origin::Environment(variable.clone());
         match locate(sources, &variable[PREFIX.len()..]) {
-            Ok(At { pattern, path }) => {
+            Ok((row, path)) => {
                 let location = Location { origin, key: path.join("."), layer };
-                entries.extend(entry(sources, &pattern, path, location, variable, text));
+                entries.extend(entry(sources, row, path, location, variable, text));
             }
             Err(None) => {}
             Err(Some(diagnostic)) => sources.report(&origin, "", diagnostic),
@@ -32,14 +33,9 @@ pub(super) fn read(sources: &mut ParsedSources, environment: &[(String, String)]
     sources.layers.push(entries);
 }
 
-/// A variable's place: in the schema, in the merged tree.
-struct At {
-    pattern: String,
-    path: Vec<String>,
-}
-
-/// Where the rest of a variable's name leads. `Err(None)` where that cannot be told because a file could not be read.
-fn locate(sources: &ParsedSources, rest: &str) -> Result<At, Option<Diagnostic>> {
+/// The key that the rest of a variable's name leads to, and its path in the merged tree. `Err(None)` where that cannot be
+/// told because a file could not be read.
+fn locate(sources: &ParsedSources, rest: &str) -> Result<(&'static Row, Vec<String>), Option<Diagnostic>> {
     let rest = rest.to_ascii_lowercase();
     let (section, inner) = rest.split_once("__").unwrap_or((&rest, ""));
     match schema::child("", section) {
@@ -64,7 +60,7 @@ fn locate(sources: &ParsedSources, rest: &str) -> Result<At, Option<Diagnostic>>
 }
 
 /// Follows the parts of a name below a table to a value.
-fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<At, Diagnostic> {
+fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<(&'static Row, Vec<String>), Diagnostic> {
     for part in rest.split("__") {
         let table = pattern;
         pattern = schema::join(&table, part);
@@ -74,7 +70,7 @@ fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<At, 
         }
     }
     match leaf(&pattern) {
-        Some(_) => Ok(At { pattern, path }),
+        Some(row) => Ok((row, path)),
         None => Err(Diagnostic::new("names a table, not a key")
             .hint(format!("keys there: {}", schema::names(&pattern).join(", ").to_ascii_uppercase()))),
     }
@@ -126,13 +122,12 @@ fn as_variable(name: &str) -> String {
 
 fn entry(
     sources: &mut ParsedSources,
-    pattern: &str,
+    key: &Row,
     path: Vec<String>,
     location: Location,
     variable: &str,
     text: &str,
 ) -> Option<Entry> {
-    let key = leaf(pattern)?;
     if matches!(key.kind, Kind::Secret) {
         // The name of the variable goes on, never its value.
         let path = keys::CACHE_AUTH_PASSWORD_ENV.row.path_in(&path[1]);

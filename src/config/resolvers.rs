@@ -21,7 +21,7 @@ impl Resolvers {
         let mut resolvers: Vec<_> = reserved.collect();
         for (name, location) in checker.tables(RESOLVERS) {
             let reserved = Resolver::reserved().find(|resolver| resolver.name().as_str() == name);
-            let declared = Declared { checker: &mut *checker, name: &name, location: &location };
+            let declared = DeclaredResolver { checker: &mut *checker, name: &name, location: &location };
             match reserved {
                 Some(reserved) => declared.report_reserved(&reserved),
                 None => resolvers.push((name.clone(), declared.resolver())),
@@ -61,13 +61,13 @@ impl Resolvers {
 }
 
 /// One `[[resolvers]]` table.
-struct Declared<'c, 'a> {
+struct DeclaredResolver<'c, 'a> {
     checker: &'c mut Checker<'a>,
     name: &'c str,
     location: &'c Location,
 }
 
-impl<'a> Declared<'_, 'a> {
+impl<'a> DeclaredResolver<'_, 'a> {
     fn resolver(mut self) -> Resolver {
         let protocol = self.setting(keys::RESOLVER_PROTOCOL);
         self.report_unfit(protocol);

@@ -22,70 +22,70 @@ pub fn example() -> &'static str {
 /// A secret cannot appear: a configuration holds only the path of its file or the name of its variable.
 #[must_use]
 pub fn show(config: &Config) -> String {
-    let mut page = Page::default();
-    page.text(keys::SERVER_LISTEN, config.server.listen);
-    page.duration(keys::SERVER_SHUTDOWN_GRACE, config.server.shutdown_grace);
-    page.bare(keys::SERVER_MAX_CONNECTIONS, config.server.max_connections);
-    page.path(keys::SERVER_BASIC_AUTH_FILE, config.server.basic_auth_file.as_deref());
-    page.path(keys::SERVER_WEB_CONFIG_FILE, config.server.web_config_file.as_deref());
-    page.path(keys::SERVER_ADMIN_TOKEN_FILE, config.server.admin_token_file.as_deref());
-    page.list(keys::SERVER_ALLOWED_HOSTS, &config.server.allowed_hosts);
+    let mut writer = TomlWriter::default();
+    writer.text(keys::SERVER_LISTEN, config.server.listen);
+    writer.duration(keys::SERVER_SHUTDOWN_GRACE, config.server.shutdown_grace);
+    writer.bare(keys::SERVER_MAX_CONNECTIONS, config.server.max_connections);
+    writer.path(keys::SERVER_BASIC_AUTH_FILE, config.server.basic_auth_file.as_deref());
+    writer.path(keys::SERVER_WEB_CONFIG_FILE, config.server.web_config_file.as_deref());
+    writer.path(keys::SERVER_ADMIN_TOKEN_FILE, config.server.admin_token_file.as_deref());
+    writer.list(keys::SERVER_ALLOWED_HOSTS, &config.server.allowed_hosts);
     let tls = config.server.tls.as_ref();
-    page.path(keys::SERVER_TLS_CERT_FILE, tls.map(|tls| &*tls.cert_file));
-    page.path(keys::SERVER_TLS_KEY_FILE, tls.map(|tls| &*tls.key_file));
-    page.path(keys::SERVER_TLS_CLIENT_CA_FILE, tls.and_then(|tls| tls.client_ca_file.as_deref()));
+    writer.path(keys::SERVER_TLS_CERT_FILE, tls.map(|tls| &*tls.cert_file));
+    writer.path(keys::SERVER_TLS_KEY_FILE, tls.map(|tls| &*tls.key_file));
+    writer.path(keys::SERVER_TLS_CLIENT_CA_FILE, tls.and_then(|tls| tls.client_ca_file.as_deref()));
 
     let defaults = &config.defaults;
-    page.duration(keys::PROBE_INTERVAL, defaults.interval);
-    page.duration(keys::PROBE_TIMEOUT, defaults.timeouts.total);
-    page.duration(keys::PROBE_RESOLVE_TIMEOUT, defaults.timeouts.resolve);
-    page.duration(keys::PROBE_CONNECT_TIMEOUT, defaults.timeouts.connect);
-    page.duration(keys::PROBE_TLS_TIMEOUT, defaults.timeouts.tls);
-    page.duration(keys::PROBE_COMMAND_TIMEOUT, defaults.timeouts.command);
-    page.bare(keys::PROBE_OPEN_AFTER, defaults.rules.open_after);
-    page.bare(keys::PROBE_CLEAR_AFTER, defaults.rules.clear_after);
-    page.bare(keys::PROBE_FOLLOW_TTL, defaults.follow_ttl);
-    page.duration(keys::PROBE_LOOKUP_FLOOR, defaults.lookup_floor);
-    page.bare(keys::PROBE_MAX_IN_FLIGHT, config.probe.max_in_flight);
-    page.number(keys::PROBE_JITTER, config.probe.jitter);
-    page.text(keys::PROBE_RESOLV_CONF, config.system.resolv_conf.display());
-    page.text(keys::PROBE_HOSTS_FILE, config.system.hosts.display());
-    page.text(keys::PROBE_CONTROL, defaults.control.map_or_else(String::new, |address| address.to_string()));
+    writer.duration(keys::PROBE_INTERVAL, defaults.interval);
+    writer.duration(keys::PROBE_TIMEOUT, defaults.timeouts.total);
+    writer.duration(keys::PROBE_RESOLVE_TIMEOUT, defaults.timeouts.resolve);
+    writer.duration(keys::PROBE_CONNECT_TIMEOUT, defaults.timeouts.connect);
+    writer.duration(keys::PROBE_TLS_TIMEOUT, defaults.timeouts.tls);
+    writer.duration(keys::PROBE_COMMAND_TIMEOUT, defaults.timeouts.command);
+    writer.bare(keys::PROBE_OPEN_AFTER, defaults.rules.open_after);
+    writer.bare(keys::PROBE_CLEAR_AFTER, defaults.rules.clear_after);
+    writer.bare(keys::PROBE_FOLLOW_TTL, defaults.follow_ttl);
+    writer.duration(keys::PROBE_LOOKUP_FLOOR, defaults.lookup_floor);
+    writer.bare(keys::PROBE_MAX_IN_FLIGHT, config.probe.max_in_flight);
+    writer.number(keys::PROBE_JITTER, config.probe.jitter);
+    writer.text(keys::PROBE_RESOLV_CONF, config.system.resolv_conf.display());
+    writer.text(keys::PROBE_HOSTS_FILE, config.system.hosts.display());
+    writer.text(keys::PROBE_CONTROL, defaults.control.map_or_else(String::new, |address| address.to_string()));
 
-    page.text(keys::JOURNAL_PATH, config.journal.path.as_deref().unwrap_or("".as_ref()).display());
-    page.duration(keys::JOURNAL_RETENTION, config.journal.retention);
-    page.text(keys::JOURNAL_MAX_SIZE, size_text(config.journal.max_size));
+    writer.text(keys::JOURNAL_PATH, config.journal.path.as_deref().unwrap_or("".as_ref()).display());
+    writer.duration(keys::JOURNAL_RETENTION, config.journal.retention);
+    writer.text(keys::JOURNAL_MAX_SIZE, size_text(config.journal.max_size));
 
-    page.text(keys::LOG_LEVEL, &config.log.level);
-    page.text(keys::LOG_FORMAT, config.log.format);
+    writer.text(keys::LOG_LEVEL, &config.log.level);
+    writer.text(keys::LOG_FORMAT, config.log.format);
 
-    page.number(keys::THRESHOLDS_HEADROOM_WARNING, defaults.thresholds.headroom_warning);
-    page.number(keys::THRESHOLDS_HEADROOM_CRITICAL, defaults.thresholds.headroom_critical);
-    page.duration(keys::THRESHOLDS_CERTIFICATE_WARNING, defaults.thresholds.certificate_warning);
-    page.duration(keys::THRESHOLDS_CERTIFICATE_CRITICAL, defaults.thresholds.certificate_critical);
-    page.duration(keys::THRESHOLDS_SLOW_PING, defaults.thresholds.slow_ping);
-    page.duration(keys::THRESHOLDS_TTL_LONG, defaults.thresholds.ttl_long);
-    page.duration(keys::THRESHOLDS_RETIREMENT, defaults.thresholds.retirement);
+    writer.number(keys::THRESHOLDS_HEADROOM_WARNING, defaults.thresholds.headroom_warning);
+    writer.number(keys::THRESHOLDS_HEADROOM_CRITICAL, defaults.thresholds.headroom_critical);
+    writer.duration(keys::THRESHOLDS_CERTIFICATE_WARNING, defaults.thresholds.certificate_warning);
+    writer.duration(keys::THRESHOLDS_CERTIFICATE_CRITICAL, defaults.thresholds.certificate_critical);
+    writer.duration(keys::THRESHOLDS_SLOW_PING, defaults.thresholds.slow_ping);
+    writer.duration(keys::THRESHOLDS_TTL_LONG, defaults.thresholds.ttl_long);
+    writer.duration(keys::THRESHOLDS_RETIREMENT, defaults.thresholds.retirement);
 
     for resolver in servers(config) {
         if let Resolver::Server { name, address, protocol, tls, path } = resolver {
-            page.item();
-            page.text(keys::RESOLVER_NAME, name);
-            page.text(keys::RESOLVER_ADDRESS, address);
-            page.text(keys::RESOLVER_PROTOCOL, protocol);
+            writer.item();
+            writer.text(keys::RESOLVER_NAME, name);
+            writer.text(keys::RESOLVER_ADDRESS, address);
+            writer.text(keys::RESOLVER_PROTOCOL, protocol);
             if matches!(protocol, Protocol::Tls | Protocol::Https) {
-                page.text(keys::RESOLVER_SERVER_NAME, tls.server_name.as_deref().unwrap_or_default());
-                page.text(keys::RESOLVER_CA_FILE, tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
+                writer.text(keys::RESOLVER_SERVER_NAME, tls.server_name.as_deref().unwrap_or_default());
+                writer.text(keys::RESOLVER_CA_FILE, tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
             }
             if *protocol == Protocol::Https {
-                page.text(keys::RESOLVER_PATH, path);
+                writer.text(keys::RESOLVER_PATH, path);
             }
         }
     }
     for cache in &config.caches {
-        show_cache(&mut page, cache);
+        show_cache(&mut writer, cache);
     }
-    page.text
+    writer.text
 }
 
 /// The name servers that caches ask, each once, in the order in which they are first asked.
@@ -100,70 +100,70 @@ fn servers(config: &Config) -> Vec<&Resolver> {
     servers
 }
 
-fn show_cache(page: &mut Page, cache: &Cache) {
-    page.item();
-    page.text(keys::CACHE_NAME, &cache.name);
-    page.text(keys::CACHE_HOST, &cache.host);
-    page.bare(keys::CACHE_PORT, cache.port);
-    page.duration(keys::CACHE_INTERVAL, cache.interval);
-    page.duration(keys::CACHE_TIMEOUT, cache.timeouts.total);
+fn show_cache(writer: &mut TomlWriter, cache: &Cache) {
+    writer.item();
+    writer.text(keys::CACHE_NAME, &cache.name);
+    writer.text(keys::CACHE_HOST, &cache.host);
+    writer.bare(keys::CACHE_PORT, cache.port);
+    writer.duration(keys::CACHE_INTERVAL, cache.interval);
+    writer.duration(keys::CACHE_TIMEOUT, cache.timeouts.total);
     if let Some(isolation) = cache.expectation.isolation {
-        page.text(keys::CACHE_ISOLATION, isolation);
+        writer.text(keys::CACHE_ISOLATION, isolation);
     }
-    page.list(keys::CACHE_EXPECTED_ADDRESSES, &cache.expectation.addresses);
-    page.list(keys::CACHE_RESOLVERS, &cache.resolvers.iter().map(Resolver::name).collect::<Vec<_>>());
+    writer.list(keys::CACHE_EXPECTED_ADDRESSES, &cache.expectation.addresses);
+    writer.list(keys::CACHE_RESOLVERS, &cache.resolvers.iter().map(Resolver::name).collect::<Vec<_>>());
     if let Some((tier, _)) = &cache.tier {
-        page.text(keys::CACHE_TIER, tier);
+        writer.text(keys::CACHE_TIER, tier);
     }
     if let Some(limit) = cache.max_clients {
-        page.bare(keys::CACHE_MAX_CLIENTS, limit);
+        writer.bare(keys::CACHE_MAX_CLIENTS, limit);
     }
-    page.list(keys::CACHE_CONNECT_TO, &cache.connect_to);
+    writer.list(keys::CACHE_CONNECT_TO, &cache.connect_to);
 
     // What is not said is not shown: `none`, written down, means that no key is given on purpose.
     match &cache.auth {
         Auth::None => {}
-        Auth::Withheld => page.text(keys::CACHE_AUTH_METHOD, AuthMethod::None),
+        Auth::Withheld => writer.text(keys::CACHE_AUTH_METHOD, AuthMethod::None),
         Auth::AccessKey { username, password } => {
-            page.text(keys::CACHE_AUTH_METHOD, AuthMethod::AccessKey);
+            writer.text(keys::CACHE_AUTH_METHOD, AuthMethod::AccessKey);
             if let Some(username) = username {
-                page.text(keys::CACHE_AUTH_USERNAME, username);
+                writer.text(keys::CACHE_AUTH_USERNAME, username);
             }
             match password {
-                Password::File(path) => page.text(keys::CACHE_AUTH_PASSWORD_FILE, path.display()),
-                Password::Environment(name) => page.text(keys::CACHE_AUTH_PASSWORD_ENV, name),
+                Password::File(path) => writer.text(keys::CACHE_AUTH_PASSWORD_FILE, path.display()),
+                Password::Environment(name) => writer.text(keys::CACHE_AUTH_PASSWORD_ENV, name),
             }
         }
     }
 
-    page.bare(keys::CACHE_TLS_ENABLED, cache.tls.is_some());
+    writer.bare(keys::CACHE_TLS_ENABLED, cache.tls.is_some());
     if let Some(tls) = &cache.tls {
-        page.text(keys::CACHE_TLS_CA_FILE, tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
-        page.text(keys::CACHE_TLS_SERVER_NAME, tls.server_name.as_deref().unwrap_or_default());
+        writer.text(keys::CACHE_TLS_CA_FILE, tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
+        writer.text(keys::CACHE_TLS_SERVER_NAME, tls.server_name.as_deref().unwrap_or_default());
     }
 
     let exposure = &cache.exposure;
     if exposure.is_on() {
-        page.text(
+        writer.text(
             keys::CACHE_EXPOSURE_PUBLIC_RESOLVER,
             exposure.public_resolver.as_ref().map_or(String::new(), |own| own.name().to_string()),
         );
-        page.bare(keys::CACHE_EXPOSURE_SEND_CREDENTIALS, exposure.send_credentials);
-        page.bare(keys::CACHE_EXPOSURE_PLAIN_PORT, exposure.plain_port);
-        page.bare(keys::CACHE_EXPOSURE_LEGACY_TLS, exposure.legacy_tls);
-        page.duration(keys::CACHE_EXPOSURE_INTERVAL, exposure.interval);
+        writer.bare(keys::CACHE_EXPOSURE_SEND_CREDENTIALS, exposure.send_credentials);
+        writer.bare(keys::CACHE_EXPOSURE_PLAIN_PORT, exposure.plain_port);
+        writer.bare(keys::CACHE_EXPOSURE_LEGACY_TLS, exposure.legacy_tls);
+        writer.duration(keys::CACHE_EXPOSURE_INTERVAL, exposure.interval);
     }
 }
 
 /// TOML in the making.
 #[derive(Default)]
-struct Page {
+struct TomlWriter {
     text: String,
     /// The table that the last key stands in, as a pattern.
     table: &'static str,
 }
 
-impl Page {
+impl TomlWriter {
     /// What follows is of another table of its array.
     fn item(&mut self) {
         self.table = "";

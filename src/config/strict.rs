@@ -20,32 +20,38 @@ use super::value::{Literal, Location, Value};
 pub(super) fn read(sources: &mut ParsedSources, file: &Path, text: &str) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(end, _)| end).collect();
-    let mut walk =
-        Walk { file, line_ends, layer: sources.layers.len() + 1, broken: Vec::new(), entries: Vec::new(), sources };
+    let mut reader = FileReader {
+        file,
+        line_ends,
+        layer: sources.layers.len() + 1,
+        broken: Vec::new(),
+        entries: Vec::new(),
+        sources,
+    };
     for error in errors {
         // Invariant: only the message is told. The error's own text would show the line, and what is in it.
-        let line = walk.line(error.span().unwrap_or_default());
-        if walk.broken.contains(&line) {
+        let line = reader.line(error.span().unwrap_or_default());
+        if reader.broken.contains(&line) {
             continue;
         }
-        walk.broken.push(line);
-        walk.sources.is_partial = true;
-        walk.sources.report(&walk.origin(line), "", Diagnostic::new(format!("not TOML: {}", error.message())));
+        reader.broken.push(line);
+        reader.sources.is_partial = true;
+        reader.sources.report(&reader.origin(line), "", Diagnostic::new(format!("not TOML: {}", error.message())));
     }
-    walk.table(&At::default(), document.get_ref());
-    let entries = walk.entries;
+    reader.table(&Place::default(), document.get_ref());
+    let entries = reader.entries;
     sources.layers.push(entries);
 }
 
 /// A table's place: in the schema, in a message, in the merged tree.
 #[derive(Debug, Clone, Default)]
-struct At {
+struct Place {
     pattern: String,
     shown: String,
     path: Vec<String>,
 }
 
-impl At {
+impl Place {
     fn join(&self, name: &str) -> Self {
         let path = self.path.iter().cloned().chain([name.to_owned()]).collect();
         let is_bare =
@@ -56,7 +62,7 @@ impl At {
 }
 
 /// The way through one document.
-struct Walk<'a> {
+struct FileReader<'a> {
     file: &'a Path,
     /// Where the lines end, in order: every value asks for its line, and a file may hold a thousand caches.
     line_ends: Vec<usize>,
@@ -67,8 +73,8 @@ struct Walk<'a> {
     sources: &'a mut ParsedSources,
 }
 
-impl Walk<'_> {
-    fn table(&mut self, at: &At, table: &DeTable<'_>) {
+impl FileReader<'_> {
+    fn table(&mut self, at: &Place, table: &DeTable<'_>) {
         for (name, value) in table {
             let line = self.line(name.span());
             let here = at.join(name.get_ref());
@@ -98,7 +104,7 @@ impl Walk<'_> {
         }
     }
 
-    fn items<'v, 'i: 'v>(&mut self, at: &At, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
+    fn items<'v, 'i: 'v>(&mut self, at: &Place, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
         for (index, item) in items.enumerate() {
             let shown = format!("{}[{index}]", at.shown);
             let line = self.line(item.span());
@@ -117,11 +123,11 @@ impl Walk<'_> {
             let location = Location { origin: self.origin(line), key: shown.clone(), layer: self.layer };
             let name = self.sources.add_item(&at.shown, usable, location);
             let path = at.path.iter().cloned().chain([name]).collect();
-            self.table(&At { pattern: format!("{}[]", at.pattern), shown, path }, table);
+            self.table(&Place { pattern: format!("{}[]", at.pattern), shown, path }, table);
         }
     }
 
-    fn leaf(&mut self, at: &At, value: &Spanned<DeValue<'_>>) {
+    fn leaf(&mut self, at: &Place, value: &Spanned<DeValue<'_>>) {
         let Some(key) = schema::leaf(&at.pattern) else { return };
         let location = self.location(&value.span(), at.shown.clone());
         let literal = Literal::of_toml(value.get_ref(), &mut |(index, span)| {
@@ -134,7 +140,7 @@ impl Walk<'_> {
     }
 
     /// A key nobody knows. Its value is never shown.
-    fn unknown(&mut self, line: usize, table: &At, at: &At, name: &str) {
+    fn unknown(&mut self, line: usize, table: &Place, at: &Place, name: &str) {
         self.sources.mark_invalid(&at.path);
         let diagnostic = unknown_key(&table.pattern, name);
         self.report(line, &at.shown, diagnostic);
