@@ -1,450 +1,239 @@
-//! The caches and the resolvers that files declare.
+//! The caches that files declare.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
-
-use super::check::Checker;
-use super::kind::Site;
-use super::layers::Found;
-use super::nearest::nearest;
-use super::problem::Complaint;
-use super::schema;
-use super::settings::Defaults;
-use super::value;
-use crate::azure::{self, Product};
-use crate::file;
-use crate::model::{
-    Auth, Cache, Expectation, Exposure, Isolation, Password, Protocol, Resolver, ResolverName, Timeouts, Tls,
-};
+use super::checker::{Checker, Setting};
+use super::draft::Draft;
+use super::key::{CacheTable, Key};
+use super::keys;
+use super::parse;
+use super::problem::Diagnostic;
+use super::resolvers::Resolvers;
+use super::rules;
+use super::schema::CACHES;
+use super::settings::{AuthMethod, Defaults};
+use super::value::{Location, Value};
+use crate::model::{Auth, Cache, Expectation, Exposure, Isolation, Password, Resolver, Tls};
 
 /// The caches, in the order of declaration. A cache without a host is reported and left out.
-pub(super) fn build(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache> {
-    let resolvers = resolvers(checker);
-    let tables: Vec<(String, Site)> =
-        checker.reading.items("caches").map(|item| (item.name.clone(), item.site.clone())).collect();
-    let caches: Vec<_> =
-        tables.iter().filter_map(|(name, site)| Declared { checker, name, site, defaults }.cache(&resolvers)).collect();
-    for (name, resolver) in &resolvers {
-        let is_used = caches.iter().any(|cache| {
-            cache.resolvers.contains(resolver) || cache.exposure.public_resolver.as_ref() == Some(resolver)
-        });
-        if !is_used && matches!(resolver, Resolver::Server { .. }) {
-            checker.notices.push(format!("resolver {name} is declared and no cache asks it"));
-        }
+pub(super) fn declared(checker: &mut Checker<'_>, defaults: &Defaults) -> Vec<Cache> {
+    let resolvers = Resolvers::declared(checker);
+    let mut caches = Vec::new();
+    for (name, location) in checker.tables(CACHES) {
+        let mut declared =
+            DeclaredCache { checker: &mut *checker, name: &name, location: &location, resolvers: &resolvers };
+        caches.extend(declared.cache(defaults));
     }
+    resolvers.note_unused(checker, &caches);
     caches
 }
 
-/// Everyone who can be asked, by name: those that always exist, then the others in the order of declaration.
-fn resolvers(checker: &mut Checker<'_>) -> Vec<(String, Resolver)> {
-    let mut resolvers: Vec<_> = Resolver::reserved().map(|resolver| (resolver.name().to_string(), resolver)).collect();
-    let reserved = resolvers.clone();
-    let tables: Vec<(String, Site)> =
-        checker.reading.items("resolvers").map(|item| (item.name.clone(), item.site.clone())).collect();
-    for (name, site) in tables {
-        let path = |key| ["resolvers", name.as_str(), key];
-        if let Some((_, resolver)) = reserved.iter().find(|(reserved, _)| *reserved == name) {
-            let what = match resolver {
-                Resolver::Listed(position) => format!("name server {position} of resolv.conf, asked alone"),
-                _ => "what this machine itself would ask".to_owned(),
-            };
-            let complaint = Complaint::new(format!("{} always exists: {what}", value::quoted(&name)));
-            checker.complain_at(&path("name"), &site, complaint.hint("choose another name"));
-            continue;
-        }
-        let protocol = Protocol::parse(checker.text(&path("protocol"))).unwrap_or(Protocol::Udp);
-        let address = checker.effective.find(&path("address"));
-        let address = address.and_then(|found| value::name_server(found.text(), protocol).ok());
-        let tls = checker.resolver_tls(&name, protocol);
-        let url_path = value::http_path(checker.text(&path("path"))).unwrap_or_else(|_| Resolver::PATH.to_owned());
-        if address.is_none() && !checker.reading.is_spoiled(&path("address")) {
-            let complaint = Complaint::new("missing").hint("write the address of the name server");
-            checker.reading.complain(&site.origin, &schema::join(&site.key, "address"), complaint);
-        }
-        // Without a usable address it stays known by name, so that a cache that asks it is not blamed as well.
-        let resolver = address.map_or(Resolver::System, |address| Resolver::Server {
-            name: ResolverName::new(&name),
-            address,
-            protocol,
-            tls,
-            path: url_path,
-        });
-        resolvers.push((name, resolver));
-    }
-    resolvers
-}
-
 /// One `[[caches]]` table.
-struct Declared<'c, 'a> {
+struct DeclaredCache<'c, 'a> {
     checker: &'c mut Checker<'a>,
     name: &'c str,
-    site: &'c Site,
-    defaults: &'c Defaults,
+    location: &'c Location,
+    resolvers: &'c Resolvers,
 }
 
-impl<'a> Declared<'_, 'a> {
-    fn cache(mut self, resolvers: &[(String, Resolver)]) -> Option<Cache> {
-        let host = self.find("host").and_then(|found| value::host(found.text()).ok());
-        if host.is_none() && !self.is_spoiled("host") {
-            let complaint = Complaint::new("missing").hint("write the name an application dials");
-            self.checker.reading.complain(&self.site.origin, &schema::join(&self.site.key, "host"), complaint);
+impl<'a> DeclaredCache<'_, 'a> {
+    fn cache(&mut self, defaults: &Defaults) -> Option<Cache> {
+        let host = self.setting(keys::CACHE_HOST);
+        if host.parsed.is_none() && !host.is_invalid {
+            self.checker.report_missing(self.location, keys::CACHE_HOST, "write the name an application dials");
         }
-        let (interval, timeouts) = self.pace();
-        let expectation = self.expectation();
-        let known = resolvers;
-        let resolvers = self.resolvers(known);
-        let auth = self.auth();
-        let tls = self.tls();
-        let connect_to = self.parts("connect_to", value::dial_override);
-        let max_clients = self.find("max_clients").and_then(|found| u64::try_from(found.integer()).ok());
-        let tier = self.find("tier").and_then(|found| value::tier(found.text()).ok());
-
-        let host = host?;
-        self.checker.notices.extend(notices(self.name, &host, tier));
-        let port = self.find("port").and_then(|found| u16::try_from(found.integer()).ok());
-        let port = port.unwrap_or_else(|| default_port(&host, tls.is_some()));
-        let cache = Cache {
-            expectation,
+        let (interval, timeout) = self.pace();
+        let resolvers = self.resolvers();
+        let (auth_method, username, password) = self.auth();
+        let draft = Draft {
+            name: self.name,
+            host: host.parsed,
+            port: self.get(keys::CACHE_PORT),
+            expectation: Expectation {
+                isolation: self.get(keys::CACHE_ISOLATION),
+                addresses: self.get(keys::CACHE_EXPECTED_ADDRESSES),
+            },
             resolvers,
-            tls,
-            auth,
-            max_clients,
-            tier: tier.map(|tier| (tier.name.to_owned(), tier.max_clients)),
+            tls: self.tls(),
+            auth_method,
+            username,
+            password,
+            tier: self.get(keys::CACHE_TIER),
+            max_clients: self.get(keys::CACHE_MAX_CLIENTS),
             interval,
-            timeouts,
-            connect_to,
-            ..self.defaults.cache(self.name, host, port)
+            timeout,
+            connect_to: self.get(keys::CACHE_CONNECT_TO),
         };
-        Some(Cache { exposure: self.exposure(known, &cache), ..cache })
+        let cache = draft.cache(self.checker, defaults)?;
+        Some(Cache { exposure: self.exposure(&cache), ..cache })
     }
 
-    /// What is tested beside the path of this cache, held to everything else that is said of it.
-    fn exposure(&mut self, known: &[(String, Resolver)], cache: &Cache) -> Exposure {
-        let flag = |found: Option<Found<'a>>| found.filter(|found| found.flag());
-        let public = self.find_in("exposure", "public_resolver").filter(|found| !found.text().is_empty());
-        let (plain, legacy) =
-            (flag(self.find_in("exposure", "plain_port")), flag(self.find_in("exposure", "legacy_tls")));
-        let send = flag(self.find_in("exposure", "send_credentials"));
-        let interval = self.find_in("exposure", "interval").and_then(|found| value::duration(found.text()).ok());
-        let public_resolver = public.and_then(|found| self.known_resolver(found, known));
-        if let Some(found) = public.filter(|_| public_resolver.is_some()) {
-            self.check_public_resolver(found, cache);
+    /// From one probe to the next, and the deadline of one, where this cache has its own.
+    fn pace(&mut self) -> (Option<Duration>, Option<Duration>) {
+        let (interval, timeout) = (self.setting(keys::CACHE_INTERVAL), self.setting(keys::CACHE_TIMEOUT));
+        // Where it has neither, the defaults are held to each other, and once.
+        if interval.parsed.is_some() || timeout.parsed.is_some() {
+            let (total, pace) = (self.checker.setting(keys::PROBE_TIMEOUT), self.checker.setting(keys::PROBE_INTERVAL));
+            rules::check_deadline(self.checker, timeout.or(total), interval.or(pace));
         }
-        let is_spoiled = |table, key| self.checker.reading.is_spoiled(&["caches", self.name, table, key]);
-        let is_auth_spoiled = ["method", "username", "password_file", "password_env", "password"]
-            .into_iter()
-            .any(|key| is_spoiled("auth", key));
-        let is_public_spoiled = is_spoiled("exposure", "public_resolver");
-        let complaint = match send {
-            Some(_) if public.is_none() && !is_public_spoiled => Some(
-                Complaint::new("nothing is sent where no public path is tested").hint("set exposure.public_resolver"),
-            ),
-            Some(_) if cache.tls.is_none() => Some(Complaint::new(
-                "tls.enabled is false: a password is sent only where a certificate proves the cache",
-            )),
-            Some(_) if !matches!(cache.auth, Auth::AccessKey { .. }) && !is_auth_spoiled => {
-                Some(Complaint::new("there is no password to send").hint("name one under [caches.auth]"))
-            }
-            _ => None,
-        };
-        self.complain_of(send, complaint);
-        self.complain_of(plain, plain.and_then(|_| no_side_port(cache)));
-        let complaint = Complaint::new("tls.enabled is false, so no version of TLS is spoken");
-        self.complain_of(legacy, cache.tls.is_none().then_some(complaint));
-        let exposure = Exposure {
-            public_resolver,
-            send_credentials: send.is_some(),
-            plain_port: plain.is_some(),
-            legacy_tls: legacy.is_some(),
-            interval: interval.unwrap_or_default(),
-        };
-        // What tests nothing is equal to what says nothing: its pace is nobody's.
-        if exposure.is_on() { exposure } else { Exposure::default() }
+        (interval.parsed, timeout.parsed)
     }
 
-    fn check_public_resolver(&mut self, found: Found<'a>, cache: &Cache) {
-        // By their names: a resolver whose address is wrong stands for another one here.
-        let followed = self.find("resolvers").and_then(|list| list.parts().first().copied());
-        let complaint = if cache.expectation.isolation == Some(Isolation::Public) {
-            Some(Complaint::new("isolation is public, so the public path is meant to be open"))
-        } else if followed.is_some_and(|followed| followed.text() == found.text()) {
-            let complaint = Complaint::new(format!(
-                "the connection follows {} already, so there would be no other address to test",
-                found.shown()
-            ));
-            Some(complaint.hint("name a resolver that gives the public answer"))
-        } else {
-            None
-        };
-        if complaint.is_none() && !cache.expectation.is_private() && !self.is_spoiled("isolation") {
-            let notice = "exposure.public_resolver is set and no private address is expected, so an open public path is \
-                          shown and is no finding; set isolation";
-            self.checker.notices.push(format!("cache {}: {notice}", self.name));
-        }
-        self.complain_of(Some(found), complaint);
-    }
-
-    fn complain_of(&mut self, found: Option<Found<'a>>, complaint: Option<Complaint>) {
-        if let (Some(found), Some(complaint)) = (found, complaint) {
-            self.checker.complain(found, complaint);
-        }
-    }
-
-    fn pace(&mut self) -> (Duration, Timeouts) {
-        let own = |key| self.find(key).and_then(|found| value::duration(found.text()).ok());
-        let (own_interval, own_timeout) = (own("interval"), own("timeout"));
-        if own_interval.is_some() || own_timeout.is_some() {
-            let interval = ["caches", self.name, "interval"];
-            let timeout = ["caches", self.name, "timeout"];
-            let is_judgeable = !self.is_spoiled("interval") && !self.is_spoiled("timeout");
-            if is_judgeable {
-                self.checker.check_deadline(
-                    if own_timeout.is_some() { &timeout } else { &["probe", "timeout"] },
-                    if own_interval.is_some() { &interval } else { &["probe", "interval"] },
-                );
-            }
-        }
-        let timeouts = own_timeout.map_or(self.defaults.timeouts, |total| within(self.defaults.timeouts, total));
-        (own_interval.unwrap_or(self.defaults.interval), timeouts)
-    }
-
-    fn expectation(&self) -> Expectation {
-        Expectation {
-            isolation: self.find("isolation").and_then(|found| Isolation::parse(found.text())),
-            addresses: self.parts("expected_addresses", value::network),
-        }
-    }
-
-    fn resolvers(&mut self, known: &[(String, Resolver)]) -> Vec<Resolver> {
-        let Some(list) = self.find("resolvers") else { return vec![Resolver::System] };
-        let mut asked: HashMap<&str, &Site> = HashMap::new();
+    fn resolvers(&mut self) -> Vec<Resolver> {
+        let list = self.setting(keys::CACHE_RESOLVERS);
+        let mut asked = HashSet::new();
         let mut resolvers = Vec::new();
-        for part in list.parts() {
-            let name = part.text();
-            if asked.insert(name, part.site).is_some() {
-                let complaint = Complaint::new(format!("{} is listed twice", value::quoted(name)));
-                self.checker.complain(part, complaint);
+        for (name, part) in list.parts() {
+            if asked.insert(name) {
+                resolvers.extend(self.resolvers.named(self.checker, name, part));
             } else {
-                resolvers.extend(self.known_resolver(part, known));
+                let diagnostic = Diagnostic::new(format!("{} is listed twice", parse::quoted(name)));
+                self.checker.report(&part.location, diagnostic);
             }
         }
-        if list.parts().is_empty() {
-            let complaint = Complaint::new("the list is empty, so nobody would be asked");
-            self.checker.complain(list, complaint.hint("leave it out to ask the system"));
+        if let (Some(list), []) = (list.value, &list.parsed[..]) {
+            let diagnostic = Diagnostic::new("the list is empty, so nobody would be asked");
+            self.checker.report(&list.location, diagnostic.hint("leave it out to ask the system"));
         }
         resolvers
     }
 
-    /// The resolver of that name; a name that no resolver has is reported.
-    fn known_resolver(&mut self, found: Found<'_>, known: &[(String, Resolver)]) -> Option<Resolver> {
-        let name = found.text();
-        if let Some((_, resolver)) = known.iter().find(|(other, _)| other == name) {
-            return Some(resolver.clone());
-        }
-        let complaint = Complaint::new(format!("no resolver has the name {}", value::quoted(name)));
-        let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).filter(|name| !name.starts_with('?')).collect();
-        // Of `system` and `system-2`, equally near to `system2`, the second is meant.
-        let complaint = match nearest(name, names.iter().rev().copied()) {
-            Some(near) => complaint.suggest(Some(near)),
-            None => complaint.hint(format!("known: {}", names.join(", "))),
-        };
-        self.checker.complain(found, complaint);
-        None
-    }
-
-    fn auth(&mut self) -> Auth {
-        let method = self.find_in("auth", "method");
-        let username = self.find_in("auth", "username").filter(|found| !found.text().is_empty());
+    fn auth(&mut self) -> (Option<AuthMethod>, Option<String>, Option<Password>) {
+        let (method, username) = (self.setting(keys::CACHE_AUTH_METHOD), self.setting(keys::CACHE_AUTH_USERNAME));
         let password = self.password();
-        let is_spoiled = |key| self.checker.reading.is_spoiled(&["caches", self.name, "auth", key]);
-        let is_judgeable =
-            !["method", "username", "password_file", "password_env", "password"].into_iter().any(is_spoiled);
-        match (method.map(Found::text), password) {
-            (Some("none"), password) => {
-                if password.is_some() || username.is_some() {
-                    let notice = "auth.method is none, so its username and password are not used";
-                    self.checker.notices.push(format!("cache {}: {notice}", self.name));
-                }
-                Auth::Withheld
+        if method.parsed == Some(AuthMethod::None) {
+            if password.is_some() || username.parsed.is_some() {
+                self.note("auth.method is none, so its username and password are not used");
             }
-            (_, Some(password)) => {
-                Auth::AccessKey { username: username.map(|found| found.text().to_owned()), password }
-            }
-            (_, None) => {
-                if let Some(found) = method.or(username).filter(|_| is_judgeable) {
-                    let complaint = Complaint::new(format!("{} needs a password, and none is named", found.shown()));
-                    self.checker.complain(found, complaint.hint("set auth.password_file or auth.password_env"));
-                }
-                Auth::None
-            }
+        } else if password.is_none()
+            && !self.is_auth_invalid()
+            && let Some(value) = method.given().or(username.given())
+        {
+            let diagnostic = Diagnostic::new(format!("{} needs a password, and none is named", value.shown()));
+            self.checker.report(&value.location, diagnostic.hint("set auth.password_file or auth.password_env"));
         }
+        (method.parsed, username.parsed, password)
     }
 
     /// Where the password is: of a file and a variable the stronger layer's, and never both of one layer.
     fn password(&mut self) -> Option<Password> {
-        let (file, variable) = (self.find_in("auth", "password_file"), self.find_in("auth", "password_env"));
-        let as_file = |found: Found<'_>| Password::File(found.text().into());
-        let as_variable = |found: Found<'_>| Password::Environment(found.text().to_owned());
-        match (file, variable) {
-            (Some(file), Some(variable)) if file.site.layer == variable.site.layer => {
-                let complaint = Complaint::new("password_file is given as well");
-                self.checker.complain(variable, complaint.hint("keep one of the two"));
-                Some(as_file(file))
-            }
-            (Some(file), Some(variable)) if file.site.layer < variable.site.layer => Some(as_variable(variable)),
-            (Some(file), _) => Some(as_file(file)),
-            (None, variable) => variable.map(as_variable),
+        let file = self.setting(keys::CACHE_AUTH_PASSWORD_FILE);
+        let variable = self.setting(keys::CACHE_AUTH_PASSWORD_ENV);
+        if let (Some(file), Some(variable)) = (file.value, variable.value)
+            && file.location.layer == variable.location.layer
+        {
+            let diagnostic = Diagnostic::new("password_file is given as well").hint("keep one of the two");
+            self.checker.report(&variable.location, diagnostic);
         }
+        let is_variable_stronger = variable.layer() > file.layer();
+        let (file, variable) = (file.parsed.map(Password::File), variable.parsed.map(Password::Environment));
+        if is_variable_stronger { variable } else { file }
+    }
+
+    /// Whether anything that is said of its password did not pass.
+    fn is_auth_invalid(&self) -> bool {
+        self.setting(keys::CACHE_AUTH_METHOD).is_invalid
+            || self.setting(keys::CACHE_AUTH_USERNAME).is_invalid
+            || self.setting(keys::CACHE_AUTH_PASSWORD_FILE).is_invalid
+            || self.setting(keys::CACHE_AUTH_PASSWORD_ENV).is_invalid
+            || self.setting(keys::CACHE_AUTH_PASSWORD).is_invalid
     }
 
     fn tls(&mut self) -> Option<Tls> {
-        let ca_file = self.find_in("tls", "ca_file").filter(|found| !found.text().is_empty());
-        let server_name = self.find_in("tls", "server_name").filter(|found| !found.text().is_empty());
-        if !self.find_in("tls", "enabled").is_none_or(Found::flag) {
-            if ca_file.is_some() || server_name.is_some() {
-                let notice = "tls.enabled is false, so its ca_file and server_name are not used";
-                self.checker.notices.push(format!("cache {}: {notice}", self.name));
+        let ca_file = self.setting(keys::CACHE_TLS_CA_FILE);
+        let server_name = self.get(keys::CACHE_TLS_SERVER_NAME);
+        if !self.get(keys::CACHE_TLS_ENABLED) {
+            if ca_file.parsed.is_some() || server_name.is_some() {
+                self.note("tls.enabled is false, so its ca_file and server_name are not used");
             }
             return None;
         }
-        if let Some((found, complaint)) = ca_file.and_then(|found| Some((found, roots(found.text().as_ref()).err()?))) {
-            self.checker.complain(found, complaint);
-        }
-        Some(Tls {
-            ca_file: ca_file.map(|found| PathBuf::from(found.text())),
-            server_name: server_name.and_then(|found| value::host(found.text()).ok()),
-        })
-    }
-
-    fn parts<T>(&self, key: &str, parser: fn(&str) -> Result<T, Complaint>) -> Vec<T> {
-        let parts = self.find(key).map(Found::parts).unwrap_or_default();
-        parts.into_iter().filter_map(|part| parser(part.text()).ok()).collect()
-    }
-
-    fn find(&self, key: &str) -> Option<Found<'a>> {
-        self.checker.effective.find(&["caches", self.name, key])
-    }
-
-    fn find_in(&self, table: &str, key: &str) -> Option<Found<'a>> {
-        self.checker.effective.find(&["caches", self.name, table, key])
-    }
-
-    fn is_spoiled(&self, key: &str) -> bool {
-        self.checker.reading.is_spoiled(&["caches", self.name, key])
-    }
-}
-
-/// The timeouts under another deadline: no stage has longer than the whole.
-pub(super) fn within(timeouts: Timeouts, total: Duration) -> Timeouts {
-    Timeouts {
-        total,
-        resolve: timeouts.resolve.min(total),
-        connect: timeouts.connect.min(total),
-        tls: timeouts.tls.min(total),
-        command: timeouts.command.min(total),
-    }
-}
-
-/// The port of the product behind a host, with or without TLS.
-pub(super) fn default_port(host: &str, is_tls: bool) -> u16 {
-    let product = azure::identify(host).product;
-    if is_tls { product.tls_port() } else { product.plain_port() }
-}
-
-/// Why there is no port without TLS beside the one that this cache is used at, where there is none.
-fn no_side_port(cache: &Cache) -> Option<Complaint> {
-    let product = azure::identify(&cache.host).product;
-    let Some(port) = product.side_port() else {
-        let title = product.title();
-        return Some(Complaint::new(format!("{title} has one port, with TLS or without, and none beside it to test")));
-    };
-    if cache.tls.is_none() {
-        return Some(Complaint::new("tls.enabled is false, so the port without TLS is the one that is used"));
-    }
-    (cache.port == port).then(|| Complaint::new(format!("the cache is used with TLS at port {port} itself")))
-}
-
-/// Whether a file holds roots to trust.
-pub(super) fn roots(path: &Path) -> Result<(), Complaint> {
-    let shown = value::quoted(&path.to_string_lossy());
-    let unreadable = |error: &pem::Error| match error {
-        pem::Error::Io(error) => Complaint::new(format!("{shown} cannot be read: {error}")),
-        _ => Complaint::new(format!("{shown} is not PEM"))
-            .hint("convert it: openssl x509 -inform der -in FILE -out FILE.pem"),
-    };
-    let bytes = file::read(path).map_err(|error| unreadable(&pem::Error::Io(error)))?;
-    let mut certificates = CertificateDer::pem_slice_iter(&bytes).peekable();
-    if certificates.peek().is_none() {
-        return Err(Complaint::new(format!("{shown} holds no certificate")).hint("it should hold PEM certificates"));
-    }
-    certificates.try_for_each(|certificate| certificate.map(drop).map_err(|error| unreadable(&error)))
-}
-
-/// What to say of a host that is a letter or two away from one of Azure's domains, and of a tier that belongs to another
-/// product than the host.
-pub(super) fn notices(name: &str, host: &str, tier: Option<azure::Tier>) -> Vec<String> {
-    let slip = azure::nearest_suffix(host)
-        .map(|(end, suffix)| format!("cache {name}: host ends in {end}, which is not Azure's; did you mean {suffix}?"));
-    let product = azure::identify(host).product;
-    let foreign = tier.filter(|tier| product != Product::Other && tier.product != product).map(|tier| {
-        let (sold, named) = (tier.product.title(), product.title());
-        format!("cache {name}: tier {} is one of {sold}, and {host} is a name of {named}", tier.name)
-    });
-    slip.into_iter().chain(foreign).collect()
-}
-
-impl Checker<'_> {
-    /// How a declared resolver proves who it is. What its protocol has no use for is a mistake: it was meant to be used.
-    fn resolver_tls(&mut self, name: &str, protocol: Protocol) -> Tls {
-        let path = |key| ["resolvers", name, key];
-        let is_judgeable = !self.reading.is_spoiled(&path("protocol"));
-        let fitting = [
-            ("server_name", [Protocol::Tls, Protocol::Https].as_slice()),
-            ("ca_file", &[Protocol::Tls, Protocol::Https]),
-            ("path", &[Protocol::Https]),
-        ];
-        for (key, protocols) in fitting {
-            let found = self.effective.find(&path(key)).filter(|found| found.site.is_explicit());
-            let Some(found) = found.filter(|found| !found.text().is_empty()) else { continue };
-            if is_judgeable && !protocols.contains(&protocol) {
-                let words: Vec<_> = protocols.iter().map(|protocol| value::quoted(protocol.as_str())).collect();
-                let words = words.join(" or ");
-                let complaint = Complaint::new(format!("a resolver that is asked over {protocol} has no use for it"));
-                self.complain(found, complaint.hint(format!("set protocol = {words}, or leave it out")));
-            }
-        }
-        let text = |key| Some(self.text(&path(key))).filter(|text| !text.is_empty());
-        let (ca_file, server_name) = (text("ca_file"), text("server_name").and_then(|text| value::host(text).ok()));
-        if let (Some(file), Some(found)) = (ca_file, self.effective.find(&path("ca_file")))
-            && let Err(complaint) = roots(file.as_ref())
+        if let (Some(file), Some(value)) = (&ca_file.parsed, ca_file.value)
+            && let Err(diagnostic) = rules::roots(file)
         {
-            self.complain(found, complaint);
+            self.checker.report(&value.location, diagnostic);
         }
-        Tls { ca_file: ca_file.map(PathBuf::from), server_name }
+        Some(Tls { ca_file: ca_file.parsed, server_name })
     }
 
-    /// Complains of a value, or of the table it should stand in.
-    fn complain_at(&mut self, path: &[&str], table: &Site, complaint: Complaint) {
-        let site = self.effective.find(path).map_or(table, |found| found.site);
-        self.reading.complain(&site.origin, &site.key, complaint);
+    /// What is tested beside the path of this cache, held to everything else that is said of it.
+    fn exposure(&mut self, cache: &Cache) -> Exposure {
+        let public = self.setting(keys::CACHE_EXPOSURE_PUBLIC_RESOLVER);
+        let public_resolver = self.public_resolver(&public, cache);
+        let send = self.setting(keys::CACHE_EXPOSURE_SEND_CREDENTIALS);
+        let plain = self.setting(keys::CACHE_EXPOSURE_PLAIN_PORT);
+        let legacy = self.setting(keys::CACHE_EXPOSURE_LEGACY_TLS);
+
+        let nothing_to_send = if public.parsed.is_none() && !public.is_invalid {
+            let diagnostic = Diagnostic::new("nothing is sent where no public path is tested");
+            Some(diagnostic.hint("set exposure.public_resolver"))
+        } else if cache.tls.is_none() {
+            let words = "tls.enabled is false: a password is sent only where a certificate proves the cache";
+            Some(Diagnostic::new(words))
+        } else if !matches!(cache.auth, Auth::AccessKey { .. }) && !self.is_auth_invalid() {
+            Some(Diagnostic::new("there is no password to send").hint("name one under [caches.auth]"))
+        } else {
+            None
+        };
+        let no_tls = Diagnostic::new("tls.enabled is false, so no version of TLS is spoken");
+        self.report_of(send.switched_on(), nothing_to_send);
+        self.report_of(plain.switched_on(), rules::no_side_port(cache));
+        self.report_of(legacy.switched_on(), cache.tls.is_none().then_some(no_tls));
+
+        let exposure = Exposure {
+            public_resolver,
+            send_credentials: send.parsed,
+            plain_port: plain.parsed,
+            legacy_tls: legacy.parsed,
+            interval: self.get(keys::CACHE_EXPOSURE_INTERVAL),
+        };
+        // What tests nothing is equal to what says nothing, whatever its pace.
+        if exposure.is_on() { exposure } else { Exposure::default() }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_override_is_shown_as_it_is_read() {
-        for text in
-            ["10.0.0.4=127.0.0.1:6390", "10.0.0.4:6380=127.0.0.1:6390", "fd00::4=[::1]:6390", "[fd00::4]:1=[::1]:2"]
-        {
-            let redirect = value::dial_override(text).unwrap();
-            assert_eq!(redirect.to_string(), text);
+    fn public_resolver(&mut self, public: &Setting<'a, Option<String>>, cache: &Cache) -> Option<Resolver> {
+        let (name, value) = (public.parsed.as_deref()?, public.value?);
+        let resolver = self.resolvers.named(self.checker, name, value)?;
+        // By their names: a resolver whose address is wrong stands for another one here.
+        let followed = self.get(keys::CACHE_RESOLVERS);
+        let diagnostic = if cache.expectation.isolation == Some(Isolation::Public) {
+            Some(Diagnostic::new("isolation is public, so the public path is meant to be open"))
+        } else if followed.first().is_some_and(|followed| followed == name) {
+            let diagnostic = Diagnostic::new(format!(
+                "the connection follows {} already, so there would be no other address to test",
+                value.shown()
+            ));
+            Some(diagnostic.hint("name a resolver that gives the public answer"))
+        } else {
+            None
+        };
+        let is_isolation_invalid = self.setting(keys::CACHE_ISOLATION).is_invalid;
+        if diagnostic.is_none() && !cache.expectation.is_private() && !is_isolation_invalid {
+            self.note(
+                "exposure.public_resolver is set and no private address is expected, so an open public path is shown and \
+                 is no finding; set isolation",
+            );
         }
+        self.report_of(Some(value), diagnostic);
+        Some(resolver)
+    }
+
+    fn report_of(&mut self, value: Option<&Value>, diagnostic: Option<Diagnostic>) {
+        if let (Some(value), Some(diagnostic)) = (value, diagnostic) {
+            self.checker.report(&value.location, diagnostic);
+        }
+    }
+
+    fn note(&mut self, notice: &str) {
+        self.checker.notices.push(format!("cache {}: {notice}", self.name));
+    }
+
+    fn get<T>(&self, key: Key<CacheTable, T>) -> T {
+        self.setting(key).parsed
+    }
+
+    fn setting<T>(&self, key: Key<CacheTable, T>) -> Setting<'a, T> {
+        self.checker.setting_in(self.name, key)
     }
 }

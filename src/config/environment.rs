@@ -1,52 +1,50 @@
 //! The environment as a layer: `CACHEWATCH__SECTION__KEY`, and `CACHEWATCH__CACHES__NAME__KEY` for a cache of that name.
 
-use super::kind::{Kind, Literal, Located, Site};
+use super::key::Row;
+use super::keys;
+use super::kind::Kind;
 use super::nearest::nearest;
-use super::problem::{Complaint, Origin};
-use super::reading::{Entry, Reading, leaf};
-use super::schema::{self, Node};
+use super::problem::{Diagnostic, Origin};
+use super::schema::{self, Node, leaf};
+use super::sources::{Entry, ParsedSources};
 use super::strict::unknown_key;
+use super::value::{Literal, Location, Value};
 
 /// What the name of every variable here begins with.
 pub(super) const PREFIX: &str = "CACHEWATCH__";
 
 /// Reads the variables as the strongest layer. Their order does not matter.
-pub(super) fn read(reading: &mut Reading, environment: &[(String, String)]) {
+pub(super) fn read(sources: &mut ParsedSources, environment: &[(String, String)]) {
     let mut variables: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     variables.sort();
-    let layer = reading.layers.len() + 1;
+    let layer = sources.layers.len() + 1;
     let mut entries = Vec::new();
     for (variable, text) in variables {
         let origin = Origin::Environment(variable.clone());
-        match locate(reading, &variable[PREFIX.len()..]) {
-            Ok(At { pattern, path }) => {
-                let site = Site { origin, key: path.join("."), layer };
-                entries.extend(entry(reading, &pattern, path, site, variable, text));
+        match locate(sources, &variable[PREFIX.len()..]) {
+            Ok((row, path)) => {
+                let location = Location { origin, key: path.join("."), layer };
+                entries.extend(entry(sources, row, path, location, variable, text));
             }
             Err(None) => {}
-            Err(Some(complaint)) => reading.complain(&origin, "", complaint),
+            Err(Some(diagnostic)) => sources.report(&origin, "", diagnostic),
         }
     }
-    reading.layers.push(entries);
+    sources.layers.push(entries);
 }
 
-/// A variable's place: in the schema, in the merged tree.
-struct At {
-    pattern: String,
-    path: Vec<String>,
-}
-
-/// Where the rest of a variable's name leads. `Err(None)` where that cannot be told because a file could not be read.
-fn locate(reading: &Reading, rest: &str) -> Result<At, Option<Complaint>> {
+/// The key that the rest of a variable's name leads to, and its path in the merged tree. `Err(None)` where that cannot be
+/// told because a file could not be read.
+fn locate(sources: &ParsedSources, rest: &str) -> Result<(&'static Row, Vec<String>), Option<Diagnostic>> {
     let rest = rest.to_ascii_lowercase();
     let (section, inner) = rest.split_once("__").unwrap_or((&rest, ""));
     match schema::child("", section) {
         Some(Node::Items) => {
-            let (name, inner) = match_item(reading, section, inner)?;
+            let (name, inner) = match_item(sources, section, inner)?;
             let pattern = format!("{section}[]");
             if inner == "name" {
                 return Err(Some(
-                    Complaint::new("a name is not changed from the environment").hint("rename it in its file"),
+                    Diagnostic::new("a name is not changed from the environment").hint("rename it in its file"),
                 ));
             }
             follow(pattern, vec![section.to_owned(), name], inner).map_err(Some)
@@ -55,14 +53,14 @@ fn locate(reading: &Reading, rest: &str) -> Result<At, Option<Complaint>> {
         Some(Node::Leaf(_)) | None => {
             let near = nearest(section, schema::names("")).map(str::to_ascii_uppercase);
             Err(Some(
-                Complaint::new("unknown section").suggest(near.map(|near| format!("{PREFIX}{near}__…")).as_deref()),
+                Diagnostic::new("unknown section").suggest(near.map(|near| format!("{PREFIX}{near}__…")).as_deref()),
             ))
         }
     }
 }
 
 /// Follows the parts of a name below a table to a value.
-fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<At, Complaint> {
+fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<(&'static Row, Vec<String>), Diagnostic> {
     for part in rest.split("__") {
         let table = pattern;
         pattern = schema::join(&table, part);
@@ -72,8 +70,8 @@ fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<At, 
         }
     }
     match leaf(&pattern) {
-        Some(_) => Ok(At { pattern, path }),
-        None => Err(Complaint::new("names a table, not a key")
+        Some(row) => Ok((row, path)),
+        None => Err(Diagnostic::new("names a table, not a key")
             .hint(format!("keys there: {}", schema::names(&pattern).join(", ").to_ascii_uppercase()))),
     }
 }
@@ -82,8 +80,12 @@ fn follow(mut pattern: String, mut path: Vec<String>, rest: &str) -> Result<At, 
 ///
 /// In a variable a name is in either case, with `_` for all that is no letter and no digit; the longest one that fits is
 /// meant.
-fn match_item<'r>(reading: &Reading, array: &str, rest: &'r str) -> Result<(String, &'r str), Option<Complaint>> {
-    let mut fitting: Vec<(&str, &'r str)> = reading
+fn match_item<'r>(
+    sources: &ParsedSources,
+    array: &str,
+    rest: &'r str,
+) -> Result<(String, &'r str), Option<Diagnostic>> {
+    let mut fitting: Vec<(&str, &'r str)> = sources
         .items(array)
         .filter_map(|item| {
             let rest = rest.strip_prefix(&as_variable(&item.name))?;
@@ -95,18 +97,18 @@ fn match_item<'r>(reading: &Reading, array: &str, rest: &'r str) -> Result<(Stri
     match fitting[..] {
         [(name, rest)] => Ok((name.to_owned(), rest)),
         [(one, _), (other, _), ..] => {
-            Err(Some(Complaint::new(format!("stands for {one:?} and for {other:?} alike")).hint("rename one of them")))
+            Err(Some(Diagnostic::new(format!("stands for {one:?} and for {other:?} alike")).hint("rename one of them")))
         }
-        [] if reading.is_partial => Err(None),
+        [] if sources.is_partial => Err(None),
         [] => {
             let wanted = rest.split("__").next().unwrap_or(rest);
-            let names: Vec<_> = reading.items(array).map(|item| as_variable(&item.name)).collect();
-            let complaint = Complaint::new(format!("no table of [[{array}]] has the name {wanted:?}"));
+            let names: Vec<_> = sources.items(array).map(|item| as_variable(&item.name)).collect();
+            let diagnostic = Diagnostic::new(format!("no table of [[{array}]] has the name {wanted:?}"));
             let near = nearest(wanted, names.iter().map(String::as_str))
                 .map(|near| format!("{PREFIX}{}__{}__…", array.to_ascii_uppercase(), near.to_ascii_uppercase()));
             Err(Some(match near {
-                Some(near) => complaint.suggest(Some(&near)),
-                None => complaint.hint("the environment changes what a file declares, it declares nothing"),
+                Some(near) => diagnostic.suggest(Some(&near)),
+                None => diagnostic.hint("the environment changes what a file declares, it declares nothing"),
             }))
         }
     }
@@ -119,33 +121,31 @@ fn as_variable(name: &str) -> String {
 }
 
 fn entry(
-    reading: &mut Reading,
-    pattern: &str,
-    mut path: Vec<String>,
-    site: Site,
+    sources: &mut ParsedSources,
+    key: &Row,
+    path: Vec<String>,
+    location: Location,
     variable: &str,
     text: &str,
 ) -> Option<Entry> {
-    let key = leaf(pattern)?;
     if matches!(key.kind, Kind::Secret) {
         // The name of the variable goes on, never its value.
-        path.pop();
-        path.push("password_env".to_owned());
-        return Some(Entry { path, value: Located { literal: Literal::Text(variable.to_owned()), site } });
+        let path = keys::CACHE_AUTH_PASSWORD_ENV.row.path_in(&path[1]);
+        return Some(Entry { path, value: Value { literal: Literal::Text(variable.to_owned()), location } });
     }
     match key.kind.read(text) {
         Ok(mut literal) => {
             if let Literal::List(parts) = &mut literal {
                 for part in parts {
-                    part.site = site.clone();
+                    part.location = location.clone();
                 }
             }
-            let value = Located { literal, site };
-            reading.accept(key, &path, &value).then_some(Entry { path, value })
+            let value = Value { literal, location };
+            sources.accept(key, &path, &value).then_some(Entry { path, value })
         }
-        Err(complaint) => {
-            reading.spoil(&path);
-            reading.complain(&site.origin, &site.key, complaint);
+        Err(diagnostic) => {
+            sources.mark_invalid(&path);
+            sources.report(&location.origin, &location.key, diagnostic);
             None
         }
     }

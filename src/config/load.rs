@@ -5,12 +5,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::check::Checker;
+use super::build;
+use super::checker::Checker;
+use super::defaults::defaults;
 use super::environment;
+use super::keys;
 use super::layers::Effective;
-use super::problem::{Complaint, Origin, Problem, Problems};
-use super::reading::{self, Reading};
+use super::problem::{Diagnostic, Origin, Problem, Problems};
 use super::settings::Config;
+use super::sources::ParsedSources;
 use super::strict;
 use super::target::Target;
 use crate::file;
@@ -63,14 +66,14 @@ impl fmt::Debug for Inputs {
 /// Every problem of every source: unknown keys, values of the wrong kind, values that contradict each other, files that
 /// cannot be read. Where a file is no TOML at all, what depends on several sources is not judged until it is.
 pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
-    let mut reading = Reading::default();
+    let mut sources = ParsedSources::default();
     let mut order = Vec::new();
     let mut files = Vec::new();
     for (index, file) in inputs.files.iter().enumerate() {
         if inputs.files[..index].contains(file) {
             continue;
         }
-        read_file(&mut reading, file);
+        read_file(&mut sources, file);
         order.push(file.clone());
         files.push(file.clone());
         let directory = directory_of(file);
@@ -78,51 +81,51 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
             continue;
         }
         order.push(directory.clone());
-        for part in parts(&mut reading, &directory) {
-            read_file(&mut reading, &part);
+        for part in parts(&mut sources, &directory) {
+            read_file(&mut sources, &part);
             order.push(part);
         }
         files.push(directory);
     }
-    environment::read(&mut reading, &inputs.environment);
+    environment::read(&mut sources, &inputs.environment);
     if let Some(file) = &inputs.web_config_file {
-        reading.say("--web.config.file", &["server", "web_config_file"], &file.to_string_lossy());
+        sources.say("--web.config.file", keys::SERVER_WEB_CONFIG_FILE, &file.to_string_lossy());
     }
 
-    let config = if reading.is_partial { None } else { finish(&mut reading, inputs, files) };
+    let config = if sources.is_partial { None } else { finish(&mut sources, inputs, files) };
     match config {
-        Some(config) if reading.problems.is_empty() => Ok(config),
+        Some(config) if sources.problems.is_empty() => Ok(config),
         _ => {
-            reading.problems.sort_by_key(|problem| rank(problem, &order));
-            Err(Problems::new(reading.problems))
+            sources.problems.sort_by_key(|problem| rank(problem, &order));
+            Err(Problems::new(sources.problems))
         }
     }
 }
 
-fn finish(reading: &mut Reading, inputs: &Inputs, files: Vec<PathBuf>) -> Option<Config> {
-    let mut layers = vec![reading::defaults(&reading.items)];
-    layers.append(&mut reading.layers);
+fn finish(sources: &mut ParsedSources, inputs: &Inputs, files: Vec<PathBuf>) -> Option<Config> {
+    let mut layers = vec![defaults(&sources.items)];
+    layers.append(&mut sources.layers);
     match Effective::merge(layers) {
-        Ok(effective) => Some(Checker::new(&effective, reading).config(files, &inputs.targets)),
+        Ok(effective) => Some(build::config(Checker::new(&effective, sources), files, &inputs.targets)),
         Err(error) => {
-            reading.complain(&Origin::Default, "", Complaint::new(error.to_string()));
+            sources.report(&Origin::Default, "", Diagnostic::new(error.to_string()));
             None
         }
     }
 }
 
-fn read_file(reading: &mut Reading, path: &Path) {
+fn read_file(sources: &mut ParsedSources, path: &Path) {
     let text = file::read(path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
     });
     match text {
-        Ok(text) => strict::read(reading, path, &text),
-        Err(error) => unreadable(reading, path, &error),
+        Ok(text) => strict::read(sources, path, &text),
+        Err(error) => unreadable(sources, path, &error),
     }
 }
 
 /// The files of a `conf.d`, sorted; none where there is no such directory.
-fn parts(reading: &mut Reading, directory: &Path) -> Vec<PathBuf> {
+fn parts(sources: &mut ParsedSources, directory: &Path) -> Vec<PathBuf> {
     let listed = fs::read_dir(directory)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
     match listed {
@@ -133,7 +136,7 @@ fn parts(reading: &mut Reading, directory: &Path) -> Vec<PathBuf> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            unreadable(reading, directory, &error);
+            unreadable(sources, directory, &error);
             Vec::new()
         }
     }
@@ -145,10 +148,10 @@ fn is_part(path: &Path) -> bool {
     !is_hidden && path.extension().is_some_and(|extension| extension == "toml")
 }
 
-fn unreadable(reading: &mut Reading, path: &Path, error: &io::Error) {
-    reading.is_partial = true;
+fn unreadable(sources: &mut ParsedSources, path: &Path, error: &io::Error) {
+    sources.is_partial = true;
     let origin = Origin::File { path: path.to_owned(), line: None };
-    reading.complain(&origin, "", Complaint::new(format!("cannot be read: {error}")));
+    sources.report(&origin, "", Diagnostic::new(format!("cannot be read: {error}")));
 }
 
 fn directory_of(file: &Path) -> PathBuf {

@@ -13,25 +13,33 @@
 mod load;
 mod settings;
 
+mod key;
+mod keys;
 mod kind;
 mod nearest;
+mod parse;
 mod problem;
 mod schema;
 mod value;
 
+mod defaults;
 mod environment;
 mod layers;
-mod reading;
+mod sources;
 mod strict;
 
+mod build;
 mod caches;
-mod check;
+mod checker;
+mod draft;
+mod resolvers;
+mod rules;
 mod target;
 
 mod show;
 
 pub use load::{Inputs, load};
 pub use problem::{Origin, Problem, Problems};
-pub use settings::{Config, Defaults, Journal, Log, LogFormat, Probe, Server, ServerTls};
+pub use settings::{AuthMethod, Config, Defaults, Journal, Log, LogFormat, Probe, Server, ServerTls};
 pub use show::{example, show};
 pub use target::{Target, resolver};

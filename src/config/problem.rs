@@ -67,9 +67,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A complaint, at its place.
-    pub(super) fn at(origin: &Origin, key: &str, complaint: Complaint) -> Self {
-        Self { origin: origin.clone(), key: key.to_owned(), message: complaint.message, hint: complaint.hint }
+    /// A diagnostic, at its place.
+    pub(super) fn at(origin: &Origin, key: &str, diagnostic: Diagnostic) -> Self {
+        Self { origin: origin.clone(), key: key.to_owned(), message: diagnostic.message, hint: diagnostic.hint }
     }
 }
 
@@ -124,12 +124,12 @@ impl fmt::Display for Origin {
 
 /// What is wrong with a value, before anyone knows where it stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Complaint {
+pub(super) struct Diagnostic {
     pub(super) message: String,
     pub(super) hint: Option<String>,
 }
 
-impl Complaint {
+impl Diagnostic {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
     }
@@ -147,7 +147,7 @@ impl Complaint {
     }
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.hint {

@@ -177,6 +177,16 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// How a cache's configuration says that its password is used, or that none is.
+    pub enum AuthMethod {
+        /// With an access key, or with a user's password.
+        AccessKey = "access_key",
+        /// Not at all, on purpose.
+        None = "none",
+    }
+}
+
 /// What is kept of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Journal {

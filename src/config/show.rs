@@ -4,8 +4,11 @@ use std::fmt::{Display, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::settings::Config;
-use super::value::{duration_text, size_text};
+use super::key::Key;
+use super::keys;
+use super::parse::{duration_text, size_text};
+use super::schema;
+use super::settings::{AuthMethod, Config};
 use crate::model::{Auth, Cache, Password, Protocol, Resolver};
 
 /// The example that explains every key, as it stands in the repository.
@@ -19,76 +22,70 @@ pub fn example() -> &'static str {
 /// A secret cannot appear: a configuration holds only the path of its file or the name of its variable.
 #[must_use]
 pub fn show(config: &Config) -> String {
-    let mut page = Page(String::new());
-    page.table("[server]");
-    page.text("listen", config.server.listen);
-    page.duration("shutdown_grace", config.server.shutdown_grace);
-    page.bare("max_connections", config.server.max_connections);
-    page.path("basic_auth_file", config.server.basic_auth_file.as_deref());
-    page.path("web_config_file", config.server.web_config_file.as_deref());
-    page.path("admin_token_file", config.server.admin_token_file.as_deref());
-    page.list("allowed_hosts", &config.server.allowed_hosts);
-    page.table("[server.tls]");
+    let mut writer = TomlWriter::default();
+    writer.text(keys::SERVER_LISTEN, config.server.listen);
+    writer.duration(keys::SERVER_SHUTDOWN_GRACE, config.server.shutdown_grace);
+    writer.bare(keys::SERVER_MAX_CONNECTIONS, config.server.max_connections);
+    writer.path(keys::SERVER_BASIC_AUTH_FILE, config.server.basic_auth_file.as_deref());
+    writer.path(keys::SERVER_WEB_CONFIG_FILE, config.server.web_config_file.as_deref());
+    writer.path(keys::SERVER_ADMIN_TOKEN_FILE, config.server.admin_token_file.as_deref());
+    writer.list(keys::SERVER_ALLOWED_HOSTS, &config.server.allowed_hosts);
     let tls = config.server.tls.as_ref();
-    page.path("cert_file", tls.map(|tls| &*tls.cert_file));
-    page.path("key_file", tls.map(|tls| &*tls.key_file));
-    page.path("client_ca_file", tls.and_then(|tls| tls.client_ca_file.as_deref()));
+    writer.path(keys::SERVER_TLS_CERT_FILE, tls.map(|tls| &*tls.cert_file));
+    writer.path(keys::SERVER_TLS_KEY_FILE, tls.map(|tls| &*tls.key_file));
+    writer.path(keys::SERVER_TLS_CLIENT_CA_FILE, tls.and_then(|tls| tls.client_ca_file.as_deref()));
 
     let defaults = &config.defaults;
-    page.table("[probe]");
-    page.duration("interval", defaults.interval);
-    page.duration("timeout", defaults.timeouts.total);
-    page.duration("resolve_timeout", defaults.timeouts.resolve);
-    page.duration("connect_timeout", defaults.timeouts.connect);
-    page.duration("tls_timeout", defaults.timeouts.tls);
-    page.duration("command_timeout", defaults.timeouts.command);
-    page.bare("open_after", defaults.rules.open_after);
-    page.bare("clear_after", defaults.rules.clear_after);
-    page.bare("follow_ttl", defaults.follow_ttl);
-    page.duration("lookup_floor", defaults.lookup_floor);
-    page.bare("max_in_flight", config.probe.max_in_flight);
-    page.number("jitter", config.probe.jitter);
-    page.text("resolv_conf", config.system.resolv_conf.display());
-    page.text("hosts_file", config.system.hosts.display());
-    page.text("control", defaults.control.map_or_else(String::new, |address| address.to_string()));
+    writer.duration(keys::PROBE_INTERVAL, defaults.interval);
+    writer.duration(keys::PROBE_TIMEOUT, defaults.timeouts.total);
+    writer.duration(keys::PROBE_RESOLVE_TIMEOUT, defaults.timeouts.resolve);
+    writer.duration(keys::PROBE_CONNECT_TIMEOUT, defaults.timeouts.connect);
+    writer.duration(keys::PROBE_TLS_TIMEOUT, defaults.timeouts.tls);
+    writer.duration(keys::PROBE_COMMAND_TIMEOUT, defaults.timeouts.command);
+    writer.bare(keys::PROBE_OPEN_AFTER, defaults.rules.open_after);
+    writer.bare(keys::PROBE_CLEAR_AFTER, defaults.rules.clear_after);
+    writer.bare(keys::PROBE_FOLLOW_TTL, defaults.follow_ttl);
+    writer.duration(keys::PROBE_LOOKUP_FLOOR, defaults.lookup_floor);
+    writer.bare(keys::PROBE_MAX_IN_FLIGHT, config.probe.max_in_flight);
+    writer.number(keys::PROBE_JITTER, config.probe.jitter);
+    writer.text(keys::PROBE_RESOLV_CONF, config.system.resolv_conf.display());
+    writer.text(keys::PROBE_HOSTS_FILE, config.system.hosts.display());
+    writer.text(keys::PROBE_CONTROL, defaults.control.map_or_else(String::new, |address| address.to_string()));
 
-    page.table("[journal]");
-    page.text("path", config.journal.path.as_deref().unwrap_or("".as_ref()).display());
-    page.duration("retention", config.journal.retention);
-    page.text("max_size", size_text(config.journal.max_size));
+    writer.text(keys::JOURNAL_PATH, config.journal.path.as_deref().unwrap_or("".as_ref()).display());
+    writer.duration(keys::JOURNAL_RETENTION, config.journal.retention);
+    writer.text(keys::JOURNAL_MAX_SIZE, size_text(config.journal.max_size));
 
-    page.table("[log]");
-    page.text("level", &config.log.level);
-    page.text("format", config.log.format);
+    writer.text(keys::LOG_LEVEL, &config.log.level);
+    writer.text(keys::LOG_FORMAT, config.log.format);
 
-    page.table("[thresholds]");
-    page.number("headroom_warning", defaults.thresholds.headroom_warning);
-    page.number("headroom_critical", defaults.thresholds.headroom_critical);
-    page.duration("certificate_warning", defaults.thresholds.certificate_warning);
-    page.duration("certificate_critical", defaults.thresholds.certificate_critical);
-    page.duration("slow_ping", defaults.thresholds.slow_ping);
-    page.duration("ttl_long", defaults.thresholds.ttl_long);
-    page.duration("retirement", defaults.thresholds.retirement);
+    writer.number(keys::THRESHOLDS_HEADROOM_WARNING, defaults.thresholds.headroom_warning);
+    writer.number(keys::THRESHOLDS_HEADROOM_CRITICAL, defaults.thresholds.headroom_critical);
+    writer.duration(keys::THRESHOLDS_CERTIFICATE_WARNING, defaults.thresholds.certificate_warning);
+    writer.duration(keys::THRESHOLDS_CERTIFICATE_CRITICAL, defaults.thresholds.certificate_critical);
+    writer.duration(keys::THRESHOLDS_SLOW_PING, defaults.thresholds.slow_ping);
+    writer.duration(keys::THRESHOLDS_TTL_LONG, defaults.thresholds.ttl_long);
+    writer.duration(keys::THRESHOLDS_RETIREMENT, defaults.thresholds.retirement);
 
     for resolver in servers(config) {
         if let Resolver::Server { name, address, protocol, tls, path } = resolver {
-            page.table("[[resolvers]]");
-            page.text("name", name);
-            page.text("address", address);
-            page.text("protocol", protocol);
+            writer.item();
+            writer.text(keys::RESOLVER_NAME, name);
+            writer.text(keys::RESOLVER_ADDRESS, address);
+            writer.text(keys::RESOLVER_PROTOCOL, protocol);
             if matches!(protocol, Protocol::Tls | Protocol::Https) {
-                page.text("server_name", tls.server_name.as_deref().unwrap_or_default());
-                page.text("ca_file", tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
+                writer.text(keys::RESOLVER_SERVER_NAME, tls.server_name.as_deref().unwrap_or_default());
+                writer.text(keys::RESOLVER_CA_FILE, tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
             }
             if *protocol == Protocol::Https {
-                page.text("path", path);
+                writer.text(keys::RESOLVER_PATH, path);
             }
         }
     }
     for cache in &config.caches {
-        show_cache(&mut page, cache);
+        show_cache(&mut writer, cache);
     }
-    page.0
+    writer.text
 }
 
 /// The name servers that caches ask, each once, in the order in which they are first asked.
@@ -103,101 +100,108 @@ fn servers(config: &Config) -> Vec<&Resolver> {
     servers
 }
 
-fn show_cache(page: &mut Page, cache: &Cache) {
-    page.table("[[caches]]");
-    page.text("name", &cache.name);
-    page.text("host", &cache.host);
-    page.bare("port", cache.port);
-    page.duration("interval", cache.interval);
-    page.duration("timeout", cache.timeouts.total);
+fn show_cache(writer: &mut TomlWriter, cache: &Cache) {
+    writer.item();
+    writer.text(keys::CACHE_NAME, &cache.name);
+    writer.text(keys::CACHE_HOST, &cache.host);
+    writer.bare(keys::CACHE_PORT, cache.port);
+    writer.duration(keys::CACHE_INTERVAL, cache.interval);
+    writer.duration(keys::CACHE_TIMEOUT, cache.timeouts.total);
     if let Some(isolation) = cache.expectation.isolation {
-        page.text("isolation", isolation);
+        writer.text(keys::CACHE_ISOLATION, isolation);
     }
-    page.list("expected_addresses", &cache.expectation.addresses);
-    page.list("resolvers", &cache.resolvers.iter().map(Resolver::name).collect::<Vec<_>>());
+    writer.list(keys::CACHE_EXPECTED_ADDRESSES, &cache.expectation.addresses);
+    writer.list(keys::CACHE_RESOLVERS, &cache.resolvers.iter().map(Resolver::name).collect::<Vec<_>>());
     if let Some((tier, _)) = &cache.tier {
-        page.text("tier", tier);
+        writer.text(keys::CACHE_TIER, tier);
     }
     if let Some(limit) = cache.max_clients {
-        page.bare("max_clients", limit);
+        writer.bare(keys::CACHE_MAX_CLIENTS, limit);
     }
-    page.list("connect_to", &cache.connect_to);
+    writer.list(keys::CACHE_CONNECT_TO, &cache.connect_to);
 
     // What is not said is not shown: `none`, written down, means that no key is given on purpose.
-    if cache.auth != Auth::None {
-        page.table("[caches.auth]");
-    }
     match &cache.auth {
         Auth::None => {}
-        Auth::Withheld => page.text("method", "none"),
+        Auth::Withheld => writer.text(keys::CACHE_AUTH_METHOD, AuthMethod::None),
         Auth::AccessKey { username, password } => {
-            page.text("method", "access_key");
+            writer.text(keys::CACHE_AUTH_METHOD, AuthMethod::AccessKey);
             if let Some(username) = username {
-                page.text("username", username);
+                writer.text(keys::CACHE_AUTH_USERNAME, username);
             }
             match password {
-                Password::File(path) => page.text("password_file", path.display()),
-                Password::Environment(name) => page.text("password_env", name),
+                Password::File(path) => writer.text(keys::CACHE_AUTH_PASSWORD_FILE, path.display()),
+                Password::Environment(name) => writer.text(keys::CACHE_AUTH_PASSWORD_ENV, name),
             }
         }
     }
 
-    page.table("[caches.tls]");
-    page.bare("enabled", cache.tls.is_some());
+    writer.bare(keys::CACHE_TLS_ENABLED, cache.tls.is_some());
     if let Some(tls) = &cache.tls {
-        page.text("ca_file", tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
-        page.text("server_name", tls.server_name.as_deref().unwrap_or_default());
+        writer.text(keys::CACHE_TLS_CA_FILE, tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
+        writer.text(keys::CACHE_TLS_SERVER_NAME, tls.server_name.as_deref().unwrap_or_default());
     }
 
     let exposure = &cache.exposure;
     if exposure.is_on() {
-        page.table("[caches.exposure]");
-        page.text(
-            "public_resolver",
+        writer.text(
+            keys::CACHE_EXPOSURE_PUBLIC_RESOLVER,
             exposure.public_resolver.as_ref().map_or(String::new(), |own| own.name().to_string()),
         );
-        page.bare("send_credentials", exposure.send_credentials);
-        page.bare("plain_port", exposure.plain_port);
-        page.bare("legacy_tls", exposure.legacy_tls);
-        page.duration("interval", exposure.interval);
+        writer.bare(keys::CACHE_EXPOSURE_SEND_CREDENTIALS, exposure.send_credentials);
+        writer.bare(keys::CACHE_EXPOSURE_PLAIN_PORT, exposure.plain_port);
+        writer.bare(keys::CACHE_EXPOSURE_LEGACY_TLS, exposure.legacy_tls);
+        writer.duration(keys::CACHE_EXPOSURE_INTERVAL, exposure.interval);
     }
 }
 
 /// TOML in the making.
-struct Page(String);
+#[derive(Default)]
+struct TomlWriter {
+    text: String,
+    /// The table that the last key stands in, as a pattern.
+    table: &'static str,
+}
 
-impl Page {
-    fn table(&mut self, header: &str) {
-        if !self.0.is_empty() {
-            self.0.push('\n');
-        }
-        self.0.push_str(header);
-        self.0.push('\n');
+impl TomlWriter {
+    /// What follows is of another table of its array.
+    fn item(&mut self) {
+        self.table = "";
     }
 
-    fn text(&mut self, key: &str, value: impl Display) {
+    fn text<S, T>(&mut self, key: Key<S, T>, value: impl Display) {
         self.bare(key, quoted(value));
     }
 
-    fn path(&mut self, key: &str, value: Option<&Path>) {
+    fn path<S, T>(&mut self, key: Key<S, T>, value: Option<&Path>) {
         self.text(key, value.unwrap_or("".as_ref()).display());
     }
 
-    fn duration(&mut self, key: &str, value: Duration) {
+    fn duration<S, T>(&mut self, key: Key<S, T>, value: Duration) {
         self.text(key, duration_text(value));
     }
 
-    fn number(&mut self, key: &str, value: f64) {
+    fn number<S, T>(&mut self, key: Key<S, T>, value: f64) {
         self.bare(key, toml::Value::Float(value));
     }
 
-    fn list<T: Display>(&mut self, key: &str, values: &[T]) {
+    fn list<S, T>(&mut self, key: Key<S, T>, values: &[impl Display]) {
         let values: Vec<_> = values.iter().map(quoted).collect();
         self.bare(key, format_args!("[{}]", values.join(", ")));
     }
 
-    fn bare(&mut self, key: &str, value: impl Display) {
-        writeln!(self.0, "{key} = {value}").expect("a String takes all that is written to it");
+    fn bare<S, T>(&mut self, key: Key<S, T>, value: impl Display) {
+        let (table, name) = key.row.split();
+        if table != self.table {
+            let gap = if self.text.is_empty() { "" } else { "\n" };
+            self.line(format_args!("{gap}{}", schema::header(table)));
+            self.table = table;
+        }
+        self.line(format_args!("{name} = {value}"));
+    }
+
+    fn line(&mut self, line: impl Display) {
+        writeln!(self.text, "{line}").expect("a String takes all that is written to it");
     }
 }
 

@@ -6,82 +6,63 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::kind::{self, Kind, Literal, Located, Site};
+use super::key::Row;
+use super::keys;
+use super::kind::{self, Kind};
 use super::nearest::nearest;
-use super::problem::{Complaint, Origin};
-use super::reading::{Entry, Reading};
+use super::parse;
+use super::problem::{Diagnostic, Origin};
 use super::schema::{self, Node};
-use super::value;
+use super::sources::{Entry, ParsedSources};
+use super::value::{Literal, Location, Value};
 
 /// Reads the text of one file as the next layer.
-pub(super) fn read(reading: &mut Reading, file: &Path, text: &str) {
+pub(super) fn read(sources: &mut ParsedSources, file: &Path, text: &str) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(end, _)| end).collect();
-    let mut walk =
-        Walk { file, line_ends, layer: reading.layers.len() + 1, broken: Vec::new(), entries: Vec::new(), reading };
+    let mut reader = FileReader {
+        file,
+        line_ends,
+        layer: sources.layers.len() + 1,
+        broken: Vec::new(),
+        entries: Vec::new(),
+        sources,
+    };
     for error in errors {
         // Invariant: only the message is told. The error's own text would show the line, and what is in it.
-        let line = walk.line(error.span().unwrap_or_default());
-        if walk.broken.contains(&line) {
+        let line = reader.line(error.span().unwrap_or_default());
+        if reader.broken.contains(&line) {
             continue;
         }
-        walk.broken.push(line);
-        walk.reading.is_partial = true;
-        walk.reading.complain(&walk.origin(line), "", Complaint::new(format!("not TOML: {}", error.message())));
+        reader.broken.push(line);
+        reader.sources.is_partial = true;
+        reader.sources.report(&reader.origin(line), "", Diagnostic::new(format!("not TOML: {}", error.message())));
     }
-    walk.table(&At::default(), document.get_ref());
-    let entries = walk.entries;
-    reading.layers.push(entries);
-}
-
-/// A value of TOML as a literal; `site` tells the place of a part of a list from its position.
-pub(super) fn literal(value: &DeValue<'_>, site: &mut dyn FnMut((usize, Range<usize>)) -> Site) -> Literal {
-    match value {
-        DeValue::String(text) => Literal::Text(text.to_string()),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Literal::Integer(number),
-            Err(_) => Literal::Other(number.to_string(), "larger than any number here"),
-        },
-        DeValue::Float(number) => match number.as_str().parse() {
-            Ok(number) => Literal::Number(number),
-            Err(_) => Literal::Other(number.to_string(), "larger than any number here"),
-        },
-        DeValue::Boolean(flag) => Literal::Flag(*flag),
-        DeValue::Datetime(time) => Literal::Other(time.to_string(), "a time"),
-        DeValue::Array(parts) => {
-            let part = |(index, part): (usize, &Spanned<DeValue<'_>>)| Located {
-                literal: match part.get_ref() {
-                    DeValue::Array(_) => Literal::Other("the value".to_owned(), "a list"),
-                    flat => literal(flat, &mut |_| unreachable!("only a list has parts")),
-                },
-                site: site((index, part.span())),
-            };
-            Literal::List(parts.iter().enumerate().map(part).collect())
-        }
-        DeValue::Table(_) => Literal::Other("the value".to_owned(), "a table"),
-    }
+    reader.table(&Place::default(), document.get_ref());
+    let entries = reader.entries;
+    sources.layers.push(entries);
 }
 
 /// A table's place: in the schema, in a message, in the merged tree.
 #[derive(Debug, Clone, Default)]
-struct At {
+struct Place {
     pattern: String,
     shown: String,
     path: Vec<String>,
 }
 
-impl At {
+impl Place {
     fn join(&self, name: &str) -> Self {
         let path = self.path.iter().cloned().chain([name.to_owned()]).collect();
         let is_bare =
             !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
-        let shown = if is_bare { name.to_owned() } else { value::quoted(name) };
+        let shown = if is_bare { name.to_owned() } else { parse::quoted(name) };
         Self { pattern: schema::join(&self.pattern, name), shown: schema::join(&self.shown, &shown), path }
     }
 }
 
 /// The way through one document.
-struct Walk<'a> {
+struct FileReader<'a> {
     file: &'a Path,
     /// Where the lines end, in order: every value asks for its line, and a file may hold a thousand caches.
     line_ends: Vec<usize>,
@@ -89,16 +70,16 @@ struct Walk<'a> {
     /// The lines that are not TOML; what was recovered from them is not judged.
     broken: Vec<usize>,
     entries: Vec<Entry>,
-    reading: &'a mut Reading,
+    sources: &'a mut ParsedSources,
 }
 
-impl Walk<'_> {
-    fn table(&mut self, at: &At, table: &DeTable<'_>) {
+impl FileReader<'_> {
+    fn table(&mut self, at: &Place, table: &DeTable<'_>) {
         for (name, value) in table {
             let line = self.line(name.span());
             let here = at.join(name.get_ref());
             if self.broken.contains(&line) || self.broken.contains(&self.line(value.span())) {
-                self.reading.spoil(&here.path);
+                self.sources.mark_invalid(&here.path);
                 continue;
             }
             match (schema::child(&at.pattern, name.get_ref()), value.get_ref()) {
@@ -106,65 +87,71 @@ impl Walk<'_> {
                 (Some(Node::Items), DeValue::Array(items)) => self.items(&here, items.iter()),
                 (Some(Node::Leaf(_)), _) => self.leaf(&here, value),
                 (Some(Node::Section), other) => {
-                    let complaint = Complaint::new(format!("{} stands where a table should", other.type_str()));
-                    self.complain(line, &here.shown, complaint.hint(format!("write [{}]", section(&here.pattern))));
+                    let diagnostic = Diagnostic::new(format!("{} stands where a table should", other.type_str()));
+                    self.report(
+                        line,
+                        &here.shown,
+                        diagnostic.hint(format!("write [{}]", schema::section(&here.pattern))),
+                    );
                 }
                 (Some(Node::Items), other) => {
-                    let complaint =
-                        Complaint::new(format!("{} stands where an array of tables should", other.type_str()));
-                    self.complain(line, &here.shown, complaint.hint(format!("write [[{}]]", here.pattern)));
+                    let diagnostic =
+                        Diagnostic::new(format!("{} stands where an array of tables should", other.type_str()));
+                    self.report(line, &here.shown, diagnostic.hint(format!("write [[{}]]", here.pattern)));
                 }
                 (None, _) => self.unknown(line, at, &here, name.get_ref()),
             }
         }
     }
 
-    fn items<'v, 'i: 'v>(&mut self, at: &At, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
+    fn items<'v, 'i: 'v>(&mut self, at: &Place, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
         for (index, item) in items.enumerate() {
             let shown = format!("{}[{index}]", at.shown);
             let line = self.line(item.span());
             let DeValue::Table(table) = item.get_ref() else {
-                let complaint = Complaint::new(format!("{} stands where a table should", item.get_ref().type_str()));
-                self.complain(line, &shown, complaint.hint(format!("write [[{}]]", at.pattern)));
+                let diagnostic = Diagnostic::new(format!("{} stands where a table should", item.get_ref().type_str()));
+                self.report(line, &shown, diagnostic.hint(format!("write [[{}]]", at.pattern)));
                 continue;
             };
             let name = table.get("name").and_then(|name| name.get_ref().as_str());
             if table.get("name").is_none() {
-                let noun = if at.pattern == "caches" { "cache" } else { "resolver" };
-                let complaint = Complaint::new("missing").hint(format!("every {noun} needs a name of its own"));
-                self.complain(line, &schema::join(&shown, "name"), complaint);
+                let noun = if at.pattern == schema::CACHES { "cache" } else { "resolver" };
+                let diagnostic = Diagnostic::new("missing").hint(format!("every {noun} needs a name of its own"));
+                self.report(line, &schema::join(&shown, "name"), diagnostic);
             }
-            let usable = name.filter(|name| value::name(name).is_ok());
-            let site = Site { origin: self.origin(line), key: shown.clone(), layer: self.layer };
-            let name = self.reading.add_item(&at.shown, usable, site);
+            let usable = name.filter(|name| parse::name(name).is_ok());
+            let location = Location { origin: self.origin(line), key: shown.clone(), layer: self.layer };
+            let name = self.sources.add_item(&at.shown, usable, location);
             let path = at.path.iter().cloned().chain([name]).collect();
-            self.table(&At { pattern: format!("{}[]", at.pattern), shown, path }, table);
+            self.table(&Place { pattern: format!("{}[]", at.pattern), shown, path }, table);
         }
     }
 
-    fn leaf(&mut self, at: &At, value: &Spanned<DeValue<'_>>) {
-        let Some(key) = super::reading::leaf(&at.pattern) else { return };
-        let site = self.site(&value.span(), at.shown.clone());
-        let literal = literal(value.get_ref(), &mut |(index, span)| self.site(&span, format!("{}[{index}]", at.shown)));
-        let value = Located { literal, site };
-        if self.reading.accept(key, &at.path, &value) {
+    fn leaf(&mut self, at: &Place, value: &Spanned<DeValue<'_>>) {
+        let Some(key) = schema::leaf(&at.pattern) else { return };
+        let location = self.location(&value.span(), at.shown.clone());
+        let literal = Literal::of_toml(value.get_ref(), &mut |(index, span)| {
+            self.location(&span, format!("{}[{index}]", at.shown))
+        });
+        let value = Value { literal, location };
+        if self.sources.accept(key, &at.path, &value) {
             self.entries.push(Entry { path: at.path.clone(), value });
         }
     }
 
     /// A key nobody knows. Its value is never shown.
-    fn unknown(&mut self, line: usize, table: &At, at: &At, name: &str) {
-        self.reading.spoil(&at.path);
-        let complaint = unknown_key(&table.pattern, name);
-        self.complain(line, &at.shown, complaint);
+    fn unknown(&mut self, line: usize, table: &Place, at: &Place, name: &str) {
+        self.sources.mark_invalid(&at.path);
+        let diagnostic = unknown_key(&table.pattern, name);
+        self.report(line, &at.shown, diagnostic);
     }
 
-    fn complain(&mut self, line: usize, key: &str, complaint: Complaint) {
-        self.reading.complain(&self.origin(line), key, complaint);
+    fn report(&mut self, line: usize, key: &str, diagnostic: Diagnostic) {
+        self.sources.report(&self.origin(line), key, diagnostic);
     }
 
-    fn site(&self, span: &Range<usize>, key: String) -> Site {
-        Site { origin: self.origin(self.line(span.clone())), key, layer: self.layer }
+    fn location(&self, span: &Range<usize>, key: String) -> Location {
+        Location { origin: self.origin(self.line(span.clone())), key, layer: self.layer }
     }
 
     fn origin(&self, line: usize) -> Origin {
@@ -178,39 +165,27 @@ impl Walk<'_> {
 }
 
 /// What to say of a key that is not in the table of that pattern.
-pub(super) fn unknown_key(table: &str, name: &str) -> Complaint {
+pub(super) fn unknown_key(table: &str, name: &str) -> Diagnostic {
     let near = nearest(name, schema::names(table));
     match near.map(|near| (near, schema::child(table, near))) {
-        Some((_, Some(Node::Leaf(schema::Key { kind: Kind::Secret, .. })))) => return kind::secret(),
-        Some((near, _)) => return Complaint::new("unknown key").suggest(Some(near)),
+        Some((_, Some(Node::Leaf(Row { kind: Kind::Secret, .. })))) => return kind::secret_in_a_file(),
+        Some((near, _)) => return Diagnostic::new("unknown key").suggest(Some(near)),
         None => {}
     }
     if is_secret_like(name) {
-        return kind::secret();
+        return kind::secret_in_a_file();
     }
-    let complaint = Complaint::new("unknown key");
-    let of_name = || schema::KEYS.iter().filter(|key| key.path.rsplit('.').next() == Some(name));
+    let diagnostic = Diagnostic::new("unknown key");
+    let of_name = || keys::ROWS.iter().filter(|key| key.path.rsplit('.').next() == Some(name));
     // Several tables may have a key of that name; the nearest is within the table where it was looked for.
     let elsewhere = of_name().find(|key| key.path.starts_with(table)).or_else(|| of_name().next());
     if let Some((home, _)) = elsewhere.and_then(|key| key.path.rsplit_once('.')) {
-        return complaint.hint(format!("`{name}` belongs in {}", header(home)));
+        return diagnostic.hint(format!("`{name}` belongs in {}", schema::header(home)));
     }
     let is_secret =
-        |name: &&str| matches!(schema::child(table, name), Some(Node::Leaf(schema::Key { kind: Kind::Secret, .. })));
+        |name: &&str| matches!(schema::child(table, name), Some(Node::Leaf(Row { kind: Kind::Secret, .. })));
     let known: Vec<_> = schema::names(table).into_iter().filter(|name| !is_secret(name)).collect();
-    complaint.hint(format!("known here: {}", known.join(", ")))
-}
-
-/// How a table is opened: `[probe]`, `[[caches]]`, `[caches.auth]`.
-fn header(pattern: &str) -> String {
-    match pattern.strip_suffix("[]") {
-        Some(array) => format!("[[{array}]]"),
-        None => format!("[{}]", section(pattern)),
-    }
-}
-
-fn section(pattern: &str) -> String {
-    pattern.replace("[]", "")
+    diagnostic.hint(format!("known here: {}", known.join(", ")))
 }
 
 /// Whether a key's value is likely to be a secret.

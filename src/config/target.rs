@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::caches;
-use super::check::Checker;
-use super::problem::{Complaint, Origin, Problem};
+use super::checker::Checker;
+use super::draft::Draft;
+use super::parse::{self, Expected};
+use super::problem::{Diagnostic, Origin, Problem};
+use super::rules;
 use super::settings::Defaults;
-use super::value;
-use crate::model::{Auth, Cache, Expectation, Isolation, Password, Resolver, ResolverName, Tls, WireText};
+use crate::model::{Cache, Expectation, Password, Resolver, ResolverName, Tls, WireText};
 
 /// A bare host and the options given with it, not yet checked. The rest comes from the configuration's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub struct Target {
 /// # Errors
 /// In words, where it is none of these.
 pub fn resolver(text: &str) -> Result<Resolver, String> {
-    value::resolver(text).map_err(|complaint| complaint.to_string())
+    parse::resolver(text).map_err(|diagnostic| diagnostic.to_string())
 }
 
 impl Target {
@@ -56,38 +57,41 @@ impl Target {
     /// # Errors
     /// Where the text is a URL, or its host or port cannot be one.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        if value::is_connection_string(text) {
-            let complaint =
-                Complaint::new("this is a connection string, with a key in it, and not a target (not shown)")
+        if parse::is_connection_string(text) {
+            let diagnostic =
+                Diagnostic::new("this is a connection string, with a key in it, and not a target (not shown)")
                     .hint("write HOST:PORT, and keep the key in a file that --password-file names");
-            return Err(Problem::at(&Origin::Target("(hidden)".to_owned()), "", complaint));
+            return Err(Problem::at(&Origin::Target("(hidden)".to_owned()), "", diagnostic));
         }
-        let shown = value::url_without_credentials(text);
+        let shown = parse::url_without_credentials(text);
         let origin = Origin::Target(WireText::new(shown.as_deref().unwrap_or(text)).to_string());
-        let problem = |complaint| Problem::at(&origin, "", complaint);
-        if let Some(hidden) = value::url_without_credentials(text) {
+        let problem = |diagnostic| Problem::at(&origin, "", diagnostic);
+        if let Some(hidden) = parse::url_without_credentials(text) {
             let inner = hidden.split_once("://").map_or(hidden.as_str(), |(_, rest)| rest);
             let inner = inner.split('/').next().unwrap_or(inner);
             let inner = inner.rsplit_once('@').map_or(inner, |(_, host)| host);
-            let complaint = Complaint::new("a URL is not a target").hint(format!("write {inner}"));
-            return Err(problem(complaint));
+            let diagnostic = Diagnostic::new("a URL is not a target").hint(format!("write {inner}"));
+            return Err(problem(diagnostic));
         }
-        let (host, port) = value::split_port(text);
+        let (host, port) = parse::split_port(text);
         let is_bracketed = text.starts_with('[');
         let rest = if is_bracketed { text.split_once(']').map(|(_, rest)| rest) } else { Some("") };
         if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
             || (is_bracketed && !matches!(host.parse(), Ok(IpAddr::V6(_))))
         {
-            let complaint = Complaint::new(format!("{} is not an IPv6 address in brackets", value::quoted(text)));
-            return Err(problem(complaint.hint("write [fd00::4]:6380")));
+            let diagnostic = Diagnostic::new(format!("{} is not an IPv6 address in brackets", parse::quoted(text)));
+            return Err(problem(diagnostic.hint("write [fd00::4]:6380")));
         }
-        let host = value::host(host).map_err(problem)?;
+        let host = parse::host(host).map_err(problem)?;
         let port = match port {
             None => None,
             Some(port) => match port.parse::<u16>() {
                 Ok(port) if port > 0 => Some(port),
                 _ => {
-                    return Err(problem(Complaint::new(format!("{} is not a port (1 to 65535)", value::quoted(port)))));
+                    return Err(problem(Diagnostic::new(format!(
+                        "{} is not a port (1 to 65535)",
+                        parse::quoted(port)
+                    ))));
                 }
             },
         };
@@ -127,11 +131,9 @@ pub(super) fn append(checker: &mut Checker<'_>, targets: &[Target], defaults: &D
         let is_taken = |name: &str| caches.iter().any(|cache| cache.name.as_str() == name);
         let shares_host = targets.iter().enumerate().any(|(other, same)| other != index && same.host == target.host);
         let name = unused_name(target, shares_host, is_taken);
-        let origin = Origin::Target(target.text());
-        let mut bare = Bare { checker, target, origin, name: &name, defaults };
-        if let Some(cache) = bare.cache() {
-            caches.push(cache);
-        }
+        let draft =
+            Bare { checker: &mut *checker, target, origin: Origin::Target(target.text()) }.draft(&name, defaults);
+        caches.extend(draft.cache(checker, defaults));
     }
 }
 
@@ -157,72 +159,63 @@ fn unused_name(target: &Target, shares_host: bool, is_taken: impl Fn(&str) -> bo
     }
 }
 
-/// One target on its way to a cache.
+/// One bare host.
 struct Bare<'c, 'a> {
     checker: &'c mut Checker<'a>,
     target: &'c Target,
     origin: Origin,
-    name: &'c str,
-    defaults: &'c Defaults,
 }
 
 impl Bare<'_, '_> {
-    fn cache(&mut self) -> Option<Cache> {
+    fn draft<'n>(&mut self, name: &'n str, defaults: &Defaults) -> Draft<'n> {
         let target = self.target;
-        let host = self.accept("", value::host(&target.host));
+        let host = self.accept("", parse::host(&target.host));
         let expectation = self.expectation();
-        let connect_to = target
-            .connect_to
-            .iter()
-            .filter_map(|text| self.accept("--connect-to", value::dial_override(text)))
-            .collect();
-        let tier = target.tier.as_deref().and_then(|text| self.accept("--tier", value::tier(text)));
+        let redirects = target.connect_to.iter();
+        let connect_to = redirects.filter_map(|text| self.accept("--connect-to", parse::dial_override(text))).collect();
+        let tier = target.tier.as_deref().and_then(|text| self.accept("--tier", parse::tier(text)));
         let server_name =
-            target.server_name.as_deref().and_then(|text| self.accept("--server-name", value::host(text)));
+            target.server_name.as_deref().and_then(|text| self.accept("--server-name", parse::host(text)));
         if let Some(file) = target.ca_file.as_deref().filter(|_| target.tls) {
-            self.accept("--ca-file", caches::roots(file));
+            self.accept("--ca-file", rules::roots(file));
         }
-        let auth = self.auth();
-        let (interval, timeouts) = self.pace();
-
-        let host = host?;
-        self.checker.notices.extend(caches::notices(self.name, &host, tier));
-        let port = target.port.unwrap_or_else(|| caches::default_port(&host, target.tls));
-        Some(Cache {
+        if target.username.is_some() && target.password.is_none() {
+            let diagnostic = Diagnostic::new("a user needs a password, and none is named");
+            self.report("--username", diagnostic.hint("add --password-file, or set CACHEWATCH_PASSWORD"));
+        }
+        let (interval, timeout) = self.pace(defaults);
+        Draft {
+            name,
+            host,
+            port: target.port,
             expectation,
             resolvers: self.resolvers(),
             tls: target.tls.then(|| Tls { ca_file: target.ca_file.clone(), server_name }),
-            auth,
-            tier: tier.map(|tier| (tier.name.to_owned(), tier.max_clients)),
+            auth_method: None,
+            username: target.username.clone(),
+            password: target.password.clone(),
+            tier,
+            max_clients: None,
             interval,
-            timeouts,
+            timeout,
             connect_to,
-            ..self.defaults.cache(self.name, host, port)
-        })
+        }
     }
 
     fn expectation(&mut self) -> Expectation {
         let mut expectation = Expectation::default();
         for text in &self.target.expect {
-            let isolation = match text.as_str() {
-                "private" => Isolation::PrivateEndpoint,
-                "public" => Isolation::Public,
-                _ => {
-                    let network = value::network(text).map_err(|complaint| {
-                        if complaint.message.contains("neither") {
-                            complaint.hint("write private, public, \"10.20.1.0/24\" or \"10.20.1.4\"")
-                        } else {
-                            complaint
-                        }
-                    });
-                    expectation.addresses.extend(self.accept("--expect", network));
-                    continue;
+            match self.accept("--expect", parse::expected(text)) {
+                Some(Expected::Network(network)) => expectation.addresses.push(network),
+                Some(Expected::Isolation(isolation)) => {
+                    if expectation.isolation.is_some_and(|other| other != isolation) {
+                        let diagnostic = Diagnostic::new("private and public exclude each other");
+                        self.report("--expect", diagnostic.hint("keep one"));
+                    }
+                    expectation.isolation = Some(isolation);
                 }
-            };
-            if expectation.isolation.is_some_and(|other| other != isolation) {
-                self.complain("--expect", Complaint::new("private and public exclude each other").hint("keep one"));
+                None => {}
             }
-            expectation.isolation = Some(isolation);
         }
         expectation
     }
@@ -245,51 +238,35 @@ impl Bare<'_, '_> {
             }
             resolvers.push(resolver);
         }
-        if resolvers.is_empty() { vec![Resolver::System] } else { resolvers }
-    }
-
-    fn auth(&mut self) -> Auth {
-        let Target { username, password, .. } = self.target;
-        match (username, password) {
-            (username, Some(password)) => Auth::AccessKey { username: username.clone(), password: password.clone() },
-            (Some(_), None) => {
-                let complaint = Complaint::new("a user needs a password, and none is named");
-                self.complain("--username", complaint.hint("add --password-file, or set CACHEWATCH_PASSWORD"));
-                Auth::None
-            }
-            (None, None) => Auth::None,
-        }
+        resolvers
     }
 
     /// A deadline on the command line is meant for the one round it is typed for; where it does not fit the interval, the
     /// interval makes room.
-    fn pace(&mut self) -> (Duration, crate::model::Timeouts) {
-        let Defaults { interval, timeouts, .. } = *self.defaults;
+    fn pace(&mut self, defaults: &Defaults) -> (Option<Duration>, Option<Duration>) {
         match self.target.timeout {
-            None => (interval, timeouts),
+            None => (None, None),
             Some(total) if total.is_zero() => {
-                self.complain("--timeout", Complaint::new("no time at all").hint("write \"10s\""));
-                (interval, timeouts)
+                self.report("--timeout", Diagnostic::new("no time at all").hint("write \"10s\""));
+                (None, None)
             }
-            Some(total) => {
-                let room = if total < interval { interval } else { total.saturating_mul(2) };
-                (room, caches::within(timeouts, total))
-            }
+            Some(total) if total < defaults.interval => (None, Some(total)),
+            Some(total) => (Some(total.saturating_mul(2)), Some(total)),
         }
     }
 
-    fn accept<T>(&mut self, option: &str, result: Result<T, Complaint>) -> Option<T> {
+    fn accept<T>(&mut self, option: &str, result: Result<T, Diagnostic>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
-            Err(complaint) => {
-                self.complain(option, complaint);
+            Err(diagnostic) => {
+                self.report(option, diagnostic);
                 None
             }
         }
     }
 
-    fn complain(&mut self, option: &str, complaint: Complaint) {
-        self.checker.reading.complain(&self.origin, option, complaint);
+    fn report(&mut self, option: &str, diagnostic: Diagnostic) {
+        self.checker.report_at(&self.origin, option, diagnostic);
     }
 }
 

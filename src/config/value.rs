@@ -1,524 +1,127 @@
-//! What each kind of text means: one parser per kind, which says what is wrong and what was probably meant.
+//! A value as it was written, and where it stood.
 
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
-use std::time::Duration;
+use std::fmt;
+use std::ops::Range;
 
-use ipnet::IpNet;
-use tracing_subscriber::EnvFilter;
+use toml::Spanned;
+use toml::de::DeValue;
 
-use super::nearest::nearest;
-use super::problem::Complaint;
-use crate::azure::{self, Tier};
-use crate::model::{DialOverride, Protocol, Resolver, ResolverName, Tls};
+use super::parse;
+use super::problem::Origin;
 
-/// A text as a message shows it: quoted, on one line, not too long.
-pub(super) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
-    }
+/// A value as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Literal {
+    Text(String),
+    Integer(i64),
+    Number(f64),
+    Flag(bool),
+    List(Vec<Value>),
+    /// What no key here takes: how it was written, and what it is.
+    Other(String, &'static str),
 }
 
-/// A duration, `30s` or `1h 30m`.
-pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {
-    humantime::parse_duration(text).map_err(|_| {
-        let complaint = Complaint::new(format!("{} is not a duration", quoted(text)));
-        match text.trim().parse::<u64>() {
-            Ok(number) => complaint.hint(format!("a duration has a unit: \"{number}s\"")),
-            Err(_) => complaint.hint("write a number and a unit: \"500ms\", \"30s\", \"5m\", \"1h\", \"7d\""),
-        }
-    })
-}
-
-/// A duration in the largest unit that states it exactly; what [`duration`] reads back as the same value.
-pub(super) fn duration_text(duration: Duration) -> String {
-    const UNITS: [(u128, &str); 6] = [
-        (86_400_000_000_000, "d"),
-        (3_600_000_000_000, "h"),
-        (60_000_000_000, "m"),
-        (1_000_000_000, "s"),
-        (1_000_000, "ms"),
-        (1_000, "us"),
-    ];
-    let nanos = duration.as_nanos();
-    if nanos == 0 {
-        return "0s".to_owned();
-    }
-    UNITS
-        .iter()
-        .find(|(unit, _)| nanos.is_multiple_of(*unit))
-        .map_or_else(|| format!("{nanos}ns"), |(unit, name)| format!("{}{name}", nanos / unit))
-}
-
-/// The units of a size, the largest first.
-const SIZES: [(u64, &str); 4] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
-
-/// A number of bytes, `256MiB`.
-pub(super) fn size(text: &str) -> Result<u64, Complaint> {
-    let complaint = || Complaint::new(format!("{} is not a size", quoted(text)));
-    let trimmed = text.trim();
-    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = trimmed.split_at(digits);
-    let unit = unit.trim_start();
-    let factor = SIZES.iter().find(|(_, name)| *name == unit).map(|(factor, _)| *factor);
-    match (number.parse::<u64>(), factor) {
-        (Ok(number), Some(factor)) => number.checked_mul(factor).ok_or_else(complaint),
-        // Most often a unit of thousands, or one in other letters.
-        (Ok(number), None) => {
-            let meant = unit.chars().next().and_then(|first| "KMG".find(first.to_ascii_uppercase()));
-            let unit = meant.map_or("MiB", |place| ["KiB", "MiB", "GiB"][place]);
-            Err(complaint().hint(format!("a size has one of the units B, KiB, MiB, GiB: \"{number}{unit}\"")))
-        }
-        (Err(_), _) => Err(complaint().hint("write a whole number and a unit: \"64MiB\", \"1GiB\"")),
-    }
-}
-
-/// A size in the largest unit that states it exactly; what [`size`] reads back as the same value.
-pub(super) fn size_text(bytes: u64) -> String {
-    let exact = SIZES.iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
-    exact.map_or_else(|| format!("{bytes}B"), |(unit, name)| format!("{}{name}", bytes / unit))
-}
-
-/// The name of a cache or of a resolver.
-pub(super) fn name(text: &str) -> Result<String, Complaint> {
-    if text.is_empty() {
-        return Err(Complaint::new("the name is empty").hint("1 to 63 letters, digits, `.`, `_` and `-`"));
-    }
-    let is_allowed = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
-    let is_bare = !text.contains(|character: char| character.is_ascii_alphanumeric());
-    if text.len() > 63 || !text.chars().all(is_allowed) || is_bare {
-        return Err(Complaint::new(format!("{} is not a name", quoted(text)))
-            .hint("1 to 63 letters, digits, `.`, `_` and `-`, with at least one letter or digit"));
-    }
-    Ok(text.to_owned())
-}
-
-/// Whether a text is, or is a part of, what Azure's portal gives to be pasted: host, key and options in one.
-pub(super) fn is_connection_string(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["password=", "accesskey=", "pwd="].iter().any(|word| text.contains(word))
-}
-
-/// A host name or an address, without scheme, port and trailing dot.
-pub(super) fn host(text: &str) -> Result<String, Complaint> {
-    if text.is_empty() {
-        return Err(Complaint::new("the host is empty").hint("write the name an application dials"));
-    }
-    if is_connection_string(text) {
-        return Err(Complaint::new("this is a connection string, with a key in it, and not a host (not shown)")
-            .hint("write the host alone, and keep the key in a file that password_file names"));
-    }
-    if let Some(hidden) = url_without_credentials(text) {
-        let inner = hidden.split_once("://").map_or(hidden.as_str(), |(_, rest)| rest);
-        let inner = inner.split(['/', '?', '#']).next().unwrap_or(inner);
-        let inner = inner.rsplit_once('@').map_or(inner, |(_, host)| host);
-        return Err(Complaint::new(format!("{} is a URL, not a host", quoted(&hidden))).hint(host_and_port(inner)));
-    }
-    if text.contains(char::is_whitespace) {
-        return Err(Complaint::new(format!("{} holds a space", quoted(text))).hint("write the host name alone"));
-    }
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address.to_string());
-    }
-    if text.contains([':', '[', ']']) {
-        return Err(Complaint::new(format!("{} is not a host alone", quoted(text))).hint(host_and_port(text)));
-    }
-    let bare = text.strip_suffix('.').unwrap_or(text);
-    if bare.len() > 253 {
-        return Err(Complaint::new(format!("{} is longer than 253 characters, the longest name in DNS", quoted(text))));
-    }
-    if bare.split('.').any(str::is_empty) {
-        return Err(Complaint::new(format!("{} has an empty part between its dots", quoted(text))));
-    }
-    if let Some(label) = bare.split('.').find(|label| label.starts_with('-') || label.ends_with('-')) {
-        return Err(Complaint::new(format!(
-            "{} has a part, {}, that begins or ends with a dash",
-            quoted(text),
-            quoted(label)
-        )));
-    }
-    if let Some(label) = bare.split('.').find(|label| label.len() > 63) {
-        return Err(Complaint::new(format!(
-            "{} is longer than 63 characters, the longest part of a name",
-            quoted(label)
-        )));
-    }
-    let is_allowed = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
-    if let Some(character) = bare.chars().find(|character| !is_allowed(*character)) {
-        let complaint = Complaint::new(format!("{} holds {character:?}, which no host name has", quoted(text)));
-        return Err(if character.is_ascii() { complaint } else { complaint.hint("write it in its `xn--` form") });
-    }
-    if bare.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err(Complaint::new(format!("{} is neither a name nor an address", quoted(text))));
-    }
-    Ok(bare.to_owned())
-}
-
-/// How to write `inner`, a host with or without a port, in two keys.
-fn host_and_port(inner: &str) -> String {
-    let (host, port) = split_port(inner);
-    match port.and_then(|port| port.parse::<u16>().ok()) {
-        Some(port) => format!("write host = {} and port = {port}", quoted(host)),
-        None => format!("write host = {}", quoted(host)),
-    }
-}
-
-/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare v6, in its two parts.
-pub(super) fn split_port(text: &str) -> (&str, Option<&str>) {
-    if let Some((host, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (host, rest.strip_prefix(':'));
-    }
-    match text.split_once(':') {
-        Some((host, port)) if !port.contains(':') => (host, Some(port)),
-        _ => (text, None),
-    }
-}
-
-/// The text with its credentials replaced, where it is a URL or holds a path or credentials.
-pub(super) fn url_without_credentials(text: &str) -> Option<String> {
-    if !text.contains("://") && !text.contains(['/', '@']) {
-        return None;
-    }
-    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    // A password may itself hold `/`, `?` and `@`: everything before the last `@` is taken for credentials, and a query
-    // may carry a key.
-    let rest = match rest.rsplit_once('@') {
-        Some((_, host)) => format!("***@{host}"),
-        None => rest.to_owned(),
-    };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    Some(format!("{scheme}{separator}{rest}"))
-}
-
-/// Where the daemon listens.
-pub(super) fn listen(text: &str) -> Result<SocketAddr, Complaint> {
-    const PORT: u16 = 9847;
-    text.parse().map_err(|_| {
-        let complaint = Complaint::new(format!("{} is not an address and a port", quoted(text)));
-        let (host, port) = split_port(text);
-        let port = port.and_then(|port| port.parse().ok()).unwrap_or(PORT);
-        match host {
-            "localhost" => complaint.hint(format!("write the address: \"127.0.0.1:{port}\"")),
-            "" | "*" => complaint.hint(format!("for every interface write \"0.0.0.0:{port}\"")),
-            _ => match host.parse::<IpAddr>() {
-                Ok(address) => complaint.hint(format!("did you mean \"{}\"?", SocketAddr::new(address, port))),
-                Err(_) => complaint.hint(format!("write \"127.0.0.1:{port}\"")),
+impl Literal {
+    /// A value of TOML; `location` tells the place of a part of a list from its position.
+    pub(super) fn of_toml(value: &DeValue<'_>, location: &mut dyn FnMut((usize, Range<usize>)) -> Location) -> Self {
+        match value {
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Self::Integer(number),
+                Err(_) => Self::Other(number.to_string(), "larger than any number here"),
             },
-        }
-    })
-}
-
-/// A name server: `ADDRESS` or `ADDRESS:PORT`. The port is the protocol's where none is given.
-pub(super) fn name_server(text: &str, protocol: Protocol) -> Result<SocketAddr, Complaint> {
-    let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, protocol.port()));
-    match address.or_else(|_| text.parse::<SocketAddr>()) {
-        Ok(address) if address.port() != 0 && !address.ip().is_unspecified() => Ok(address),
-        _ => Err(Complaint::new(format!("{} is not the address of a name server", quoted(text))).hint(
-            "write an IP address, with a port where it is not the usual one: \"10.0.0.4\", \"10.0.0.4:5353\", \"[fd00::4]:53\"",
-        )),
-    }
-}
-
-/// The address of a name server, of whatever protocol.
-pub(super) fn any_name_server(text: &str) -> Result<SocketAddr, Complaint> {
-    name_server(text, Protocol::Udp)
-}
-
-/// The path of a URL, without query and fragment.
-pub(super) fn http_path(text: &str) -> Result<String, Complaint> {
-    let is_allowed = |character: char| character.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:@".contains(character);
-    if text.starts_with('/') && text.chars().all(is_allowed) {
-        return Ok(text.to_owned());
-    }
-    Err(Complaint::new(format!("{} is not the path of a URL", quoted(text)))
-        .hint(format!("write what follows the host: {}", quoted(Resolver::PATH))))
-}
-
-/// Whom to ask, as a command line says it: `system`, `system-2`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
-/// `tls://ADDRESS[:PORT][#NAME]`, `https://ADDRESS[:PORT][/PATH][#NAME]`.
-pub(super) fn resolver(text: &str) -> Result<Resolver, Complaint> {
-    if let Some(reserved) = Resolver::reserved().find(|resolver| resolver.name().as_str() == text) {
-        return Ok(reserved);
-    }
-    if text.to_ascii_lowercase().starts_with(ResolverName::SYSTEM) {
-        let names: Vec<_> = Resolver::reserved().map(|resolver| resolver.name().to_string()).collect();
-        // Of `system` and `system-2`, equally near to `system2`, the second is meant.
-        let near = nearest(text, names.iter().rev().map(String::as_str));
-        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        return Err(Complaint::new(format!("{} is not a resolver of this machine", quoted(text))).hint(format!(
-            "{near}there are {}; or write an address: \"10.0.0.4\", \"tcp://10.0.0.4\", \"tls://10.0.0.4#NAME\", \
-             \"https://10.0.0.4/dns-query#NAME\"",
-            names.join(", ")
-        )));
-    }
-    let (protocol, rest) = match text.split_once("://") {
-        None => (Protocol::Udp, text),
-        Some((scheme, rest)) => {
-            let known = || Protocol::ALL.iter().map(|protocol| protocol.as_str());
-            let protocol = Protocol::parse(scheme).ok_or_else(|| {
-                let words = known().collect::<Vec<_>>().join(", ");
-                Complaint::new(format!("{} is not one of {words}", quoted(scheme))).suggest(nearest(scheme, known()))
-            })?;
-            (protocol, rest)
-        }
-    };
-    let (rest, server_name) = match rest.split_once('#') {
-        Some((rest, name)) => (rest, Some(host(name)?)),
-        None => (rest, None),
-    };
-    let (place, path) = rest.find('/').map_or((rest, None), |start| (&rest[..start], Some(&rest[start..])));
-    let is_secure = matches!(protocol, Protocol::Tls | Protocol::Https);
-    if server_name.is_some() && !is_secure {
-        return Err(Complaint::new(format!("a name after # is for tls and https, and not for {protocol}")));
-    }
-    if path.is_some() && protocol != Protocol::Https {
-        return Err(Complaint::new(format!("a path is for https, and not for {protocol}")));
-    }
-    let bare = place.strip_prefix('[').and_then(|place| place.strip_suffix(']'));
-    let address = name_server(bare.filter(|bare| bare.contains(':')).unwrap_or(place), protocol)?;
-    let path = path.map_or(Ok(Resolver::PATH.to_owned()), http_path)?;
-    let name = ResolverName::new(&resolver_name(protocol, address));
-    Ok(Resolver::Server { name, address, protocol, tls: Tls { ca_file: None, server_name }, path })
-}
-
-/// How a resolver of the command line is called: by its address, with the protocol and the port where they are not the
-/// usual ones.
-fn resolver_name(protocol: Protocol, address: SocketAddr) -> String {
-    let letter = |character: char| if character == ':' { '-' } else { character };
-    let mut name: String = address.ip().to_string().chars().map(letter).collect();
-    if protocol != Protocol::Udp {
-        name = format!("{protocol}-{name}");
-    }
-    if address.port() != protocol.port() {
-        name = format!("{name}-{}", address.port());
-    }
-    name
-}
-
-/// The control target: `ADDRESS:PORT`.
-pub(super) fn control(text: &str) -> Result<SocketAddr, Complaint> {
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() != 0 => Ok(address),
-        _ => Err(Complaint::new(format!("{} is not an address and a port", quoted(text)))
-            .hint("write what answers TCP whenever this machine's network is up: \"10.0.0.4:53\"")),
-    }
-}
-
-/// A network: an address is the network that holds it alone. Bits beyond the prefix are a mistake, not a mask.
-pub(super) fn network(text: &str) -> Result<IpNet, Complaint> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address));
-    }
-    match text.parse::<IpNet>() {
-        Ok(network) if network.addr() == network.network() => Ok(network),
-        Ok(network) => Err(Complaint::new(format!("{} has bits set beyond its prefix", quoted(text))).hint(format!(
-            "the network is \"{}\", the address alone is \"{}\"",
-            network.trunc(),
-            network.addr()
-        ))),
-        Err(_) => Err(Complaint::new(format!("{} is neither a network nor an address", quoted(text)))
-            .hint("write \"10.20.1.0/24\" or \"10.20.1.4\"")),
-    }
-}
-
-/// An address to dial in place of another: `ADDRESS[:PORT]=ADDRESS:PORT`.
-pub(super) fn dial_override(text: &str) -> Result<DialOverride, Complaint> {
-    let complaint = || {
-        Complaint::new(format!("{} does not say what to dial in place of what", quoted(text)))
-            .hint("write ADDRESS[:PORT]=ADDRESS:PORT: \"10.20.1.4=127.0.0.1:6390\"")
-    };
-    let (from, to) = text.split_once('=').ok_or_else(complaint)?;
-    let to = to.parse::<SocketAddr>().ok().filter(|to| to.port() != 0).ok_or_else(complaint)?;
-    if let Ok(address) = from.parse::<IpAddr>() {
-        return Ok(DialOverride { address, port: None, to });
-    }
-    let from = from.parse::<SocketAddr>().map_err(|_| complaint())?;
-    Ok(DialOverride { address: from.ip(), port: Some(from.port()), to })
-}
-
-/// A tier of Azure.
-pub(super) fn tier(text: &str) -> Result<Tier, Complaint> {
-    azure::tier(text).ok_or_else(|| {
-        Complaint::new(format!("{} is not a tier whose client limit is known", quoted(text)))
-            .hint(format!("nearest: {}; or leave it out and set max_clients", azure::nearest_tiers(text).join(", ")))
-    })
-}
-
-/// What to log: a level, or `tracing` directives.
-pub(super) fn log_filter(text: &str) -> Result<String, Complaint> {
-    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
-    for directive in text.split(',').map(str::trim) {
-        // A bare word that is no level would be taken for a module, and silence everything else.
-        let is_bare = directive.chars().all(|character| character.is_ascii_alphanumeric());
-        if is_bare && !LEVELS.contains(&directive.to_ascii_lowercase().as_str()) {
-            return Err(Complaint::new(format!(
-                "{} is not a level (error, warn, info, debug, trace, off)",
-                quoted(directive)
-            ))
-            .suggest(nearest(directive, LEVELS)));
-        }
-    }
-    match EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Complaint::new(format!("{} is not a log filter", quoted(text)))
-            .hint("write a level, or directives such as \"info,cachewatch::probe=debug\"")),
-    }
-}
-
-/// The name of an environment variable. The text is never shown: it may be the secret itself, put in the wrong key.
-pub(super) fn variable(text: &str) -> Result<String, Complaint> {
-    let is_name = text.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
-        && text.starts_with(|character: char| character.is_ascii_alphabetic() || character == '_');
-    if is_name {
-        return Ok(text.to_owned());
-    }
-    Err(Complaint::new("the value (hidden) is not the name of an environment variable")
-        .hint("give the variable's name, such as \"ORDERS_KEY\", not the secret"))
-}
-
-/// Any text that is not empty.
-pub(super) fn text(text: &str) -> Result<String, Complaint> {
-    if text.is_empty() { Err(Complaint::new("the value is empty")) } else { Ok(text.to_owned()) }
-}
-
-/// Whatever a text of the standard library's own syntax stands for.
-pub(super) fn number<T: FromStr>(text: &str, noun: &str) -> Result<T, Complaint> {
-    text.trim().parse().map_err(|_| Complaint::new(format!("{} is not {noun}", quoted(text))))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_duration_reads_back_as_it_was_written() {
-        for text in ["30s", "90d", "100ms", "7d", "1h", "1500ms", "90m", "3us", "1ns", "0s"] {
-            assert_eq!(duration_text(duration(text).unwrap()), text);
-        }
-        assert_eq!(duration_text(duration("1h 30m").unwrap()), "90m");
-    }
-
-    #[test]
-    fn a_size_reads_back_as_it_was_written() {
-        for text in ["256MiB", "1GiB", "1536KiB", "1B", "0B", "1023B"] {
-            assert_eq!(size_text(size(text).unwrap()), text);
-        }
-        assert_eq!(size("64 KiB"), Ok(65_536));
-        for bad in ["", "MiB", "-1MiB", "1.5GiB", "256", "256MB", "99999999999GiB", "1 mib"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn credentials_in_a_url_are_not_repeated() {
-        for text in [
-            "redis://:hunter2@orders.example:6380",
-            "rediss://user:hunter2@orders.example/0",
-            "user:hunter2@orders.example",
-            "redis://:hunt/er2?hunter2@orders.example",
-            "https://orders.example/?password=hunter2",
-        ] {
-            let complaint = host(text).unwrap_err();
-            assert!(!format!("{complaint:?}").contains("hunt"), "{complaint:?}");
-        }
-    }
-
-    #[test]
-    fn a_host_is_a_name_or_an_address_and_nothing_else() {
-        for good in ["orders.redis.cache.windows.net", "localhost", "10.0.0.4", "fd00::4", "a_b.example"] {
-            assert_eq!(host(good).as_deref(), Ok(good));
-        }
-        assert_eq!(host("orders.example.").as_deref(), Ok("orders.example"));
-        let long = format!("{}.example", "a".repeat(64));
-        for bad in ["", ".", "a..b", "a b", "a:1", "[fd00::4]:6380", "10.0.0.256", "bücher.example", "a,b", &long] {
-            assert!(host(bad).is_err(), "{bad}");
-        }
-    }
-
-    /// A resolver in one line: name, address, protocol, and what of the rest is not the usual.
-    fn shown(text: &str) -> String {
-        match resolver(text) {
-            Ok(Resolver::Server { name, address, protocol, tls, path }) => {
-                let server_name = tls.server_name.unwrap_or_default();
-                format!("{name} {address} {protocol} {server_name} {path}")
-                    .replace("/dns-query", "")
-                    .trim_end()
-                    .to_owned()
+            DeValue::Float(number) => match number.as_str().parse() {
+                Ok(number) => Self::Number(number),
+                Err(_) => Self::Other(number.to_string(), "larger than any number here"),
+            },
+            DeValue::Boolean(flag) => Self::Flag(*flag),
+            DeValue::Datetime(time) => Self::Other(time.to_string(), "a time"),
+            DeValue::Array(parts) => {
+                let part = |(index, part): (usize, &Spanned<DeValue<'_>>)| Value {
+                    literal: match part.get_ref() {
+                        DeValue::Array(_) => Self::Other("the value".to_owned(), "a list"),
+                        flat => Self::of_toml(flat, &mut |_| unreachable!("only a list has parts")),
+                    },
+                    location: location((index, part.span())),
+                };
+                Self::List(parts.iter().enumerate().map(part).collect())
             }
-            Ok(reserved) => format!("{} {reserved:?}", reserved.name()),
-            Err(complaint) => complaint.to_string(),
+            DeValue::Table(_) => Self::Other("the value".to_owned(), "a table"),
         }
     }
 
-    #[test]
-    fn whom_to_ask_is_a_name_that_always_exists_or_an_address_with_its_protocol() {
-        for (text, expected) in [
-            ("system", "system System"),
-            ("system-3", "system-3 Listed(3)"),
-            ("10.0.0.4", "10.0.0.4 10.0.0.4:53 udp"),
-            ("udp://10.0.0.4:53", "10.0.0.4 10.0.0.4:53 udp"),
-            ("10.0.0.4:5353", "10.0.0.4-5353 10.0.0.4:5353 udp"),
-            ("fd00::4", "fd00--4 [fd00::4]:53 udp"),
-            ("tcp://[fd00::4]:54", "tcp-fd00--4-54 [fd00::4]:54 tcp"),
-            ("tls://1.1.1.1", "tls-1.1.1.1 1.1.1.1:853 tls"),
-            ("tls://[fd00::4]#dns.example", "tls-fd00--4 [fd00::4]:853 tls dns.example"),
-            ("https://1.1.1.1:8443/q#dns.example", "https-1.1.1.1-8443 1.1.1.1:8443 https dns.example /q"),
-        ] {
-            assert_eq!(shown(text), expected, "{text}");
-        }
-        for (text, expected) in [
-            (
-                "system-4",
-                "did you mean `system-3`? there are system, system-1, system-2, system-3; or write an address",
-            ),
-            ("system2", "did you mean `system-2`?"),
-            ("system-4", "\"tls://10.0.0.4#NAME\", \"https://10.0.0.4/dns-query#NAME\""),
-            ("0.0.0.0", "is not the address of a name server"),
-            ("10.0.0.4:0", "is not the address of a name server"),
-            ("https://dns.google/dns-query", "\"dns.google\" is not the address of a name server"),
-            ("http://1.1.1.1", "\"http\" is not one of udp, tcp, tls, https; did you mean `https`?"),
-            ("10.0.0.4#dns.example", "a name after # is for tls and https, and not for udp"),
-            ("tls://1.1.1.1/q", "a path is for https, and not for tls"),
-            ("tls://1.1.1.1#", "the host is empty"),
-            ("https://1.1.1.1/q?dns=x", "\"/q?dns=x\" is not the path of a URL"),
-            ("", "\"\" is not the address of a name server"),
-        ] {
-            assert!(shown(text).contains(expected), "{text}: {}", shown(text));
+    pub(super) fn noun(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "an integer",
+            Self::Number(_) => "a number",
+            Self::Flag(_) => "a boolean",
+            Self::List(_) => "a list",
+            Self::Other(_, noun) => noun,
         }
     }
+}
 
-    proptest! {
-        #[test]
-        fn no_text_makes_reading_a_resolver_panic(text in "((udp|tcp|tls|https|x)://)?[0-9a-f.:\\[\\]]{0,20}(/[a-z?% é]{0,8})?(#[a-z.:]{0,9})?") {
-            if let Ok(resolver) = resolver(&text) {
-                prop_assert!(name(resolver.name().as_str()).is_ok(), "{text}: {resolver:?}");
-            }
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(&parse::quoted(text)),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Number(number) => write!(f, "{number:?}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::List(_) => f.write_str("the value"),
+            Self::Other(text, _) => f.write_str(text),
         }
+    }
+}
 
-        #[test]
-        fn whom_to_ask_is_read_as_it_is_written(
-            address: IpAddr,
-            port in 1u16..,
-            kind in prop::sample::select(Protocol::ALL),
-            proof in prop::option::of("[a-z][a-z0-9]{0,9}(\\.[a-z]{1,9}){0,2}"),
-            own in prop::option::of("(/[a-z0-9._~%!$&'()*+,;=:@-]{1,8}){1,3}"),
-        ) {
-            prop_assume!(!address.is_unspecified());
-            let address = SocketAddr::new(address, port);
-            let proof = proof.filter(|_| matches!(kind, Protocol::Tls | Protocol::Https));
-            let own = own.filter(|_| kind == Protocol::Https);
-            let fragment = proof.as_ref().map_or_else(String::new, |proof| format!("#{proof}"));
-            let text = format!("{kind}://{address}{}{fragment}", own.as_deref().unwrap_or_default());
-            let Ok(Resolver::Server { address: read, protocol, tls, path, .. }) = resolver(&text) else {
-                return Err(TestCaseError::fail(text));
-            };
-            prop_assert_eq!((read, protocol, tls.server_name), (address, kind, proof));
-            prop_assert_eq!(path, own.unwrap_or_else(|| Resolver::PATH.to_owned()));
+/// A value and where it stood.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Value {
+    pub(super) literal: Literal,
+    pub(super) location: Location,
+}
+
+impl Value {
+    /// A value whose place its owner will fill in.
+    pub(super) fn nowhere(literal: Literal) -> Self {
+        Self { literal, location: Location { origin: Origin::Default, key: String::new(), layer: 0 } }
+    }
+
+    /// The text, where it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Literal::Text(text) = &self.literal { Some(text) } else { None }
+    }
+
+    /// The parts of a list, each with its own place.
+    pub(super) fn parts(&self) -> &[Self] {
+        if let Literal::List(parts) = &self.literal { parts } else { &[] }
+    }
+
+    /// The value as a message about what it means shows it.
+    pub(super) fn shown(&self) -> String {
+        match &self.literal {
+            Literal::Number(number) => number.to_string(),
+            Literal::List(_) => "the list".to_owned(),
+            literal => literal.to_string(),
         }
+    }
+}
+
+/// Where a value stood.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Location {
+    /// The file and line, or the variable.
+    pub(super) origin: Origin,
+    /// The full path of its key, as a problem shows it.
+    pub(super) key: String,
+    /// Which layer said it; 0 is the built-in defaults, later ones win.
+    pub(super) layer: usize,
+}
+
+impl Location {
+    /// Whether an operator gave the value.
+    pub(super) fn is_explicit(&self) -> bool {
+        self.layer > 0
     }
 }
