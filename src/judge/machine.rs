@@ -1,12 +1,12 @@
 //! Judges this machine, apart from any cache.
 
 use crate::azure::TCP_SETTINGS;
-use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Sysctl, Timestamp};
+use crate::model::{CacheName, Finding, FindingId, Severity, Stage, Step, Sysctl, Timestamp};
 
 /// After the commands. A pod has settings of its own, which no shell inside may change.
-const REMARKS: [&str; 2] = [
-    "# and in /etc/sysctl.d/, so that it stays; a program can set the keepalive of its own sockets",
-    "# in a pod: spec.securityContext.sysctls of the application's pod, where the kubelet allows it (AKS: \
+const NOTES: [&str; 2] = [
+    "and in /etc/sysctl.d/, so that it stays; a program can set the keepalive of its own sockets",
+    "in a pod: spec.securityContext.sysctls of the application's pod, where the kubelet allows it (AKS: \
      allowedUnsafeSysctls in the kubelet configuration of the node pool)",
 ];
 
@@ -37,8 +37,8 @@ pub fn tcp_tuning(settings: &[Sysctl], at: Timestamp, before: Option<&Finding>) 
             .collect(),
         remedy: over
             .iter()
-            .map(|(setting, _)| format!("sysctl -w net.ipv4.{}={}", setting.name, setting.recommended))
-            .chain(REMARKS.map(str::to_owned))
+            .map(|(setting, _)| Step::Run(format!("sysctl -w net.ipv4.{}={}", setting.name, setting.recommended)))
+            .chain(NOTES.map(|words| Step::Note(words.to_owned())))
             .collect(),
         since: before.map_or(at, |finding| finding.since),
     })
@@ -62,11 +62,12 @@ pub fn probes_skipped(
         stage: Stage::Connect,
         summary: format!("{skipped} of {} probes that were due within a minute were left out", started + skipped),
         evidence: vec![format!("at most {max_in_flight} run at once (probe.max_in_flight)")],
-        remedy: vec![
-            "# raise probe.max_in_flight, or lower probe.timeout: each cache that does not answer takes all of it"
-                .to_owned(),
-            "# or lengthen probe.interval, or share the caches among several daemons".to_owned(),
-        ],
+        remedy: [
+            "raise probe.max_in_flight, or lower probe.timeout: each cache that does not answer takes all of it",
+            "or lengthen probe.interval, or share the caches among several daemons",
+        ]
+        .map(|words| Step::Note(words.to_owned()))
+        .into(),
         since: before.map_or(at, |finding| finding.since),
     })
 }

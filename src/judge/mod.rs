@@ -16,6 +16,7 @@ mod watch;
 mod tests;
 
 pub use catalogue::{CATALOGUE, Entry, explain, nearest};
+pub use diagnosis::commands::accept_baseline;
 pub use machine::{probes_skipped, tcp_tuning};
 pub use memory::NothingToAccept;
 pub use narrate::{path, server, who};

@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::{Watch, narrate};
 use crate::model::{
     AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, Expectation, Exposure, ExposureReport,
-    Fault, FaultKind, Isolation, Leg, LegacyVersion, LookupReport, Observation, Opening, Outcome, Passage, Password,
-    ProbeReport, Query, RecordType, Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage, Thresholds,
-    Timeouts, Timestamp, Timings, Tls, TlsSession, Transport, Trial, WireText,
+    Fault, FaultKind, Finding, Isolation, Leg, LegacyVersion, LookupReport, Observation, Opening, Outcome, Passage,
+    Password, ProbeReport, Query, RecordType, Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage,
+    Thresholds, Timeouts, Timestamp, Timings, Tls, TlsSession, Transport, Trial, WireText,
 };
 
 const HOST: &str = "orders.redis.cache.windows.net";
@@ -141,6 +141,13 @@ impl Watch {
 
     fn looked_up(&mut self, cache: &Cache, lookup: &LookupReport) -> Vec<Event> {
         self.observe(cache, &Observation::Lookup(Arc::new(lookup.clone())), false)
+    }
+}
+
+impl Finding {
+    /// The remedy as it is written, a line a step.
+    fn remedy_lines(&self) -> Vec<String> {
+        self.remedy.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -278,7 +285,7 @@ fn a_remedy_names_this_cache_and_its_own_tools() {
         let mut watch = Watch::default();
         let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache.clone() };
         let _ = watch.probed(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy]), false);
-        watch.open().remove(0).remedy
+        watch.open().remove(0).remedy_lines()
     };
     assert_eq!(
         remedies(&cache()),
@@ -305,7 +312,7 @@ fn a_new_key_is_taken_up_the_way_the_old_one_came() {
     };
     let of = |password| Auth::AccessKey { username: None, password };
     let file = |path: &str| of(Password::File(path.into()));
-    let rejected = |auth: &Auth| remedy(FaultKind::AuthRejected, auth).remedy.join("\n");
+    let rejected = |auth: &Auth| remedy(FaultKind::AuthRejected, auth).remedy_lines().join("\n");
     let by_itself = rejected(&file("/etc/cachewatch/keys/orders"));
     assert!(by_itself.contains("read again by itself") && !by_itself.contains("restart"), "{by_itself}");
     let credential = rejected(&file("/run/credentials/cachewatch.service/orders"));
@@ -807,7 +814,7 @@ fn the_commands_that_close_it_are_those_of_the_product() {
             Cache { host: host.into(), port: 10000, rules: Rules { open_after: 1, clear_after: 1 }, ..exposed() };
         let mut watch = Watch::default();
         let _ = watch.probed(&cache, &tested(healthy(), [Passage::Open; 3]), false);
-        let lines = watch.open().into_iter().flat_map(|finding| finding.remedy);
+        let lines = watch.open().into_iter().flat_map(|finding| finding.remedy_lines());
         lines.filter(|line| line.contains(" update ")).collect::<Vec<_>>()
     };
     assert_eq!(

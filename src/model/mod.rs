@@ -13,6 +13,7 @@ mod resolution;
 mod round;
 mod secret;
 mod stage;
+mod step;
 mod system_files;
 mod time;
 mod vocabulary;
@@ -36,6 +37,7 @@ pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Sour
 pub use round::{Pending, Round, Verdict};
 pub use secret::{NoSecret, Secret};
 pub use stage::{Fault, FaultKind, Stage, Timings};
+pub use step::Step;
 pub use system_files::SystemFiles;
 pub use time::Timestamp;
 pub use wire_text::WireText;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::parts::{self, Step, Went};
+use super::parts::{self, Bar, Went};
 use super::since::Since;
 use super::{Document, overview, refused, trend};
 use crate::azure;
+use crate::judge;
 use crate::model::{
     Cache, CacheName, Event, EventKind, Finding, FindingId, Leg, LookupReport, Opening, ProbeReport, Resolution,
-    ServerFacts, Standing, Timestamp, TlsSession,
+    ServerFacts, Standing, Step, Timestamp, TlsSession,
 };
 use crate::sink::{Snapshot, Watched};
 
@@ -106,9 +107,9 @@ fn findings(cache: &Cache, open: &[&Finding], now: Timestamp) -> Markup {
         return Markup::default();
     }
     // Where the names changed on purpose, this says so; a finding may have it among its own commands.
-    let accept = format!("cachewatch baseline accept {}", cache.name);
+    let accept = judge::accept_baseline(&cache.name);
     let drifted = open.iter().any(|finding| finding.id == FindingId::DnsDrift);
-    let is_said = open.iter().any(|finding| finding.remedy.iter().any(|line| line.contains("baseline accept")));
+    let is_said = open.iter().any(|finding| finding.remedy.contains(&accept));
     let body = html! {
         h2 { "What is wrong" }
         @for finding in open { (finding_card(finding, now)) }
@@ -143,13 +144,13 @@ pub(super) fn finding_card(finding: &Finding, now: Timestamp) -> Markup {
 }
 
 /// Commands that can be selected, and copied where there is a script.
-fn commands(lines: &[String]) -> Markup {
+fn commands(steps: &[Step]) -> Markup {
     html! {
         div.commands {
             pre tabindex="0" role="group" aria-label="Commands" {
                 code {
-                    @for line in lines {
-                        @if line.starts_with('#') { span.remark { (line) } } @else { (line) }
+                    @for step in steps {
+                        @match step { Step::Note(_) => span.remark { (step) }, Step::Run(command) => (command), }
                         "\n"
                     }
                 }
@@ -187,7 +188,7 @@ fn scale(cache: &Cache, report: &ProbeReport, lookup: Duration) -> Duration {
     lookup + report.legs.iter().map(of).max().unwrap_or_default()
 }
 
-fn walk(cache: &Cache, lookup: &Step<'_>, leg: &Leg, scale: Duration) -> Markup {
+fn walk(cache: &Cache, lookup: &Bar<'_>, leg: &Leg, scale: Duration) -> Markup {
     let mut steps = vec![lookup.clone()];
     steps.extend(parts::walk(cache, leg));
     html! {
@@ -215,7 +216,7 @@ fn not_expected() -> Markup {
 }
 
 /// The stages below each other, each bar beginning where the one before it ended.
-fn waterfall(steps: &[Step<'_>], scale: Duration) -> Markup {
+fn waterfall(steps: &[Bar<'_>], scale: Duration) -> Markup {
     let share = |span: Duration| span.as_secs_f64() / scale.as_secs_f64().max(f64::MIN_POSITIVE) * 100.0;
     let mut begun = Duration::ZERO;
     let bars: Vec<_> = steps

@@ -107,7 +107,7 @@ pub(super) fn pending(watched: &Watched) -> Option<Markup> {
 
 /// One stage of the path as it went.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Step<'a> {
+pub(super) struct Bar<'a> {
     pub(super) stage: Stage,
     pub(super) took: Option<Duration>,
     pub(super) went: Went<'a>,
@@ -135,7 +135,7 @@ impl Went<'_> {
 }
 
 /// The path of a cache in short: the name, then the address that fares worst.
-pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> {
+pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Bar<'a>> {
     let mut steps = vec![lookup(&report.lookup)];
     let worst = report.used_legs().min_by_key(|leg| {
         let slowness = leg.timings.of(Stage::Ping).unwrap_or_default();
@@ -143,7 +143,7 @@ pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> 
     });
     match worst {
         Some(leg) => steps.extend(walk(cache, leg)),
-        None => steps.extend([Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping].map(|stage| Step {
+        None => steps.extend([Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping].map(|stage| Bar {
             stage,
             took: None,
             went: Went::Unreached,
@@ -153,14 +153,14 @@ pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> 
 }
 
 /// How the name was resolved by the one that is followed.
-pub(super) fn lookup(lookup: &LookupReport) -> Step<'_> {
+pub(super) fn lookup(lookup: &LookupReport) -> Bar<'_> {
     let took = lookup.followed().map(|resolution| resolution.took);
     let fault = lookup.faults().next();
-    Step { stage: Stage::Resolve, took, went: fault.map_or(Went::Well, Went::Wrong) }
+    Bar { stage: Stage::Resolve, took, went: fault.map_or(Went::Well, Went::Wrong) }
 }
 
 /// The walk to one address, behind the name.
-pub(super) fn walk<'a>(cache: &Cache, leg: &'a Leg) -> [Step<'a>; 4] {
+pub(super) fn walk<'a>(cache: &Cache, leg: &'a Leg) -> [Bar<'a>; 4] {
     [Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping].map(|stage| {
         let took = leg.timings.of(stage);
         let went = match &leg.fault {
@@ -170,7 +170,7 @@ pub(super) fn walk<'a>(cache: &Cache, leg: &'a Leg) -> [Step<'a>; 4] {
             _ if took.is_none() || (stage == Stage::Tls && cache.tls.is_none()) => Went::Unused,
             _ => Went::Well,
         };
-        Step { stage, took: took.filter(|_| went != Went::Unreached), went }
+        Bar { stage, took: took.filter(|_| went != Went::Unreached), went }
     })
 }
 

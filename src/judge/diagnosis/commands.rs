@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Case;
 use crate::azure::Product;
-use crate::model::{Auth, FaultKind, Protocol, Resolution, Resolver, Source, Tls};
+use crate::model::{Auth, CacheName, FaultKind, Protocol, Resolution, Resolver, Source, Step, Tls};
 
 impl Case<'_> {
     fn azure(&self, command: impl FnOnce(&str, &str) -> String) -> Option<String> {
@@ -214,11 +214,6 @@ impl Case<'_> {
         ))
     }
 
-    /// Declares what the resolvers say now to be right.
-    pub(super) fn accept(&self) -> String {
-        format!("cachewatch baseline accept {}", shell(self.cache.name.as_str()))
-    }
-
     /// Asks the resolver of Azure's networks, which answers inside them only.
     pub(super) fn nslookup_inside_azure(&self) -> Option<String> {
         self.azure(|_, _| self.nslookup(Some("168.63.129.16")))
@@ -262,6 +257,12 @@ impl Case<'_> {
     pub(super) fn openssl(&self) -> String {
         format!("openssl s_client -connect {} -servername {}", self.cache.endpoint(), self.cache.server_name())
     }
+}
+
+/// Declares what the resolvers of a cache say now to be right.
+#[must_use]
+pub fn accept_baseline(cache: &CacheName) -> Step {
+    Step::Run(format!("cachewatch baseline accept {}", shell(cache.as_str())))
 }
 
 /// A path as one word of a shell command.

@@ -48,7 +48,7 @@ fn partial(case: &Case<'_>, failed: &[(&Leg, &Fault)], used: usize) -> Draft {
         addresses(failed)
     );
     case.finding(FindingId::TcpPartial, Severity::Degraded, Stage::Connect, summary)
-        .remark("a stale record beside a good one, or a path that is closed to one of them only")
+        .note("a stale record beside a good one, or a path that is closed to one of them only")
         .run(case.nslookup(None))
         .run(case.dial(&failed[0].0.address.to_string()))
 }
@@ -73,7 +73,7 @@ fn closed(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
             let summary = format!("there is no route from this machine to {place}");
             draft(FindingId::TcpUnreachable, Severity::Unavailable, summary)
                 .run(format!("ip route get {}", group[0].0.address))
-                .remark("missing peering, a route table that sends it nowhere, or an address of another network")
+                .note("missing peering, a route table that sends it nowhere, or an address of another network")
         }
         FaultKind::LocalExhaustion => {
             let summary =
@@ -81,7 +81,7 @@ fn closed(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
             draft(FindingId::LocalExhaustion, Severity::Degraded, summary)
                 .run("ss -s")
                 .run("cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/fs/file-nr")
-                .remark("find what leaks connections; raise LimitNOFILE or the port range")
+                .note("find what leaks connections; raise LimitNOFILE or the port range")
         }
         _ => {
             let summary = format!("the connection to {place} failed");
@@ -93,18 +93,18 @@ fn closed(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
 fn refused(case: &Case<'_>, draft: Draft) -> Draft {
     let (port, product) = (case.cache.port, case.endpoint.product);
     let draft = if port == product.plain_port() && port != product.tls_port() {
-        draft.remark(&format!(
+        draft.note(format!(
             "port {port} is the one without TLS, which is off by default: use port {} with TLS",
             product.tls_port()
         ))
     } else if product != Product::Other && port != product.tls_port() {
-        draft.remark(&format!(
+        draft.note(format!(
             "{} listens on port {}; this cache is configured with {port}",
             product.title(),
             product.tls_port()
         ))
     } else {
-        draft.remark("the cache is restarting or being updated, or nothing listens on this port")
+        draft.note("the cache is restarting or being updated, or nothing listens on this port")
     };
     draft.azure(case.state_and_port()).run(case.dial(&case.cache.host))
 }
@@ -113,20 +113,20 @@ fn refused(case: &Case<'_>, draft: Draft) -> Draft {
 fn filtered_inside(case: &Case<'_>, draft: Draft) -> Draft {
     let (host, port) = (&case.cache.host, case.cache.port);
     draft
-        .remark("the address is private, so the network between drops it: a network security group, a route table, a missing peering, a firewall appliance")
+        .note("the address is private, so the network between drops it: a network security group, a route table, a missing peering, a firewall appliance")
         .run(format!(
             "az network watcher test-connectivity -g <resource-group> --source-resource <this-vm> --dest-address {host} --dest-port {port}"
         ))
         .run("az network nic list-effective-nsg -g <resource-group> -n <nic-of-this-vm> -o table")
         .run("az network nic show-effective-route-table -g <resource-group> -n <nic-of-this-vm> -o table")
-        .remark("in AKS: a NetworkPolicy may close it")
+        .note("in AKS: a NetworkPolicy may close it")
         .run("kubectl get networkpolicy -A")
 }
 
 /// A public address that stays silent: the cache's own doors.
 fn filtered_outside(case: &Case<'_>, draft: Draft) -> Draft {
     draft
-        .remark("the address is public: public access is disabled, a firewall rule leaves this machine out, or egress is filtered here")
+        .note("the address is public: public access is disabled, a firewall rule leaves this machine out, or egress is filtered here")
         .azure(case.show("publicNetworkAccess"))
         .azure(case.firewall_rules())
         .run(case.dial(&case.cache.host))

@@ -61,17 +61,16 @@ fn public_path(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagn
     let draft = if is_open {
         draft
     } else {
-        draft.remark(
-            "whether the service lets a client in there is not known: ask Azure first, and a client with the key",
-        )
+        draft
+            .note("whether the service lets a client in there is not known: ask Azure first, and a client with the key")
     };
     let draft = draft
-        .remark("first see that a private endpoint is approved: without one nobody reaches the cache any more")
+        .note("first see that a private endpoint is approved: without one nobody reaches the cache any more")
         .azure(case.private_endpoints())
         .azure(case.show("publicNetworkAccess"))
         .azure(case.disable_public_access());
     let draft = match case.firewall_rules() {
-        Some(rules) => draft.remark("firewall rules may leave others out and let this machine in").run(rules),
+        Some(rules) => draft.note("firewall rules may leave others out and let this machine in").run(rules),
         None => draft,
     };
     let place = trials[0].address.to_string();
@@ -91,7 +90,7 @@ fn plain_port(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagno
     diagnosis.findings.push(
         finding
             .evidences(observations(&trials))
-            .remark("first see that no client uses it: it would be cut off")
+            .note("first see that no client uses it: it would be cut off")
             .run(format!("printf 'PING\\r\\n' | nc -w 3 {} {port}", first.address))
             .azure(case.show("enableNonSslPort"))
             .azure(case.close_plain_port())
@@ -117,7 +116,7 @@ fn legacy_tls(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagno
     diagnosis.findings.push(
         finding
             .evidences(observations(&trials))
-            .remark("first see that every client speaks TLS 1.2 or newer: others would be cut off")
+            .note("first see that every client speaks TLS 1.2 or newer: others would be cut off")
             .azure(case.show("minimumTlsVersion"))
             .azure(case.raise_tls_version())
             .run(format!("{} -tls1_1 -cipher ALL:@SECLEVEL=0 </dev/null", case.openssl()))

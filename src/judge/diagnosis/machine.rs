@@ -22,7 +22,7 @@ pub(super) fn offline(case: &Case<'_>, report: &ProbeReport, others_reach: bool)
             .evidence(format!("the control target {control} does not accept a connection"))
             .run("ip address; ip route")
             .run(format!("nc -vz -w 5 {} {}", control.ip(), control.port()))
-            .remark("what the caches would be blamed for is held back until this machine reaches something again")
+            .note("what the caches would be blamed for is held back until this machine reaches something again")
             .done(),
     )
 }

@@ -1,6 +1,6 @@
 //! From what one round saw to the causes behind it.
 
-mod commands;
+pub(super) mod commands;
 mod connection;
 mod exposure;
 mod machine;
@@ -16,7 +16,7 @@ use super::narrate;
 use crate::azure::{self, Endpoint};
 use crate::model::{
     Cache, Clients, Fault, FaultKind, Finding, FindingId, Leg, LookupReport, Observation, Opening, ProbeReport,
-    ServerFacts, Severity, Stage,
+    ServerFacts, Severity, Stage, Step,
 };
 
 /// What one round says.
@@ -313,8 +313,13 @@ impl Draft {
         self
     }
 
+    fn step(mut self, step: Step) -> Self {
+        self.0.remedy.push(step);
+        self
+    }
+
     fn run(mut self, command: impl Into<String>) -> Self {
-        self.0.remedy.push(command.into());
+        self.0.remedy.push(Step::Run(command.into()));
         self
     }
 
@@ -326,16 +331,16 @@ impl Draft {
         }
     }
 
-    fn remark(mut self, words: &str) -> Self {
-        self.0.remedy.push(format!("# {words}"));
+    fn note(mut self, words: impl Into<String>) -> Self {
+        self.0.remedy.push(Step::Note(words.into()));
         self
     }
 
-    fn remarks(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
-        for words in remarks {
-            let remark = format!("# {words}");
-            if !self.0.remedy.contains(&remark) {
-                self.0.remedy.push(remark);
+    /// Notes, each of them once.
+    fn notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        for note in notes.into_iter().map(Step::Note) {
+            if !self.0.remedy.contains(&note) {
+                self.0.remedy.push(note);
             }
         }
         self

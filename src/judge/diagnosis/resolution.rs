@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Case, Diagnosis, Draft, narrate, resolvers};
+use super::{Case, Diagnosis, Draft, commands, narrate, resolvers};
 use crate::azure::{self, Product};
 use crate::judge::memory::{Memory, is_answer, listed};
 use crate::model::{
@@ -46,7 +46,7 @@ fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
             finding
                 .evidences(unexpected)
                 .evidence(format!("host = \"{host}\" in the configuration of cache {}", case.cache.name))
-                .remark("configure the host name that the application uses, such as NAME.redis.cache.windows.net")
+                .note("configure the host name that the application uses, such as NAME.redis.cache.windows.net")
                 .done(),
         );
     }
@@ -61,7 +61,7 @@ fn name(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         diagnosis.findings.push(
             finding
                 .evidence(format!("host = \"{host}\" in the configuration of cache {}", case.cache.name))
-                .remark(&format!("use {public}: DNS leads it to the private endpoint by itself"))
+                .note(format!("use {public}: DNS leads it to the private endpoint by itself"))
                 .done(),
         );
     }
@@ -87,7 +87,7 @@ fn port(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     diagnosis.findings.push(
         finding
             .evidence(format!("port = {port} in the configuration of cache {}", case.cache.name))
-            .remark(&format!("configure port {right}, here and in the application"))
+            .note(format!("configure port {right}, here and in the application"))
             .run(case.dial(&case.cache.host))
             .done(),
     );
@@ -121,7 +121,7 @@ fn retirement(case: &Case<'_>, diagnosis: &mut Diagnosis) {
                 "{} is a name of {title}; after a migration it may lead to another product",
                 case.cache.host
             ))
-            .remark("plan the migration to Azure Managed Redis: other port (10000), other private zone, other tiers")
+            .note("plan the migration to Azure Managed Redis: other port (10000), other private zone, other tiers")
             .azure(case.list())
             .done(),
     );
@@ -161,7 +161,7 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
         && knowing.is_empty()
         && let Some((end, suffix)) = azure::nearest_suffix(host)
     {
-        finding = finding.remark(&format!("{end} is not a domain of Azure; {suffix} is, and may be meant"));
+        finding = finding.note(format!("{end} is not a domain of Azure; {suffix} is, and may be meant"));
     }
     match (id, knowing.first()) {
         (FindingId::DnsNameNotFound, Some(other)) => other_view(case, resolution, other, finding),
@@ -232,7 +232,7 @@ fn other_view(case: &Case<'_>, resolution: &Resolution, other: &Resolution, find
     finding
         .run(case.ask(resolution))
         .run(case.ask(other))
-        .remark(&format!(
+        .note(format!(
             "the name is known elsewhere, so look at the name server of resolver {}{server}: is the private zone linked to \
              its network, and does its forwarder lead to 168.63.129.16 in that network?",
             resolution.resolver
@@ -265,27 +265,23 @@ fn remedy(case: &Case<'_>, resolution: &Resolution, id: FindingId, finding: Draf
         FindingId::DnsRecordMissing => finding
             .azure(case.zone_records())
             .azure(case.private_endpoints())
-            .remark("the endpoint was deleted, or has no DNS zone group: create it, and the record comes by itself")
+            .note("the endpoint was deleted, or has no DNS zone group: create it, and the record comes by itself")
             .run("az network private-endpoint dns-zone-group list -g <resource-group> --endpoint-name <endpoint>"),
         FindingId::DnsNameNotFound => finding
             .azure(case.list())
-            .remark(
-                "where it is not listed, the cache was deleted or its name is misspelt; compare with the host above",
-            )
+            .note("where it is not listed, the cache was deleted or its name is misspelt; compare with the host above")
             .run(ask),
         FindingId::DnsTimeout | FindingId::DnsUnreachable => {
-            finding.run(ask).remark(&case.is_port_open(resolution)).run("cat /etc/resolv.conf")
+            finding.run(ask).note(&case.is_port_open(resolution)).run("cat /etc/resolv.conf")
         }
         FindingId::DnsServerFailure | FindingId::DnsRefused => finding
             .run(ask)
-            .remark(
-                "the forwarder behind this server is failing: check its upstream and its conditional forwarding rule",
-            )
+            .note("the forwarder behind this server is failing: check its upstream and its conditional forwarding rule")
             .azure(case.nslookup_inside_azure()),
         FindingId::LocalExhaustion => {
-            finding.run("ss -s").run("cat /proc/sys/fs/file-nr").remark("raise LimitNOFILE, or find what leaks sockets")
+            finding.run("ss -s").run("cat /proc/sys/fs/file-nr").note("raise LimitNOFILE, or find what leaks sockets")
         }
-        _ => finding.run(ask).remarks(case.trust(resolution)),
+        _ => finding.run(ask).notes(case.trust(resolution)),
     }
 }
 
@@ -337,7 +333,7 @@ fn hosts_override(case: &Case<'_>, resolution: &Resolution) -> Option<Finding> {
             .evidence(format!("DNS, unheard: {}", narrate::path(beneath)))
             .evidence(narrate::who(beneath))
             .run(format!("grep -n '{host}' /etc/hosts"))
-            .remark("remove the line: the pin does not follow when the address changes")
+            .note("remove the line: the pin does not follow when the address changes")
             .run(case.nslookup(None))
             .done(),
     )
@@ -360,7 +356,7 @@ fn search_suffix(case: &Case<'_>, resolution: &Resolution) -> Option<Finding> {
             .evidence(narrate::path(resolution))
             .evidence(narrate::who(resolution))
             .run("cat /etc/resolv.conf")
-            .remark("lower ndots (in Kubernetes: dnsConfig.options), or dial the name with a dot at its end")
+            .note("lower ndots (in Kubernetes: dnsConfig.options), or dial the name with a dot at its end")
             .run(format!("nslookup {host}."))
             .done(),
     )
@@ -412,7 +408,7 @@ fn place(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
             shown(&unexpected)
         );
         case.finding(FindingId::DnsPrivateWhenPublicExpected, Severity::Risk, Stage::Resolve, summary)
-            .remark("either a private endpoint was added, and the expectation is out of date, or this resolver is not the intended one")
+            .note("either a private endpoint was added, and the expectation is out of date, or this resolver is not the intended one")
             .run(case.nslookup(None))
     } else {
         elsewhere(case, &unexpected, public_among_unexpected)
@@ -430,7 +426,7 @@ fn mixed(case: &Case<'_>, resolution: &Resolution, inside: &[&Answer], outside: 
     let server =
         resolution.queries.last().map_or_else(|| "the hosts file".to_owned(), |query| query.server.to_string());
     case.finding(FindingId::DnsMixedAnswer, Severity::Degraded, Stage::Resolve, summary)
-        .remark(&format!("find the record that does not belong, at {server}"))
+        .note(format!("find the record that does not belong, at {server}"))
         .azure(case.zone_records())
         .run(case.nslookup(None))
 }
@@ -448,11 +444,11 @@ fn led_to_public(case: &Case<'_>, resolution: &Resolution, unexpected: &[&Answer
         );
         case.finding(FindingId::DnsZoneNotLinked, severity, Stage::Resolve, summary)
             .evidence("the alias into a privatelink zone is there, so a private endpoint exists")
-            .remark("1. is the zone linked to this network? (look for this virtual network in the list)")
+            .note("1. is the zone linked to this network? (look for this virtual network in the list)")
             .azure(case.zone_links())
-            .remark("2. is the right name server asked? inside Azure, 168.63.129.16 must give the private address")
+            .note("2. is the right name server asked? inside Azure, 168.63.129.16 must give the private address")
             .run(case.nslookup(Some("168.63.129.16")))
-            .remark("3. is the record missing and the link set to fall back to the internet (NxDomainRedirect)?")
+            .note("3. is the record missing and the link set to fall back to the internet (NxDomainRedirect)?")
             .azure(case.zone_records())
     } else {
         let summary = format!(
@@ -479,7 +475,7 @@ fn elsewhere(case: &Case<'_>, unexpected: &[&Answer], public: bool) -> Draft {
     let expected = if expected.is_empty() { "a private one".to_owned() } else { expected.join(", ") };
     let summary = format!("{} leads to {}, and {expected} is expected", case.cache.host, shown(unexpected));
     case.finding(id, Severity::Degraded, Stage::Resolve, summary)
-        .remark("a stale record, an endpoint made anew with another address, or another network's endpoint")
+        .note("a stale record, an endpoint made anew with another address, or another network's endpoint")
         .run(case.nslookup(None))
         .azure(case.private_endpoints())
 }
@@ -530,8 +526,8 @@ fn drift(case: &Case<'_>, resolution: &Resolution, memory: &Memory, diagnosis: &
             .evidence(format!("now: {}", narrate::path(resolution)))
             .evidence(narrate::who(resolution))
             .run(case.nslookup(None))
-            .remark("if the move was meant, accept it, or set expected_addresses to the new addresses and reload")
-            .run(case.accept())
+            .note("if the move was meant, accept it, or set expected_addresses to the new addresses and reload")
+            .step(commands::accept_baseline(&case.cache.name))
             .done(),
     );
 }
@@ -552,7 +548,7 @@ fn ttl(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
     diagnosis.findings.push(
         finding
             .evidence(narrate::path(resolution))
-            .remark(&format!("lower the TTL of the record{resolver} to 300 seconds or less"))
+            .note(format!("lower the TTL of the record{resolver} to 300 seconds or less"))
             .done(),
     );
 }

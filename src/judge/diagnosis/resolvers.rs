@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::resolution::{asked, id_of};
-use super::{Case, Diagnosis, Draft, narrate};
+use super::{Case, Diagnosis, Draft, commands, narrate};
 use crate::judge::memory::{Baseline, Memory, is_answer, listed};
 use crate::model::{AddressClass, FaultKind, FindingId, Resolution, Severity, Stage};
 
@@ -68,11 +68,13 @@ fn disagreement(
     let is_public = |answer: &&Resolution| answer.addresses.iter().any(|answer| answer.class == AddressClass::Public);
     if answers.iter().any(is_public) {
         finding = finding
-            .remark("who sees a public address may ask from a network that the private zone is not linked to")
+            .note("who sees a public address may ask from a network that the private zone is not linked to")
             .azure(case.zone_links())
             .azure(case.zone_records());
     }
-    let finding = finding.remark("if each of them is meant to answer as it does, accept it").run(case.accept());
+    let finding = finding
+        .note("if each of them is meant to answer as it does, accept it")
+        .step(commands::accept_baseline(&case.cache.name));
     diagnosis.findings.push(finding.done());
 }
 
@@ -170,7 +172,7 @@ fn suspect(
             _ => "they are stale, or do not see the zone",
         };
         let rest = if fit == 1 { "the other says" } else { "the others say" };
-        return finding.remark(&format!(
+        return finding.note(format!(
             "{} {} probably wrong: {why}; {rest} what is expected",
             label(&unfit),
             be(&unfit)
@@ -186,7 +188,7 @@ fn suspect(
         let names: Vec<_> = parties.iter().map(|answer| called(case, answer)).collect();
         let (last, first) = names.split_last().map_or(("", &[][..]), |(last, first)| (last.as_str(), first));
         return finding
-            .remark(&format!(
+            .note(format!(
                 "which of {} and {last} is stale cannot be told from here: the cache's own address decides",
                 first.join(", ")
             ))
@@ -203,7 +205,7 @@ fn suspect(
     if !public.is_empty() {
         let (pronoun, gives) =
             (if public.len() == 1 { "it has" } else { "they have" }, if several { "give" } else { "gives" });
-        finding = finding.remark(&format!(
+        finding = finding.note(format!(
             "{} {} probably wrong: {pronoun} left the private address that {stayed_names} still {gives}",
             label(&public),
             be(&public)
@@ -216,7 +218,7 @@ fn suspect(
     let (has_not, are) = if several { ("have", "are") } else { ("has", "is") };
     let moved_names: Vec<_> = moved.iter().map(|answer| called(case, answer)).collect();
     finding
-        .remark(&format!(
+        .note(format!(
             "{} {has} moved and {stayed_names} {has_not} not: if the cache or its endpoint moved, {stayed_names} {are} \
              stale; if not, {} {is} wrong",
             label(&moved),
@@ -280,14 +282,14 @@ fn failure(case: &Case<'_>, followed: &Resolution, id: FindingId, group: &[&Reso
     }
     match id {
         FindingId::DnsTimeout | FindingId::DnsUnreachable => {
-            draft.remarks(group.iter().map(|other| case.is_port_open(other)))
+            draft.notes(group.iter().map(|other| case.is_port_open(other)))
         }
         FindingId::DnsServerFailure | FindingId::DnsRefused => draft
-            .remark("the forwarder is failing, or does not serve this network: check its upstream and its access list"),
+            .note("the forwarder is failing, or does not serve this network: check its upstream and its access list"),
         FindingId::LocalExhaustion => draft.run("ss -s").run("cat /proc/sys/fs/file-nr"),
-        _ => draft.remarks(group.iter().filter_map(|other| case.trust(other))),
+        _ => draft.notes(group.iter().filter_map(|other| case.trust(other))),
     }
-    .remarks(group.iter().map(|other| dispensable(case, other)))
+    .notes(group.iter().map(|other| dispensable(case, other)))
 }
 
 /// What to do with one that fails for good.

@@ -36,23 +36,23 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             match &case.cache.auth {
                 Auth::AccessKey { password: Password::File(path), .. } => draft
                     .run(format!("ls -l -- {}", commands::quoted(path)))
-                    .remark("in a pod, whose image has no shell: the keys of its Secret, without their values")
+                    .note("in a pod, whose image has no shell: the keys of its Secret, without their values")
                     .run("kubectl -n <namespace> describe secret <secret>"),
                 Auth::AccessKey { password: Password::Environment(name), .. } => {
-                    draft.run(format!("# is {name} set for this process?"))
+                    draft.note(format!("is {name} set for this process?"))
                 }
-                Auth::None | Auth::Withheld => draft.run("# no password is configured"),
+                Auth::None | Auth::Withheld => draft.note("no password is configured"),
             }
-            .remark("the file must exist, hold the key, and be readable by the user that runs cachewatch")
+            .note("the file must exist, hold the key, and be readable by the user that runs cachewatch")
         }
         FaultKind::AuthRequired => draft(
             FindingId::AuthRequired,
             severity,
             format!("{endpoint} wants a password, and none was sent"),
         )
-        .remark("give it the password: in a configuration password_file under [caches.auth], for a bare host --password-file")
+        .note("give it the password: in a configuration password_file under [caches.auth], for a bare host --password-file")
         .azure(case.keys())
-        .remark("where the key may not be given here, method = \"none\" under [caches.auth] says so, and this is well"),
+        .note("where the key may not be given here, method = \"none\" under [caches.auth] says so, and this is well"),
         FaultKind::AuthRejected => auth_rejected(case, severity),
         FaultKind::AuthNotConfigured => draft(
             FindingId::AuthNotConfigured,
@@ -60,14 +60,14 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             format!("{endpoint} has no password, and one was sent: this may be another server than you think"),
         )
         .run(case.nslookup(None))
-        .remark("if the server is meant to be open, leave the password out, under [caches.auth] or with --password-file"),
+        .note("if the server is meant to be open, leave the password out, under [caches.auth] or with --password-file"),
         FaultKind::NotPermitted => not_permitted(case, severity),
         FaultKind::ClientLimit => draft(
             FindingId::RedisClientLimitReached,
             severity,
             format!("{endpoint} takes no more clients: the limit is reached"),
         )
-        .remark("find the client that opens too many connections; restart it, then share one connection per process")
+        .note("find the client that opens too many connections; restart it, then share one connection per process")
         .azure(case.metric("connectedclients"))
         .run(case.clients_by_address()),
         FaultKind::Loading => draft(
@@ -75,37 +75,37 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             severity,
             format!("{endpoint} is loading its data set and serves nobody until it has"),
         )
-        .remark("it restarted; wait, and look for the reason")
+        .note("it restarted; wait, and look for the reason")
         .azure(case.activity()),
         FaultKind::Busy => draft(
             FindingId::RedisBusy,
             severity,
             format!("{endpoint} is busy with a script and serves nobody until it ends"),
         )
-        .remark("a Lua script runs for too long; SCRIPT KILL ends one that has not written")
+        .note("a Lua script runs for too long; SCRIPT KILL ends one that has not written")
         .run(case.redis_cli("SCRIPT KILL")),
         FaultKind::MasterDown => {
             draft(FindingId::RedisMasterDown, severity, format!("{endpoint} is a replica that has lost its primary"))
-                .remark("a failover is under way, or failed")
+                .note("a failover is under way, or failed")
         }
         FaultKind::ClusterDown => {
             draft(FindingId::RedisClusterDown, severity, format!("the cluster behind {endpoint} does not serve"))
-                .remark("slots are not covered: a shard is down")
+                .note("slots are not covered: a shard is down")
                 .run(case.redis_cli("CLUSTER INFO"))
         }
         FaultKind::ReadOnly => {
             draft(FindingId::RedisReadOnly, severity, format!("{endpoint} refuses to write: it is a replica"))
-                .remark("a failover is under way, or the application dials a replica")
+                .note("a failover is under way, or the application dials a replica")
         }
         FaultKind::Timeout => {
             draft(FindingId::RedisTimeout, severity, format!("{endpoint} is connected and does not answer in time"))
-                .remark("the server is overloaded, blocked by a slow command, or a proxy in between has lost it")
+                .note("the server is overloaded, blocked by a slow command, or a proxy in between has lost it")
                 .azure(case.metric("serverLoad"))
         }
         FaultKind::OutOfStep => out_of_step(case, stage, severity),
         FaultKind::NotRedis | FaultKind::ReplyTooLarge => {
             draft(FindingId::RedisProtocol, severity, format!("what answers at {endpoint} does not speak Redis"))
-                .remark("the name or the port leads to another service")
+                .note("the name or the port leads to another service")
                 .run(case.nslookup(None))
         }
         _ => {
@@ -113,7 +113,7 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             let draft = draft(FindingId::RedisFailed, severity, summary);
             let speaks_plain = case.cache.tls.is_none() && kind == FaultKind::Closed;
             let draft = if speaks_plain {
-                draft.remark("this port may want TLS: what hangs up on plain text often does")
+                draft.note("this port may want TLS: what hangs up on plain text often does")
             } else {
                 draft
             };
@@ -125,8 +125,8 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
 fn out_of_step(case: &Case<'_>, stage: Stage, severity: Severity) -> Draft {
     let summary = format!("what answers at {} gives answers that belong to other questions", case.cache.endpoint());
     case.finding(FindingId::RedisOutOfStep, severity, stage, summary)
-        .remark("a proxy or another program stands between, and mixes the replies of several clients or speaks first")
-        .remark("a client that believes such answers reads the data of others: find out what it is before you go on")
+        .note("a proxy or another program stands between, and mixes the replies of several clients or speaks first")
+        .note("a client that believes such answers reads the data of others: find out what it is before you go on")
         .run(case.nslookup(None))
         .run(case.redis_cli("PING"))
 }
@@ -144,23 +144,23 @@ fn auth_rejected(case: &Case<'_>, severity: Severity) -> Draft {
     let summary = format!("{} does not accept the password{user}", case.cache.endpoint());
     let draft = case
         .finding(FindingId::AuthRejected, severity, Stage::Auth, summary)
-        .remark("the key was rotated, access keys are disabled, or the name leads to another cache")
+        .note("the key was rotated, access keys are disabled, or the name leads to another cache")
         .azure(case.accepts_keys())
         .azure(case.keys());
     match &case.cache.auth {
         Auth::AccessKey { password: Password::File(path), .. } => match Credential::of(path) {
             // systemd hands a copy to the service when it starts.
             Some(Credential { unit, name }) => draft
-                .remark(&format!(
+                .note(format!(
                     "compare with what the application uses; write the new key where LoadCredential={name}: of {unit} takes it from, then:"
                 ))
                 .run(format!("sudo systemctl restart {}", commands::quoted(Path::new(unit)))),
-            None => draft.remark(
+            None => draft.note(
                 "compare with what the application uses; write the new key to the password file, which is read again by itself",
             ),
         },
         Auth::AccessKey { password: Password::Environment(name), .. } => {
-            draft.remark(&format!("compare with what the application uses; set {name} anew, and start cachewatch again"))
+            draft.note(format!("compare with what the application uses; set {name} anew, and start cachewatch again"))
         }
         Auth::None | Auth::Withheld => draft,
     }
@@ -170,7 +170,7 @@ fn not_permitted(case: &Case<'_>, severity: Severity) -> Draft {
     let summary =
         format!("{} denies a command that this probe needs: what it would tell stays unknown", case.cache.endpoint());
     case.finding(FindingId::AuthNotPermitted, severity, Stage::Ping, summary)
-        .remark("a user for monitoring needs PING and INFO: +ping +info")
+        .note("a user for monitoring needs PING and INFO: +ping +info")
 }
 
 /// What went wrong without making the cache unreachable.
@@ -205,7 +205,7 @@ fn slow(case: &Case<'_>, diagnosis: &mut Diagnosis) {
                 super::place(leg, case.cache.port),
                 milliseconds(took)
             ))
-            .remark("if the connection is as slow, the path is long or lossy; if only PING is, the server is busy")
+            .note("if the connection is as slow, the path is long or lossy; if only PING is, the server is busy")
             .run(case.redis_cli("SLOWLOG GET 10"))
             .done(),
     );
@@ -235,7 +235,7 @@ fn headroom(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
         finding
             .evidence(format!("{}: {}", super::place(leg, case.cache.port), narrate::clients(clients)))
             .evidences(forecast(clients, memory))
-            .remark("find the client that holds too many connections, or scale to a tier with a higher limit")
+            .note("find the client that holds too many connections, or scale to a tier with a higher limit")
             .run(case.clients_by_address())
             .azure(case.metric("connectedclients"))
             .done(),
@@ -267,7 +267,7 @@ fn rejected(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
                 "{}: rejected_connections went from {before} to {now}",
                 super::place(leg, case.cache.port)
             ))
-            .remark("the client limit was hit in between: see the clients' metric for the peak")
+            .note("the client limit was hit in between: see the clients' metric for the peak")
             .azure(case.metric("connectedclients"))
             .done(),
     );
@@ -288,7 +288,7 @@ fn limit_mismatch(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     diagnosis.findings.push(
         finding
             .evidence(format!("{}: maxclients of INFO is {reported}", super::place(leg, case.cache.port)))
-            .remark("the tier in the configuration is out of date, or the limit was changed: correct caches.tier, or set max_clients")
+            .note("the tier in the configuration is out of date, or the limit was changed: correct caches.tier, or set max_clients")
             .azure(case.show("\"{sku:sku, maxclients:redisConfiguration.maxclients}\""))
             .done(),
     );
@@ -314,7 +314,7 @@ fn clock_skew(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         finding
             .evidence(format!("{}: its time less ours is {skew} s", super::place(leg, case.cache.port)))
             .run("timedatectl status")
-            .remark("Azure keeps its clocks; make sure that time synchronisation runs here (chrony, systemd-timesyncd)")
+            .note("Azure keeps its clocks; make sure that time synchronisation runs here (chrony, systemd-timesyncd)")
             .done(),
     );
 }

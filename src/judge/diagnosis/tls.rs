@@ -47,14 +47,14 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
                 None => format!("the certificate of {endpoint} has expired"),
             };
             draft(FindingId::TlsExpired, summary)
-                .remark("Azure renews its certificates by itself: is this the cache, and is the clock of this machine right?")
+                .note("Azure renews its certificates by itself: is this the cache, and is the clock of this machine right?")
                 .run("timedatectl status")
                 .run(case.certificate())
         }
         FaultKind::CertificateNotYetValid => {
             let from = leaf.map_or_else(String::new, |leaf| format!(" before {}", leaf.not_before.date()));
             draft(FindingId::TlsNotYetValid, format!("the certificate of {endpoint} is not valid{from}"))
-                .remark("the clock of this machine is most likely behind")
+                .note("the clock of this machine is most likely behind")
                 .run("timedatectl status")
                 .run(case.certificate())
         }
@@ -64,18 +64,18 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
             format!("the roots to verify {endpoint} with cannot be read on this machine"),
         )
         .run("apt-get install --reinstall ca-certificates")
-        .remark("or name a readable PEM file: --ca-file for a bare host, caches.tls.ca_file in a configuration"),
+        .note("or name a readable PEM file: --ca-file for a bare host, caches.tls.ca_file in a configuration"),
         FaultKind::NotTls => not_spoken(case, draft),
         FaultKind::TlsVersion => {
             draft(FindingId::TlsVersion, format!("{endpoint} offers no TLS version that is still allowed (1.2 or 1.3)"))
-                .remark("what answers is older than Azure's services of today, or stands between")
+                .note("what answers is older than Azure's services of today, or stands between")
                 .run(format!("{} -tls1_2 </dev/null", case.openssl()))
         }
         FaultKind::NoCommonCipher => draft(
             FindingId::TlsNoCommonCipher,
             format!("{endpoint} and this probe have no cipher suite in common"),
         )
-        .remark(
+        .note(
             "this probe speaks AEAD suites only (AES-GCM, ChaCha20); another client with CBC suites may still connect",
         )
         .run(format!("{} </dev/null", case.openssl())),
@@ -83,7 +83,7 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
             FindingId::TlsTimeout,
             format!("{endpoint} accepts the connection and does not answer the TLS handshake"),
         )
-        .remark("a port without TLS, an overloaded server, or a path that drops large packets (MTU)")
+        .note("a port without TLS, an overloaded server, or a path that drops large packets (MTU)")
         .run(case.certificate()),
         _ => draft(FindingId::TlsFailed, format!("the TLS handshake with {endpoint} failed")).run(case.certificate()),
     }
@@ -108,9 +108,7 @@ fn closed(case: &Case<'_>, memory: &Memory, group: &[(&Leg, &Fault)]) -> Draft {
             .finding(FindingId::RedisClientLimitReached, severity, Stage::Tls, summary)
             .evidence(format!("{} at {at}", narrate::clients(clients)))
             .evidence("a server with native TLS drops a client beyond the limit before the handshake, without a word")
-            .remark(
-                "find the client that opens too many connections; restart it, then share one connection per process",
-            )
+            .note("find the client that opens too many connections; restart it, then share one connection per process")
             .azure(case.metric("connectedclients"))
             .run(case.clients_by_address());
     }
@@ -119,8 +117,8 @@ fn closed(case: &Case<'_>, memory: &Memory, group: &[(&Leg, &Fault)]) -> Draft {
     let draft = match counted {
         Some((at, clients)) => draft
             .evidence(format!("{} at {at}, so the limit is not the likely cause", narrate::clients(clients)))
-            .remark("two causes are left that look like this: TLS inspection on the path, and public access disabled"),
-        None => draft.remark(
+            .note("two causes are left that look like this: TLS inspection on the path, and public access disabled"),
+        None => draft.note(
             "three causes look like this: TLS inspection on the path, public access disabled, the client limit reached",
         ),
     };
@@ -137,7 +135,7 @@ fn name_mismatch(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, le
     };
     let summary = format!("the certificate presented for {name} covers {covered}, and not {name}");
     draft(FindingId::TlsNameMismatch, summary)
-        .remark("the name leads to another server, or the application dials a name or an address that no certificate covers")
+        .note("the name leads to another server, or the application dials a name or an address that no certificate covers")
         .run(case.nslookup(None))
 }
 
@@ -159,12 +157,11 @@ fn untrusted(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, sessio
     }
     let draft = draft(FindingId::TlsUntrusted, summary);
     if case.endpoint.product == Product::Other {
-        return draft.remark(
-            "if you know and trust that root: --ca-file for a bare host, caches.tls.ca_file in a configuration",
-        );
+        return draft
+            .note("if you know and trust that root: --ca-file for a bare host, caches.tls.ca_file in a configuration");
     }
     draft
-        .remark("Azure's chains end at DigiCert Global Root G2 or Microsoft RSA Root CA 2017: if the issuer is another, something inspects TLS on the path")
+        .note("Azure's chains end at DigiCert Global Root G2 or Microsoft RSA Root CA 2017: if the issuer is another, something inspects TLS on the path")
         .run("apt-get install --reinstall ca-certificates")
 }
 
@@ -179,8 +176,8 @@ fn is_foreign(case: &Case<'_>, session: &TlsSession) -> bool {
 
 fn intercepted(draft: Draft) -> Draft {
     draft
-        .remark("something on the path opens TLS and signs anew: a firewall with TLS inspection, or a proxy; it reads the access key")
-        .remark("exempt the cache from inspection: *.redis.cache.windows.net on 6380, *.redis.azure.net on 10000")
+        .note("something on the path opens TLS and signs anew: a firewall with TLS inspection, or a proxy; it reads the access key")
+        .note("exempt the cache from inspection: *.redis.cache.windows.net on 6380, *.redis.azure.net on 10000")
 }
 
 /// A chain that verifies here, because the inspection's root was installed here.
@@ -207,10 +204,10 @@ fn not_spoken(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft) -> Dr
     let (port, product) = (case.cache.port, case.endpoint.product);
     let draft = draft(FindingId::TlsNotSpoken, format!("what answers at {} does not speak TLS", case.cache.endpoint()));
     if port == product.plain_port() && port != product.tls_port() {
-        draft.remark(&format!("port {port} is the one without TLS: use port {}", product.tls_port()))
+        draft.note(format!("port {port} is the one without TLS: use port {}", product.tls_port()))
     } else {
         draft
-            .remark("the port has TLS off, or a proxy stands between")
+            .note("the port has TLS off, or a proxy stands between")
             .run(format!("printf 'PING\\r\\n' | nc -w 3 {} {port}", case.cache.host))
     }
 }
@@ -261,7 +258,7 @@ fn expiry(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     diagnosis.findings.push(
         finding
             .evidence(format!("\"{}\" is valid until {}", certificate.subject, certificate.not_after))
-            .remark("Azure renews its certificates some weeks ahead, and where this stays wants a support case; others are renewed by you")
+            .note("Azure renews its certificates some weeks ahead, and where this stays wants a support case; others are renewed by you")
             .run(case.certificate())
             .done(),
     );
