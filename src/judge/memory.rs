@@ -290,9 +290,7 @@ fn changed(lookup: &LookupReport, kind: EventKind, since: Timestamp, unwatched: 
     let event = Event::new(lookup.at, Some(lookup.cache.clone()), kind);
     let event = Event { lasted: Some(unwatched.unwrap_or(lookup.at).since(since)), ..event };
     match unwatched {
-        Some(from) => {
-            event.evidence(&format!("not watched from {from} to {}: the change fell into this gap", lookup.at))
-        }
+        Some(since) => event.unwatched(since, "the change fell into this gap"),
         None => event,
     }
 }
