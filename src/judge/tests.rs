@@ -1,13 +1,13 @@
 //! Whole rounds, judged: what was seen on the left, every finding that must come of it on the right.
 
-mod memento;
 mod resolvers;
+mod saved_state;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Watch, narrate};
+use super::{Watch, describe};
 use crate::model::{
     AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, Expectation, Exposure, ExposureReport,
     Fault, FaultKind, Finding, Isolation, Leg, LegacyVersion, LookupReport, Observation, Opening, Outcome, Passage,

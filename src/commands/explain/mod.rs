@@ -8,7 +8,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::terminal::{Exit, style, write_out};
-use crate::judge;
+use crate::judge::{self, Commands};
 use crate::model::FindingId;
 
 /// Examples for its help.
@@ -56,11 +56,12 @@ impl TypedValueParser for FindingWord {
     }
 }
 
-/// Prints the catalogue, or one entry of it.
+/// Prints the catalogue, or one rule of it.
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
     let Arguments { id, format } = arguments;
-    let entries = match id.as_deref() {
-        None => judge::CATALOGUE.iter().collect(),
+    let commands = Commands::sample();
+    let rules = match id.as_deref() {
+        None => judge::CATALOGUE.to_vec(),
         Some(text) => {
             let id = FindingId::parse(text.trim()).ok_or_else(|| {
                 format!(
@@ -72,10 +73,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         }
     };
     write_out(|out| match format {
-        ExplainFormat::Text if id.is_none() => print::list(out, &entries, style()),
-        ExplainFormat::Text => entries.iter().try_for_each(|entry| print::print(out, entry, style())),
-        ExplainFormat::Json => print::print_json(out, &entries),
-        ExplainFormat::Markdown => print::print_markdown(out, &entries),
+        ExplainFormat::Text if id.is_none() => print::list(out, &rules, style()),
+        ExplainFormat::Text => rules.iter().try_for_each(|rule| print::print(out, rule, &commands, style())),
+        ExplainFormat::Json => print::print_json(out, &rules, &commands),
+        ExplainFormat::Markdown => print::print_markdown(out, &rules, &commands),
     })?;
     Ok(Exit::Well)
 }

@@ -403,7 +403,7 @@ fn a_healthy_hour_says_nothing_and_writes_nothing() {
         let beside = lookup(number, seen.lookup.resolutions);
         assert_eq!(told(&watch.looked_up(&cache, &beside)), [""; 0], "lookup {number}");
         assert_eq!(watch.pending(&cache), []);
-        let written = serde_json::to_string(&watch.memento()).unwrap();
+        let written = serde_json::to_string(&watch.saved_state()).unwrap();
         assert_eq!(*first.get_or_insert_with(|| written.clone()), written, "round {number}");
     }
 }
@@ -714,7 +714,7 @@ fn who_stood_in_for_whom_is_said() {
         (&[], ""),
     ] {
         let who = format!("resolver system: 10.0.0.6:53 over udp{expected}");
-        assert_eq!(narrate::who(&stood_in(failed, PRIVATE)), who);
+        assert_eq!(describe::who(&stood_in(failed, PRIVATE)), who);
     }
 
     let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };

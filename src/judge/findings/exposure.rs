@@ -3,31 +3,77 @@
 //! The tests are rare, and each is a fact: these conditions open at the first sight and clear at the first test that shows
 //! the opening closed, whatever the rules for the path say.
 
-use super::{Case, Diagnosis, narrate};
-use crate::model::{
-    Cache, ExposureReport, FindingId, Opening, Passage, ProbeReport, Rules, Severity, Stage, TlsSession, Trial,
-};
+use super::case::{Case, Diagnosis};
+use super::commands::plain_ping;
+use super::coverage::Coverage;
+use super::rule::{Rule, azure, note, run};
+use crate::judge::describe;
+use crate::model::{ExposureReport, FindingId, Opening, Passage, Severity, Stage, TlsSession, Trial};
+
+/// A way in.
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: FindingId::PublicPathOpen,
+        stage: Stage::Connect,
+        denied_by: Coverage::PublicPath,
+        severity: "2; 3 where the certificate is the cache's and no command was answered",
+        title: "the public address answers, and the cache should be private",
+        means: "An application here goes the private way, and the public one is open beside it: whoever has the key needs no \
+                private network. It is tested only where exposure.public_resolver names a resolver for the public answer.",
+        told_apart: "An address of the public answer that this machine's own answer does not have is dialled. Open is what shows \
+                     the cache's own certificate and answers PING, be it with NOAUTH. A connection that is accepted and leads no \
+                     further proves nothing: a front door accepts TCP for many caches, and is no finding. A network without a way \
+                     to the internet sees every public path closed.",
+        on_the_wire: "SYN to a public address, a TLS handshake with the cache's certificate, PING, a reply. The password is sent \
+                      only with exposure.send_credentials, behind a certificate that verified.",
+        steps: |c| {
+            vec![
+                azure(c.private_endpoints_as("\"")),
+                azure(c.disable_public_access()),
+                note(
+                    "Azure Managed Redis and Enterprise: az redisenterprise update -n NAME -g GROUP \
+                     --public-network-access Disabled",
+                )
+                .filter(|_| c.is_sample()),
+            ]
+        },
+    },
+    Rule {
+        id: FindingId::PlainPortOpen,
+        stage: Stage::Connect,
+        denied_by: Coverage::PlainPort,
+        severity: "3",
+        title: "the port without TLS is open",
+        means: "The cache is used with TLS, and answers without it as well: a client that is configured wrong sends its key in the \
+                clear, and nobody notices. It is tested only with exposure.plain_port.",
+        told_apart: "Port 6379 of an address answers PING in the manner of Redis, be it with NOAUTH. What accepts the connection and \
+                     does not speak Redis is no finding: a proxy or a service mesh accepts for everyone.",
+        on_the_wire: "PING in plain text on port 6379, a reply that begins with + or -. No password is ever sent there.",
+        steps: |c| vec![azure(c.show("enableNonSslPort")), azure(c.close_plain_port())],
+    },
+];
+
+/// An old version.
+pub(super) const LEGACY_TLS: &[Rule] = &[Rule {
+    id: FindingId::TlsLegacyAccepted,
+    stage: Stage::Tls,
+    denied_by: Coverage::LegacyTls,
+    severity: "3",
+    title: "TLS 1.0 or 1.1 is still accepted",
+    means: "Both versions are broken and retired, and an audit will ask. Azure ended them for its caches; where one is still \
+                accepted, the minimum version is set too low, or something else answers. It is tested only with exposure.legacy_tls.",
+    told_apart: "A greeting that offers nothing newer is answered with a ServerHello of that version. An alert or a close is a \
+                     refusal; silence and anything that is no TLS tell nothing.",
+    on_the_wire: "ClientHello of version 3.1 or 3.2 on a connection of its own, ServerHello of the same version; the handshake is \
+                      not ended.",
+    steps: |c| vec![azure(c.show("minimumTlsVersion")), azure(c.raise_tls_version()), run(c.legacy_handshake())],
+}];
 
 pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     let Some(exposure) = case.probe.and_then(|report| report.exposure.as_ref()) else { return };
     public_path(case, exposure, diagnosis);
     plain_port(case, exposure, diagnosis);
     legacy_tls(case, exposure, diagnosis);
-}
-
-/// Whether this round told of an opening. Nobody tells of one that is tested no longer, and so nothing is held against it.
-pub(super) fn is_seen(cache: &Cache, report: &ProbeReport, opening: Opening) -> bool {
-    !cache.exposure.tests(opening) || report.exposed(opening).is_some()
-}
-
-/// When a condition opens and clears: at once where it rests on a rare test, else as the rules of the cache say.
-pub(in crate::judge) fn rules(id: FindingId, rules: Rules) -> Rules {
-    match id {
-        FindingId::PublicPathOpen | FindingId::PlainPortOpen | FindingId::TlsLegacyAccepted => {
-            Rules { open_after: 1, clear_after: 1 }
-        }
-        _ => rules,
-    }
 }
 
 /// Those tests of an opening that got through, with whether any got all the way.
@@ -55,7 +101,7 @@ fn public_path(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagn
     let stage = if proved { Stage::Tls } else { Stage::Connect };
     let draft = case.finding(FindingId::PublicPathOpen, severity, stage, summary).evidences(observations(&trials));
     let draft = match &exposure.resolution {
-        Some(resolution) => draft.evidence(narrate::path(resolution)).evidence(narrate::who(resolution)),
+        Some(resolution) => draft.evidence(describe::path(resolution)).evidence(describe::who(resolution)),
         None => draft,
     };
     let draft = if is_open {
@@ -66,15 +112,15 @@ fn public_path(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagn
     };
     let draft = draft
         .note("first see that a private endpoint is approved: without one nobody reaches the cache any more")
-        .azure(case.private_endpoints())
-        .azure(case.show("publicNetworkAccess"))
-        .azure(case.disable_public_access());
-    let draft = match case.firewall_rules() {
+        .azure(case.commands.private_endpoints())
+        .azure(case.commands.show("publicNetworkAccess"))
+        .azure(case.commands.disable_public_access());
+    let draft = match case.commands.firewall_rules() {
         Some(rules) => draft.note("firewall rules may leave others out and let this machine in").run(rules),
         None => draft,
     };
     let place = trials[0].address.to_string();
-    diagnosis.findings.push(draft.run(case.dial(&place)).done());
+    diagnosis.findings.push(draft.run(case.commands.dial(&place)).done());
 }
 
 fn plain_port(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagnosis) {
@@ -91,9 +137,9 @@ fn plain_port(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagno
         finding
             .evidences(observations(&trials))
             .note("first see that no client uses it: it would be cut off")
-            .run(format!("printf 'PING\\r\\n' | nc -w 3 {} {port}", first.address))
-            .azure(case.show("enableNonSslPort"))
-            .azure(case.close_plain_port())
+            .run(plain_ping(&first.address.to_string(), &port.to_string()))
+            .azure(case.commands.show("enableNonSslPort"))
+            .azure(case.commands.close_plain_port())
             .done(),
     );
 }
@@ -117,9 +163,9 @@ fn legacy_tls(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagno
         finding
             .evidences(observations(&trials))
             .note("first see that every client speaks TLS 1.2 or newer: others would be cut off")
-            .azure(case.show("minimumTlsVersion"))
-            .azure(case.raise_tls_version())
-            .run(format!("{} -tls1_1 -cipher ALL:@SECLEVEL=0 </dev/null", case.openssl()))
+            .azure(case.commands.show("minimumTlsVersion"))
+            .azure(case.commands.raise_tls_version())
+            .run(case.commands.legacy_handshake())
             .done(),
     );
 }

@@ -1,42 +1,107 @@
-//! Causes in the TLS handshake and in the certificate.
+//! Causes in the certificate.
 
-use std::time::Duration;
-
-use super::{Case, Diagnosis, Draft, narrate, observations};
+use super::case::{Case, Diagnosis, Draft, place};
+use super::coverage::Coverage;
+use super::rule::{Rule, note, run};
 use crate::azure::{self, Product};
-use crate::judge::memory::Memory;
 use crate::model::{Certificate, Fault, FaultKind, FindingId, Leg, Severity, Stage, TlsSession, WireText};
 
-pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
-    for (kind, group) in Case::by_kind(case.failed_at(Stage::Tls)) {
-        if kind == FaultKind::NameMismatch && follows_from_the_name(case, &group, diagnosis) {
-            continue;
-        }
-        let draft = if kind == FaultKind::Closed { closed(case, memory, &group) } else { failure(case, kind, &group) };
-        let draft = draft.evidences(observations(case.cache, &group));
-        diagnosis.findings.push(draft.evidences(certificates(&group)).done());
-    }
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: FindingId::TlsNameMismatch,
+        stage: Stage::Tls,
+        denied_by: Coverage::Certificate,
+        severity: "1; 2 where other addresses serve",
+        title: "the certificate covers other names",
+        means: "The name leads to another server, or the application dials a name or an address that no certificate covers.",
+        told_apart: "The chain is trusted and valid, and none of the names on it matches the one dialled; both are shown.",
+        on_the_wire: "A handshake that completes; the certificate's subject alternative names.",
+        steps: |c| {
+            vec![run(format!("{} | openssl x509 -noout -ext subjectAltName", c.handshake(""))), run(c.nslookup(None))]
+        },
+    },
+    Rule {
+        id: FindingId::TlsExpired,
+        stage: Stage::Tls,
+        denied_by: Coverage::Certificate,
+        severity: "1; 2 where other addresses serve",
+        title: "the certificate has expired",
+        means: "Clients that verify refuse to connect. Azure renews its own certificates: is this the cache, and is the clock \
+                here right?",
+        told_apart: "The end of validity lies before this machine's time.",
+        on_the_wire: "A handshake that completes; notAfter in the past.",
+        steps: |c| vec![run("timedatectl status"), run(format!("{} | openssl x509 -noout -dates", c.handshake("")))],
+    },
+    Rule {
+        id: FindingId::TlsNotYetValid,
+        stage: Stage::Tls,
+        denied_by: Coverage::Certificate,
+        severity: "1; 2 where other addresses serve",
+        title: "the certificate is not valid yet",
+        means: "Mostly the clock of this machine is behind.",
+        told_apart: "The begin of validity lies after this machine's time.",
+        on_the_wire: "A handshake that completes; notBefore in the future.",
+        steps: |_| vec![run("timedatectl status")],
+    },
+    Rule {
+        id: FindingId::TlsExpiresSoon,
+        stage: Stage::Tls,
+        denied_by: Coverage::Certificate,
+        severity: "3 at 30 days, 2 at 7 days (configurable)",
+        title: "the certificate expires soon",
+        means: "If nobody renews it, clients that verify will refuse to connect on that day.",
+        told_apart: "The chain verifies today; the first of its certificates to expire is named.",
+        on_the_wire: "notAfter of every certificate of the chain.",
+        steps: |c| vec![run(format!("{} | openssl x509 -noout -dates", c.handshake("")))],
+    },
+    Rule {
+        id: FindingId::TlsUntrusted,
+        stage: Stage::Tls,
+        denied_by: Coverage::Certificate,
+        severity: "1; 2 where other addresses serve",
+        title: "no trusted root issued the certificate",
+        means: "The root is missing from the trust store here, an intermediate is missing from what the server sends, or \
+                something on the path presents its own certificate.",
+        told_apart: "The chain leads to no root of the store that was read; issuer and store are named. Azure's chains end at \
+                     DigiCert Global Root G2 or Microsoft RSA Root CA 2017.",
+        on_the_wire: "A handshake that completes; an issuer that is not in the store.",
+        steps: |c| {
+            vec![
+                run(c.handshake(" -showcerts")),
+                note("if the platform's store is old or broken: apt-get install --reinstall ca-certificates"),
+            ]
+        },
+    },
+    Rule {
+        id: FindingId::TlsIntercepted,
+        stage: Stage::Tls,
+        denied_by: Coverage::Certificate,
+        severity: "1; 2 where this machine trusts the issuer",
+        title: "somebody else than Azure's authorities signed the certificate",
+        means: "Something on the path opens TLS and signs anew: a firewall with TLS inspection, or a proxy. It reads everything, \
+                the access key included, and breaks clients that pin or verify.",
+        told_apart: "A host of Azure, the platform's trust store, and a chain in which no authority of Azure (DigiCert, Microsoft) \
+                     appears. With a ca_file the operator has named the authority, and this is not judged; a self-signed \
+                     certificate is tls-untrusted.",
+        on_the_wire: "A handshake that completes; an issuer that is not one of Azure's.",
+        steps: |c| vec![run(c.handshake(" -showcerts")), note("exempt the cache from inspection")],
+    },
+];
+
+/// A certificate that verifies today, and that will not for long, or that somebody else than Azure signed.
+pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     inspection(case, diagnosis);
     expiry(case, diagnosis);
 }
 
-/// No certificate covers the configured name, which was told already: that is the cause.
-fn follows_from_the_name(case: &Case<'_>, group: &[(&Leg, &Fault)], diagnosis: &mut Diagnosis) -> bool {
-    let evidence = [observations(case.cache, group), certificates(group)].concat();
-    let causes = [FindingId::ConfigPrivatelinkName, FindingId::ConfigIpAddress];
-    // Where another name is verified, the host is not to blame.
-    case.cache.server_name() == case.cache.host
-        && diagnosis.follows_from(&causes, case.severity_of(group.len()), evidence)
-}
-
-fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft {
+/// What it is that a handshake failed in this way; `None` where that is not about the certificate.
+pub(super) fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Option<Draft> {
     let endpoint = case.cache.endpoint();
     let session = group.iter().find_map(|(leg, _)| leg.tls.as_ref());
     let leaf = session.and_then(TlsSession::leaf);
-    let severity = case.severity_of(group.len());
-    let draft = |id, summary| case.finding(id, severity, Stage::Tls, summary);
-    match kind {
-        FaultKind::NameMismatch => name_mismatch(case, draft, leaf).run(case.certificate()),
+    let draft = |id, summary| case.finding(id, case.severity_of(group.len()), Stage::Tls, summary);
+    let draft = match kind {
+        FaultKind::NameMismatch => name_mismatch(case, draft, leaf).run(case.commands.certificate()),
         FaultKind::CertificateExpired => {
             let expired =
                 session.and_then(|session| session.chain.iter().min_by_key(|certificate| certificate.not_after));
@@ -49,80 +114,25 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
             draft(FindingId::TlsExpired, summary)
                 .note("Azure renews its certificates by itself: is this the cache, and is the clock of this machine right?")
                 .run("timedatectl status")
-                .run(case.certificate())
+                .run(case.commands.certificate())
         }
         FaultKind::CertificateNotYetValid => {
             let from = leaf.map_or_else(String::new, |leaf| format!(" before {}", leaf.not_before.date()));
             draft(FindingId::TlsNotYetValid, format!("the certificate of {endpoint} is not valid{from}"))
                 .note("the clock of this machine is most likely behind")
                 .run("timedatectl status")
-                .run(case.certificate())
+                .run(case.commands.certificate())
         }
-        FaultKind::UntrustedIssuer => untrusted(case, draft, session).run(case.certificate()),
+        FaultKind::UntrustedIssuer => untrusted(case, draft, session).run(case.commands.certificate()),
         FaultKind::TrustUnreadable => draft(
             FindingId::TlsUntrusted,
             format!("the roots to verify {endpoint} with cannot be read on this machine"),
         )
         .run("apt-get install --reinstall ca-certificates")
         .note("or name a readable PEM file: --ca-file for a bare host, caches.tls.ca_file in a configuration"),
-        FaultKind::NotTls => not_spoken(case, draft),
-        FaultKind::TlsVersion => {
-            draft(FindingId::TlsVersion, format!("{endpoint} offers no TLS version that is still allowed (1.2 or 1.3)"))
-                .note("what answers is older than Azure's services of today, or stands between")
-                .run(format!("{} -tls1_2 </dev/null", case.openssl()))
-        }
-        FaultKind::NoCommonCipher => draft(
-            FindingId::TlsNoCommonCipher,
-            format!("{endpoint} and this probe have no cipher suite in common"),
-        )
-        .note(
-            "this probe speaks AEAD suites only (AES-GCM, ChaCha20); another client with CBC suites may still connect",
-        )
-        .run(format!("{} </dev/null", case.openssl())),
-        FaultKind::Timeout => draft(
-            FindingId::TlsTimeout,
-            format!("{endpoint} accepts the connection and does not answer the TLS handshake"),
-        )
-        .note("a port without TLS, an overloaded server, or a path that drops large packets (MTU)")
-        .run(case.certificate()),
-        _ => draft(FindingId::TlsFailed, format!("the TLS handshake with {endpoint} failed")).run(case.certificate()),
-    }
-}
-
-/// Closed inside the handshake: three causes look alike. What was seen before may tell.
-fn closed(case: &Case<'_>, memory: &Memory, group: &[(&Leg, &Fault)]) -> Draft {
-    /// Below this share that is free, a moment ago, the limit is the likely cause.
-    const NEARLY_FULL: f64 = 0.05;
-    /// How long a count of clients tells something of now.
-    const LATELY: Duration = Duration::from_mins(10);
-    let endpoint = case.cache.endpoint();
-    let severity = case.severity_of(group.len());
-    let counted = memory.clients.filter(|(at, _)| case.lookup.at.since(*at) <= LATELY);
-    let nearly_full = counted.filter(|(_, clients)| clients.headroom().is_some_and(|free| free <= NEARLY_FULL));
-    if let Some((at, clients)) = nearly_full {
-        let summary = format!(
-            "{endpoint} closes connections inside the TLS handshake, and had {} a moment ago: most likely the limit is reached",
-            narrate::clients(clients)
-        );
-        return case
-            .finding(FindingId::RedisClientLimitReached, severity, Stage::Tls, summary)
-            .evidence(format!("{} at {at}", narrate::clients(clients)))
-            .evidence("a server with native TLS drops a client beyond the limit before the handshake, without a word")
-            .note("find the client that opens too many connections; restart it, then share one connection per process")
-            .azure(case.metric("connectedclients"))
-            .run(case.clients_by_address());
-    }
-    let summary = format!("{endpoint} accepts the connection and closes it inside the TLS handshake");
-    let draft = case.finding(FindingId::TlsClosed, severity, Stage::Tls, summary);
-    let draft = match counted {
-        Some((at, clients)) => draft
-            .evidence(format!("{} at {at}, so the limit is not the likely cause", narrate::clients(clients)))
-            .note("two causes are left that look like this: TLS inspection on the path, and public access disabled"),
-        None => draft.note(
-            "three causes look like this: TLS inspection on the path, public access disabled, the client limit reached",
-        ),
+        _ => return None,
     };
-    draft.azure(case.show("publicNetworkAccess")).azure(case.metric("connectedclients")).run(case.certificate())
+    Some(draft)
 }
 
 fn name_mismatch(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, leaf: Option<&Certificate>) -> Draft {
@@ -136,7 +146,7 @@ fn name_mismatch(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, le
     let summary = format!("the certificate presented for {name} covers {covered}, and not {name}");
     draft(FindingId::TlsNameMismatch, summary)
         .note("the name leads to another server, or the application dials a name or an address that no certificate covers")
-        .run(case.nslookup(None))
+        .run(case.commands.nslookup(None))
 }
 
 fn untrusted(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, session: Option<&TlsSession>) -> Draft {
@@ -195,21 +205,9 @@ fn inspection(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     );
     let finding = case.finding(FindingId::TlsIntercepted, Severity::Degraded, Stage::Tls, summary);
     let evidence = foreign.iter().filter_map(|(leg, session)| {
-        session.leaf().map(|leaf| format!("{}: {}", super::place(leg, case.cache.port), described(leaf)))
+        session.leaf().map(|leaf| format!("{}: {}", place(leg, case.cache.port), described(leaf)))
     });
-    diagnosis.findings.push(intercepted(finding.evidences(evidence)).run(case.certificate()).done());
-}
-
-fn not_spoken(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft) -> Draft {
-    let (port, product) = (case.cache.port, case.endpoint.product);
-    let draft = draft(FindingId::TlsNotSpoken, format!("what answers at {} does not speak TLS", case.cache.endpoint()));
-    if port == product.plain_port() && port != product.tls_port() {
-        draft.note(format!("port {port} is the one without TLS: use port {}", product.tls_port()))
-    } else {
-        draft
-            .note("the port has TLS off, or a proxy stands between")
-            .run(format!("printf 'PING\\r\\n' | nc -w 3 {} {port}", case.cache.host))
-    }
+    diagnosis.findings.push(intercepted(finding.evidences(evidence)).run(case.commands.certificate()).done());
 }
 
 fn described(leaf: &Certificate) -> String {
@@ -225,7 +223,7 @@ fn described(leaf: &Certificate) -> String {
 }
 
 /// What each failing address presented.
-fn certificates(group: &[(&Leg, &Fault)]) -> Vec<String> {
+pub(super) fn presented(group: &[(&Leg, &Fault)]) -> Vec<String> {
     let mut lines: Vec<_> =
         group.iter().filter_map(|(leg, _)| leg.tls.as_ref().and_then(TlsSession::leaf)).map(described).collect();
     lines.dedup();
@@ -259,7 +257,7 @@ fn expiry(case: &Case<'_>, diagnosis: &mut Diagnosis) {
         finding
             .evidence(format!("\"{}\" is valid until {}", certificate.subject, certificate.not_after))
             .note("Azure renews its certificates some weeks ahead, and where this stays wants a support case; others are renewed by you")
-            .run(case.certificate())
+            .run(case.commands.certificate())
             .done(),
     );
 }
