@@ -67,8 +67,8 @@ pub struct Event {
     /// How long it had been as it was before, where that is known.
     #[serde(rename = "before_lasted_seconds", with = "seconds::option")]
     pub lasted: Option<Duration>,
-    /// Since when nobody had watched, where it fell into such a time, which ends with the event itself. It is written as a
-    /// line of evidence, and has no place of its own in any document.
+    /// Since when nothing was watched, where it fell into such a gap, which ends with the event itself. It is written as
+    /// a line of evidence, and has no place of its own in any document.
     #[serde(skip)]
     pub unwatched_since: Option<Timestamp>,
     /// What it rests on, one observation a line.
@@ -119,7 +119,7 @@ impl Event {
         self
     }
 
-    /// This event, with since when nobody had watched, and what that says of it.
+    /// This event, with since when nothing was watched, and what that says of it.
     #[must_use]
     pub fn unwatched(self, since: Timestamp, so: &str) -> Self {
         let line = format!("{UNWATCHED}{since} to {}: {so}", self.at);
@@ -134,7 +134,7 @@ impl Event {
     }
 }
 
-/// What the line of evidence begins with that says since when nobody had watched.
+/// What the line of evidence begins with that says since when nothing was watched.
 const UNWATCHED: &str = "not watched from ";
 
 impl Serialize for Event {

@@ -39,11 +39,15 @@ pub(super) fn print(out: &mut impl Write, rule: &Rule, commands: &Commands, styl
     for (part, words) in parts(rule) {
         style.write(out, &format!("  {part:<12}"), WORDS, words)?;
     }
-    for step in rule.steps(commands) {
+    let steps = rule.steps(commands);
+    for step in &steps {
         match step {
-            Step::Note(words) => style.write(out, "  note        ", WORDS, &words)?,
-            Step::Run(command) => writeln!(out, "  run         $ {}", style.strong(&command))?,
+            Step::Note(words) => style.write(out, "  note        ", WORDS, words)?,
+            Step::Run(command) => writeln!(out, "  run         $ {}", style.strong(command))?,
         }
+    }
+    if steps.is_empty() {
+        style.write(out, "  note        ", WORDS, "its commands are for hosts of Azure alone")?;
     }
     Ok(())
 }
@@ -133,7 +137,52 @@ fn capitalised(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::CATALOGUE;
+    use crate::judge::{self, CATALOGUE};
+
+    /// The steps of a finding, a line each, with the names of a host.
+    fn steps(id: FindingId, host: &str, port: Option<u16>) -> Vec<String> {
+        judge::explain(id).steps(&Commands::of_host(host, port)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_host_has_the_zone_the_port_and_the_commands_of_its_product() {
+        let of = |host| steps(FindingId::DnsZoneNotLinked, host, None);
+        assert_eq!(
+            of("orders.westeurope.redis.azure.net"),
+            [
+                "az network private-dns link vnet list -g <resource-group> -z privatelink.redis.azure.net -o table",
+                "nslookup orders.westeurope.redis.azure.net 168.63.129.16",
+                "az network private-dns record-set a list -g <resource-group> -z privatelink.redis.azure.net -o table",
+            ]
+        );
+        assert_eq!(of("cache.example.com"), ["nslookup cache.example.com 168.63.129.16"], "no host of Azure");
+        let sovereign = of("orders.redis.usgovcloudapi.net");
+        assert!(sovereign[0].contains("-z <the privatelink zone>"), "{sovereign:?}");
+
+        let closed = |host, port| steps(FindingId::TcpRefused, host, port);
+        assert_eq!(
+            closed("orders.redis.cache.windows.net", None),
+            [
+                "az redis show -n orders -g <resource-group> --query \"{state:provisioningState, port:sslPort}\"",
+                "nc -vz -w 5 orders.redis.cache.windows.net 6380",
+            ]
+        );
+        let managed = closed("orders.westeurope.redis.azure.net", Some(10001));
+        assert!(managed[0].starts_with("az redisenterprise database show --cluster-name orders "), "{managed:?}");
+        assert_eq!(managed[1], "nc -vz -w 5 orders.westeurope.redis.azure.net 10001");
+    }
+
+    #[test]
+    fn no_word_of_the_catalogue_is_left_where_a_host_is_named() {
+        let hosts = ["orders.redis.cache.windows.net", "orders.westeurope.redis.azure.net", "fd00::4", "cache.test"];
+        let words = ["NAME", "HOST", "PORT", "GROUP", "ADDRESS", "VM", "NIC", "ID", "FILE", "ENDPOINT", "NAMESPACE"];
+        for rule in CATALOGUE {
+            for line in hosts.iter().flat_map(|host| steps(rule.id, host, None)) {
+                let mut parts = line.split(|letter: char| !letter.is_ascii_uppercase());
+                assert!(!parts.any(|part| words.contains(&part)), "{}: {line}", rule.id);
+            }
+        }
+    }
 
     /// `docs/findings.md` is the catalogue; `cachewatch explain --format markdown > docs/findings.md` writes it anew.
     #[test]

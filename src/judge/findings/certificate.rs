@@ -88,7 +88,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// A certificate that verifies today, and that will not for long, or that somebody else than Azure signed.
+/// A certificate that verifies today, and that will not for long, or that an authority other than Azure's signed.
 pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     inspection(case, diagnosis);
     expiry(case, diagnosis);

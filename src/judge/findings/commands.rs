@@ -204,10 +204,14 @@ impl Commands {
         self.update("--set publicNetworkAccess=Disabled", "--public-network-access Disabled")
     }
 
-    /// Closes the port without TLS; Azure Managed Redis and Enterprise have none beside the other.
+    /// Whether the port without TLS is open; Azure Managed Redis and Enterprise have none beside the other.
+    pub(super) fn plain_port_state(&self) -> Option<String> {
+        self.product.side_port().and_then(|_| self.show("enableNonSslPort"))
+    }
+
+    /// Closes the port without TLS, where there is one.
     pub(super) fn close_plain_port(&self) -> Option<String> {
-        let has_two = self.product.side_port().is_some();
-        self.update("--set enableNonSslPort=false", "").filter(|_| has_two)
+        self.product.side_port().and_then(|_| self.update("--set enableNonSslPort=false", ""))
     }
 
     /// Refuses TLS 1.0 and 1.1.

@@ -63,7 +63,7 @@ impl Covered {
         let everyone = lookup.resolutions.len() >= cache.resolvers.len().max(1);
         see(Coverage::Lookups, everyone);
         see(Coverage::Answer, lookup.followed().is_some_and(is_answer));
-        // One alone contradicts nobody, whether it answers or not.
+        // One alone contradicts no other, whether it answers or not.
         let is_alone = lookup.resolutions.len() == 1;
         see(Coverage::Agreement, everyone && (is_alone || lookup.resolutions.iter().all(is_answer)));
         see(Coverage::Dial, report.used_legs().next().is_some());

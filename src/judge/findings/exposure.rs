@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         told_apart: "Port 6379 of an address answers PING in the manner of Redis, be it with NOAUTH. What accepts the connection and \
                      does not speak Redis is no finding: a proxy or a service mesh accepts for everyone.",
         on_the_wire: "PING in plain text on port 6379, a reply that begins with + or -. No password is ever sent there.",
-        steps: |c| vec![azure(c.show("enableNonSslPort")), azure(c.close_plain_port())],
+        steps: |c| vec![azure(c.plain_port_state()), azure(c.close_plain_port())],
     },
 ];
 
@@ -138,7 +138,7 @@ fn plain_port(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagno
             .evidences(observations(&trials))
             .note("first see that no client uses it: it would be cut off")
             .run(plain_ping(&first.address.to_string(), &port.to_string()))
-            .azure(case.commands.show("enableNonSslPort"))
+            .azure(case.commands.plain_port_state())
             .azure(case.commands.close_plain_port())
             .done(),
     );
