@@ -178,3 +178,47 @@ fn not_permitted(case: &Case<'_>, severity: Severity) -> Draft {
     case.finding(FindingId::AuthNotPermitted, severity, Stage::Ping, summary)
         .note("a user for monitoring needs PING and INFO: +ping +info")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Watch;
+    use crate::judge::tests::{PRIVATELINK, cache, failed, leg, report, resolution, verdict};
+    use crate::model::{Cache, Rules};
+
+    #[test]
+    fn a_new_key_is_taken_up_the_way_the_old_one_came() {
+        let remedy = |kind, auth: &Auth| {
+            let cache = Cache { auth: auth.clone(), rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
+            let legs = vec![failed("10.20.1.4", Stage::Auth, kind)];
+            let mut watch = Watch::default();
+            let _ = watch.probed(&cache, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), legs), false);
+            watch.open().remove(0)
+        };
+        let of = |password| Auth::AccessKey { username: None, password };
+        let file = |path: &str| of(Password::File(path.into()));
+        let rejected = |auth: &Auth| remedy(FaultKind::AuthRejected, auth).remedy_lines().join("\n");
+        let by_itself = rejected(&file("/etc/cachewatch/keys/orders"));
+        assert!(by_itself.contains("read again by itself") && !by_itself.contains("restart"), "{by_itself}");
+        let credential = rejected(&file("/run/credentials/cachewatch.service/orders"));
+        let words = "LoadCredential=orders: of cachewatch.service takes it from, then:\nsudo systemctl restart cachewatch.service";
+        assert!(credential.ends_with(words) && !credential.contains("by itself"), "{credential}");
+        let variable = rejected(&of(Password::Environment("ORDERS_KEY".to_owned())));
+        assert!(variable.ends_with("set ORDERS_KEY anew, and start cachewatch again"), "{variable}");
+
+        let unreadable = remedy(FaultKind::CredentialUnreadable, &file("/nope"));
+        let detail = failed("10.20.1.4", Stage::Auth, FaultKind::CredentialUnreadable).fault.unwrap().detail;
+        let end = format!("cannot be read on this machine: {detail}");
+        assert!(unreadable.summary.as_str().ends_with(&end), "{}", unreadable.summary);
+    }
+
+    #[test]
+    fn a_denied_info_is_a_risk_and_not_an_outage() {
+        let mut denied = leg("10.20.1.4");
+        denied.server = None;
+        denied.notes.push(Fault::new(Stage::Inspect, FaultKind::NotPermitted, "NOPERM"));
+        let denied = report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![denied]);
+        assert!(denied.succeeded());
+        assert_eq!(verdict(&cache(), &denied), ["auth-not-permitted 3"]);
+    }
+}

@@ -105,3 +105,38 @@ fn search_suffix(case: &Case<'_>, resolution: &Resolution) -> Option<Finding> {
             .done(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::tests::{PRIVATELINK, cache, failed, leg, no_address, report, resolution, verdict};
+    use crate::model::{FaultKind, Leg, Source, WireText};
+
+    #[test]
+    fn a_machine_that_bends_the_name_is_the_cause() {
+        let pinned = |address: &str, beneath: Option<Resolution>| Resolution {
+            source: Source::HostsFile,
+            overridden: beneath.map(Box::new),
+            ..resolution(&[], &[address])
+        };
+        let dns = || resolution(&[PRIVATELINK], &["10.20.1.4"]);
+        let round = |pin: Resolution, leg: Leg| verdict(&cache(), &report(pin, vec![leg]));
+        assert_eq!(round(pinned("10.20.1.4", Some(dns())), leg("10.20.1.4")), [""; 0]);
+        assert_eq!(round(pinned("10.20.1.9", Some(dns())), leg("10.20.1.9")), ["dns-hosts-override 3"]);
+        assert_eq!(round(pinned("20.1.2.3", Some(dns())), leg("20.1.2.3")), ["dns-hosts-override 2"]);
+        let dead = failed("20.1.2.3", Stage::Connect, FaultKind::Filtered);
+        assert_eq!(round(pinned("20.1.2.3", Some(dns())), dead), ["dns-hosts-override 1"]);
+        let gone = no_address(&[], FaultKind::NameNotFound).lookup.resolutions.remove(0);
+        assert_eq!(round(pinned("10.20.1.4", Some(gone)), leg("10.20.1.4")), ["dns-hosts-override 3"]);
+        let silent = no_address(&[], FaultKind::Timeout).lookup.resolutions.remove(0);
+        assert_eq!(round(pinned("10.20.1.9", Some(silent)), leg("10.20.1.9")), [""; 0], "silence contradicts nobody");
+
+        let searched = |address: &str| Resolution {
+            searched: true,
+            name: WireText::new("orders.redis.cache.windows.net.corp.example"),
+            ..resolution(&[], &[address])
+        };
+        assert_eq!(round(searched("10.20.1.9"), leg("10.20.1.9")), ["dns-search-suffix-answer 3"]);
+        assert_eq!(round(searched("20.1.2.3"), leg("20.1.2.3")), ["dns-search-suffix-answer 2"]);
+    }
+}

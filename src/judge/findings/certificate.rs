@@ -175,7 +175,7 @@ fn untrusted(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft, sessio
         .run("apt-get install --reinstall ca-certificates")
 }
 
-/// Whether a host of Azure shows a chain that none of Azure's authorities is in. A self-signed certificate is nobody's
+/// Whether a host of Azure shows a chain that none of Azure's authorities is in. A self-signed certificate is no
 /// inspection: something else answers.
 fn is_foreign(case: &Case<'_>, session: &TlsSession) -> bool {
     let is_self_signed = session.leaf().is_none_or(|leaf| leaf.issuer == leaf.subject);
@@ -260,4 +260,56 @@ fn expiry(case: &Case<'_>, diagnosis: &mut Diagnosis) {
             .run(case.commands.certificate())
             .done(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::tests::{DAY, NOW, PRIVATELINK, cache, failed, leg, report, resolution, story, verdict};
+    use crate::model::{Cache, Timestamp, Tls};
+
+    #[test]
+    fn a_foreign_authority_is_inspection_only_where_azure_should_answer() {
+        let foreign = |mut leg: Leg, issuer: &str| {
+            leg.tls.as_mut().unwrap().chain[0].issuer = WireText::new(issuer);
+            report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg])
+        };
+        let untrusted = || {
+            let mut leg = leg("10.20.1.4");
+            leg.fault = Some(Fault::new(Stage::Tls, FaultKind::UntrustedIssuer, "unknown issuer"));
+            leg.tls.as_mut().unwrap().verified = false;
+            leg.server = None;
+            leg
+        };
+        let inspection = "CN=Contoso Inspection CA";
+        assert_eq!(verdict(&cache(), &foreign(leg("10.20.1.4"), inspection)), ["tls-intercepted 2"]);
+        assert_eq!(verdict(&cache(), &foreign(untrusted(), inspection)), ["tls-intercepted 1"]);
+        assert_eq!(
+            verdict(&cache(), &foreign(untrusted(), "CN=*.redis.cache.windows.net")),
+            ["tls-untrusted 1"],
+            "a self-signed certificate"
+        );
+        let named = Tls { ca_file: Some("/etc/ssl/own.pem".into()), server_name: None };
+        let named = Cache { tls: Some(named), ..cache() };
+        assert_eq!(
+            verdict(&named, &foreign(leg("10.20.1.4"), inspection)),
+            [""; 0],
+            "the operator named the authority"
+        );
+        let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
+        assert_eq!(verdict(&elsewhere, &foreign(leg("10.20.1.4"), inspection)), [""; 0]);
+    }
+
+    #[test]
+    fn a_failed_handshake_does_not_renew_a_certificate() {
+        let mut old = leg("10.20.1.4");
+        let at = Timestamp::from_unix_seconds(NOW);
+        old.tls.as_mut().unwrap().chain[0].not_after = at.plus(DAY * 20);
+        let path = || resolution(&[PRIVATELINK], &["10.20.1.4"]);
+        let old = || report(path(), vec![old.clone()]);
+        let silent = || report(path(), vec![failed("10.20.1.4", Stage::Tls, FaultKind::Timeout)]);
+        let expected: [&[&str]; 6] =
+            [&[], &["finding_opened tls-expires-soon"], &[], &["finding_opened tls-timeout"], &[], &[]];
+        assert_eq!(story(&cache(), &[old(), old(), silent(), silent(), silent(), silent()]), expected);
+    }
 }

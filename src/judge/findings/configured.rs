@@ -164,3 +164,71 @@ fn retirement(case: &Case<'_>, diagnosis: &mut Diagnosis) {
             .done(),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::tests::{DAY, HOST, PRIVATELINK, cache, failed, healthy, leg, report, resolution, verdict};
+    use crate::model::{Cache, FaultKind, Resolution, Source, Timestamp, Tls};
+
+    #[test]
+    fn the_configured_name_itself_can_be_wrong() {
+        let address = Cache { host: "10.20.1.4".into(), ..cache() };
+        let literal = Resolution { source: Source::Literal, ..resolution(&[], &["10.20.1.4"]) };
+        assert_eq!(verdict(&address, &report(literal, vec![leg("10.20.1.4")])), ["config-ip-address 3"]);
+        let privatelink = Cache { host: PRIVATELINK.into(), ..cache() };
+        assert_eq!(
+            verdict(&privatelink, &report(resolution(&[], &["10.20.1.4"]), vec![leg("10.20.1.4")])),
+            ["config-privatelink-name 3"]
+        );
+        // That no certificate covers it follows, and makes it an outage.
+        let mismatch = vec![failed("10.20.1.4", Stage::Tls, FaultKind::NameMismatch)];
+        assert_eq!(
+            verdict(&privatelink, &report(resolution(&[], &["10.20.1.4"]), mismatch.clone())),
+            ["config-privatelink-name 1"]
+        );
+        let other = Tls { server_name: Some("other.test".into()), ..Tls::default() };
+        let other = Cache { tls: Some(other), ..privatelink };
+        assert_eq!(
+            verdict(&other, &report(resolution(&[], &["10.20.1.4"]), mismatch)),
+            ["tls-name-mismatch 1", "config-privatelink-name 3"]
+        );
+    }
+
+    #[test]
+    fn a_port_of_another_product_is_seen_before_the_first_packet() {
+        let at = |host: &str, port| {
+            let cache = Cache { host: host.into(), port, ..cache() };
+            verdict(&cache, &healthy())
+        };
+        assert_eq!(at("orders.westeurope.redis.azure.net", 6380), ["config-port-product 3"]);
+        assert_eq!(at("orders.westeurope.redis.azure.net", 10000), [""; 0]);
+        assert_eq!(at(HOST, 10000), ["config-port-product 3"]);
+        assert_eq!(at(HOST, 6379), [""; 0]);
+        assert_eq!(at("cache.example.com", 10000), [""; 0]);
+        // That nothing listens there follows, and makes it an outage.
+        let closed =
+            report(resolution(&[], &["10.20.1.4"]), vec![failed("10.20.1.4", Stage::Connect, FaultKind::Refused)]);
+        assert_eq!(verdict(&Cache { port: 10000, ..cache() }, &closed), ["config-port-product 1"]);
+    }
+
+    #[test]
+    fn a_retirement_is_near_in_its_last_months() {
+        const ENTERPRISE: &str = "orders.eastus.redisenterprise.cache.azure.net";
+        let at = |host: &str, date: i64| {
+            let cache = Cache { host: host.into(), port: 10000, ..cache() };
+            let mut seen = healthy();
+            seen.lookup.at = Timestamp::from_unix_seconds(date);
+            seen.legs[0].tls.as_mut().unwrap().chain[0].not_after = seen.lookup.at.plus(DAY * 200);
+            verdict(&cache, &seen)
+        };
+        let end = 1_806_537_600;
+        let day = 86_400;
+        assert_eq!(at(ENTERPRISE, end - 600 * day), [""; 0]);
+        assert_eq!(at(ENTERPRISE, end - 500 * day), ["retirement-near 4"]);
+        assert_eq!(at(ENTERPRISE, end - 300 * day), ["retirement-near 3"]);
+        assert_eq!(at(ENTERPRISE, end - 10 * day), ["retirement-near 2"]);
+        assert_eq!(at(ENTERPRISE, end + 10 * day), ["retirement-near 2"]);
+        assert_eq!(at("orders.westeurope.redis.azure.net", end), [""; 0]);
+    }
+}

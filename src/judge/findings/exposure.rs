@@ -193,3 +193,144 @@ fn observations(trials: &[&Trial]) -> Vec<String> {
     };
     trials.iter().map(observation).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::judge::Watch;
+    use crate::judge::tests::{HOST, PRIVATELINK, cache, failed, healthy, leg, report, resolution, story, verdict};
+    use crate::model::{
+        AddressClass, Cache, Expectation, Exposure, FaultKind, LegacyVersion, ProbeReport, Resolver, Rules, WireText,
+    };
+
+    /// The public answer of a cache that is led to its private address here.
+    const PUBLIC: &str = "20.1.2.3";
+
+    /// A cache that has everything tested.
+    fn exposed() -> Cache {
+        let exposure = Exposure {
+            public_resolver: Some(Resolver::System),
+            send_credentials: false,
+            plain_port: true,
+            legacy_tls: true,
+            interval: Duration::from_mins(15),
+        };
+        Cache { exposure, ..cache() }
+    }
+
+    fn trial(opening: Opening, passage: Passage) -> Trial {
+        let (address, port) = match opening {
+            Opening::PublicPath => (PUBLIC, 6380),
+            Opening::PlainPort => ("10.20.1.4", 6379),
+            Opening::LegacyTls => ("10.20.1.4", 6380),
+        };
+        let address: IpAddr = address.parse().unwrap();
+        let proved = opening == Opening::PublicPath && matches!(passage, Passage::Open | Passage::HalfOpen);
+        Trial {
+            opening,
+            version: (opening == Opening::LegacyTls).then_some(LegacyVersion::Tls11),
+            address,
+            class: AddressClass::of(address),
+            dialled: (address, port).into(),
+            passage,
+            stage: Stage::Connect,
+            detail: WireText::new("words of the test"),
+            tls: leg(PUBLIC).tls.filter(|_| proved),
+            took: Duration::from_millis(1),
+        }
+    }
+
+    /// A round on the path `of` that has tested everything, with these outcomes in the order of the openings.
+    fn tested(of: ProbeReport, passages: [Passage; 3]) -> ProbeReport {
+        let trials = Opening::ALL.iter().zip(passages).map(|(opening, passage)| trial(*opening, passage)).collect();
+        let resolution = Some(resolution(&[PRIVATELINK], &[PUBLIC]));
+        ProbeReport { exposure: Some(ExposureReport { resolution, trials, took: Duration::ZERO }), ..of }
+    }
+
+    #[test]
+    fn what_should_be_closed_and_is_open_is_told() {
+        use Passage::{Closed, HalfOpen, Open, Unclear};
+        let table: &[([Passage; 3], &[&str])] = &[
+            ([Closed, Closed, Closed], &[]),
+            ([Unclear, Unclear, Unclear], &[]),
+            ([Open, Closed, Closed], &["public-path-open 2"]),
+            ([HalfOpen, Closed, Closed], &["public-path-open 3"]),
+            ([Closed, Open, Closed], &["plain-port-open 3"]),
+            ([Closed, Closed, Open], &["tls-legacy-accepted 3"]),
+            ([Open, Open, Open], &["public-path-open 2", "plain-port-open 3", "tls-legacy-accepted 3"]),
+        ];
+        let elsewhere = Cache { host: "cache.example.com".into(), ..exposed() };
+        for (passages, expected) in table {
+            let report = tested(healthy(), *passages);
+            assert_eq!(verdict(&exposed(), &report), *expected, "{passages:?}");
+            assert_eq!(verdict(&elsewhere, &report), *expected, "{passages:?}");
+        }
+        let unasserted = Cache { expectation: Expectation::default(), ..exposed() };
+        assert_eq!(
+            verdict(&unasserted, &tested(healthy(), [Open, Closed, Closed])),
+            [""; 0],
+            "nobody said it is private"
+        );
+    }
+
+    #[test]
+    fn the_commands_that_close_it_are_those_of_the_product() {
+        let remedies = |host: &str| {
+            let cache =
+                Cache { host: host.into(), port: 10000, rules: Rules { open_after: 1, clear_after: 1 }, ..exposed() };
+            let mut watch = Watch::default();
+            let _ = watch.probed(&cache, &tested(healthy(), [Passage::Open; 3]), false);
+            let lines = watch.open().into_iter().flat_map(|finding| finding.remedy_lines());
+            lines.filter(|line| line.contains(" update ")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            remedies(HOST),
+            [
+                "az redis update -n orders -g <resource-group> --set publicNetworkAccess=Disabled",
+                "az redis update -n orders -g <resource-group> --set enableNonSslPort=false",
+                "az redis update -n orders -g <resource-group> --set minimumTlsVersion=1.2",
+            ]
+        );
+        assert_eq!(
+            remedies("orders.westeurope.redis.azure.net"),
+            [
+                "az redisenterprise update -n orders -g <resource-group> --public-network-access Disabled",
+                "az redisenterprise update -n orders -g <resource-group> --minimum-tls-version 1.2",
+            ]
+        );
+    }
+
+    /// The tests are rare: a finding opens with the first that shows it, stays through rounds without a test and tests that
+    /// could not tell, and clears with the first that shows it closed.
+    #[test]
+    fn an_opening_stays_open_until_a_test_shows_it_closed() {
+        use Passage::{Closed, Open, Unclear};
+        let frozen = || {
+            let silent = vec![failed("10.20.1.4", Stage::Tls, FaultKind::Timeout)];
+            report(resolution(&[PRIVATELINK], &["10.20.1.4"]), silent)
+        };
+        let rounds = [
+            tested(healthy(), [Open, Closed, Closed]),
+            healthy(),
+            healthy(),
+            tested(healthy(), [Unclear, Closed, Closed]),
+            tested(frozen(), [Closed; 3]),
+            tested(healthy(), [Closed; 3]),
+        ];
+        let expected: [&[&str]; 6] =
+            [&["finding_opened public-path-open"], &[], &[], &[], &[], &["finding_cleared public-path-open"]];
+        assert_eq!(story(&exposed(), &rounds), expected);
+    }
+
+    #[test]
+    fn an_opening_that_is_tested_no_longer_is_held_against_nobody() {
+        let mut watch = Watch::default();
+        let _ = watch.probed(&exposed(), &tested(healthy(), [Passage::Open; 3]), false);
+        assert_eq!(watch.open().len(), 3);
+        let _ = watch.probed(&cache(), &healthy(), false);
+        assert_eq!(watch.open(), []);
+    }
+}

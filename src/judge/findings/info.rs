@@ -169,3 +169,76 @@ fn clock_skew(case: &Case<'_>, diagnosis: &mut Diagnosis) {
             .done(),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::judge::Watch;
+    use crate::judge::tests::{PRIVATELINK, cache, leg, report, resolution, story, verdict};
+    use crate::model::{Cache, Rules, ServerFacts, WireText};
+
+    #[test]
+    fn a_remedy_names_this_cache_and_its_own_tools() {
+        let remedies = |cache: &Cache| {
+            let mut busy = leg("10.20.1.4");
+            busy.server.as_mut().unwrap().connected_clients = Some(95);
+            let mut watch = Watch::default();
+            let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache.clone() };
+            let _ = watch.probed(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![busy]), false);
+            watch.open().remove(0).remedy_lines()
+        };
+        assert_eq!(
+            remedies(&cache()),
+            [
+                "# find the client that holds too many connections, or scale to a tier with a higher limit",
+                "redis-cli -h orders.redis.cache.windows.net -p 6380 --tls --sni orders.redis.cache.windows.net CLIENT LIST \
+                 | grep -o ' addr=[^:]*' | sort | uniq -c | sort -rn | head",
+                "az monitor metrics list --resource $(az redis show -n orders -g <resource-group> --query id -o tsv) \
+                 --metric connectedclients --interval PT1M --aggregation Maximum -o table",
+            ]
+        );
+        let elsewhere = Cache { host: "cache.example.com".into(), ..cache() };
+        assert!(remedies(&elsewhere).iter().all(|command| !command.contains("az ")), "{:?}", remedies(&elsewhere));
+    }
+
+    #[test]
+    fn what_the_server_says_of_limit_and_time_is_compared() {
+        let said = |change: fn(&mut ServerFacts)| {
+            let mut leg = leg("10.20.1.4");
+            change(leg.server.as_mut().unwrap());
+            let cache = Cache { tier: Some(("P1".into(), 7_500)), ..cache() };
+            verdict(&cache, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg]))
+        };
+        assert_eq!(said(|server| server.max_clients = Some(7_500)), [""; 0]);
+        assert_eq!(said(|server| server.max_clients = None), [""; 0]);
+        assert_eq!(said(|server| server.max_clients = Some(10_000)), ["clients-limit-mismatch 4"]);
+        let skewed = |seconds| {
+            let mut leg = leg("10.20.1.4");
+            leg.server.as_mut().unwrap().clock_skew_seconds = Some(seconds);
+            verdict(&cache(), &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg]))
+        };
+        assert_eq!(skewed(-30), [""; 0]);
+        assert_eq!(skewed(31), ["clock-skew 3"]);
+        assert_eq!(skewed(-4_000), ["clock-skew 3"]);
+    }
+
+    #[test]
+    fn rejected_connections_count_within_one_process() {
+        let at = |process: &str, rejected| {
+            let mut leg = leg("10.20.1.4");
+            let server = leg.server.as_mut().unwrap();
+            server.run_id = Some(WireText::new(process));
+            server.rejected_connections = Some(rejected);
+            report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![leg])
+        };
+        let cache = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
+        assert_eq!(
+            story(&cache, &[at("one", 7), at("one", 9), at("one", 9), at("two", 50)]),
+            [
+                vec![],
+                vec!["finding_opened connections-rejected".to_owned()],
+                vec!["finding_cleared connections-rejected".to_owned()],
+                vec![]
+            ]
+        );
+    }
+}

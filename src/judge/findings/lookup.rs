@@ -157,8 +157,8 @@ fn failure(case: &Case<'_>, resolution: &Resolution, fault: &Fault) -> Draft {
     }
 }
 
-/// The others that know an address, where that contradicts the failure of the one that is followed. Who sees no private
-/// zone contradicts nobody who sees one without the record.
+/// The others that know an address, where that contradicts the failure of the one that is followed. A resolver that sees no
+/// private zone does not contradict one that sees it without the record.
 fn knowing<'round>(case: &Case<'round>, resolution: &Resolution, id: FindingId) -> Vec<&'round Resolution> {
     let is_inside = |other: &Resolution| other.addresses.iter().any(|answer| answer.class.is_inside_a_network());
     let contradicts = |other: &&Resolution| {
@@ -170,7 +170,7 @@ fn knowing<'round>(case: &Case<'round>, resolution: &Resolution, id: FindingId) 
     case.lookup.resolutions.iter().filter(|other| other.resolver != resolution.resolver).filter(contradicts).collect()
 }
 
-/// A failure that nobody contradicts.
+/// A failure that no other resolver contradicts.
 fn alone(host: &str, resolution: &Resolution, fault: &Fault, id: FindingId) -> String {
     match id {
         FindingId::DnsRecordMissing => format!(

@@ -199,6 +199,9 @@ pub fn probes_skipped(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::Watch;
+    use crate::judge::tests::{PRIVATELINK, cache, failed, healthy, no_address, report, resolution};
+    use crate::model::{Cache, FaultKind, Rules};
 
     #[test]
     fn probes_that_are_left_out_are_told_for_as_long_as_they_are() {
@@ -227,5 +230,37 @@ mod tests {
             tcp_tuning(&settings([15, 60, 10, 5]), at.plus(std::time::Duration::from_mins(1)), Some(&advice)).unwrap();
         assert_eq!((later.since, later.evidence.len()), (at, 1));
         assert_eq!(tcp_tuning(&[], at, None), None, "a sandbox that hides them");
+    }
+
+    #[test]
+    fn a_machine_that_reaches_nothing_blames_no_cache() {
+        let at_once = Cache {
+            control: Some("10.0.0.4:53".parse().unwrap()),
+            rules: Rules { open_after: 1, clear_after: 1 },
+            ..cache()
+        };
+        let offline = |control_reached| ProbeReport { control_reached, ..no_address(&[], FaultKind::Timeout) };
+        let verdict = |report: &ProbeReport, others_reach| {
+            let mut watch = Watch::default();
+            let _ = watch.probed(&at_once, report, others_reach);
+            watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(verdict(&offline(Some(false)), false), ["monitor-offline"]);
+        assert_eq!(verdict(&offline(Some(true)), false), ["dns-timeout"]);
+        assert_eq!(verdict(&offline(Some(false)), true), ["dns-timeout"], "another cache is reached from here");
+        assert_eq!(verdict(&offline(None), false), ["dns-timeout"], "nobody asked the control target");
+
+        // What was open before is held back: it neither clears nor is anything else opened beside it.
+        let mut watch = Watch::default();
+        let refused = report(
+            resolution(&[PRIVATELINK], &["10.20.1.4"]),
+            vec![failed("10.20.1.4", Stage::Connect, FaultKind::Refused)],
+        );
+        let open = |watch: &Watch| watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>();
+        let _ = watch.probed(&at_once, &refused, false);
+        let _ = watch.probed(&at_once, &offline(Some(false)), false);
+        assert_eq!(open(&watch), ["tcp-refused", "monitor-offline"]);
+        let _ = watch.probed(&at_once, &healthy(), false);
+        assert_eq!(open(&watch), [""; 0]);
     }
 }

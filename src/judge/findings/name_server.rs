@@ -25,7 +25,7 @@ impl Case<'_> {
         }
     }
 
-    /// Asks by hand whom a resolution asked. What `nslookup` does not speak, this program does.
+    /// Asks by hand what a resolution asked, of the same server. What `nslookup` does not speak, this program does.
     pub(super) fn ask(&self, resolution: &Resolution) -> String {
         if resolution.source == Source::HostsFile {
             return format!("getent hosts {}", self.cache.host);
@@ -44,7 +44,7 @@ impl Case<'_> {
         }
     }
 
-    /// Checks the cache by one name server. The command line cannot say whom a name server's own roots are, so one that
+    /// Checks the cache by one name server. The command line cannot name a name server's own roots, so one that
     /// has such is asked as the configuration says.
     fn check_by(&self, protocol: Protocol, server: SocketAddr, tls: &Tls, path: &str) -> String {
         let cache = self.cache;

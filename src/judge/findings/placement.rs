@@ -223,3 +223,46 @@ fn elsewhere(case: &Case<'_>, unexpected: &[&Answer], public: bool) -> Draft {
         .run(case.commands.nslookup(None))
         .azure(case.commands.private_endpoints())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::tests::{PRIVATELINK, cache, failed, healthy, leg, report, resolution, verdict};
+    use crate::model::{Cache, Expectation, FaultKind};
+
+    #[test]
+    fn what_is_not_asserted_is_not_judged() {
+        let nothing = Cache { expectation: Expectation::default(), ..cache() };
+        assert_eq!(verdict(&nothing, &report(resolution(&[], &["20.1.2.3"]), vec![leg("20.1.2.3")])), [""; 0]);
+
+        let public = Expectation { isolation: Some(Isolation::Public), addresses: Vec::new() };
+        let public = Cache { expectation: public, ..cache() };
+        assert_eq!(verdict(&public, &report(resolution(&[], &["20.1.2.3"]), vec![leg("20.1.2.3")])), [""; 0]);
+        assert_eq!(verdict(&public, &healthy()), ["dns-private-when-public-expected 3"]);
+
+        let named = Expectation { isolation: None, addresses: vec!["10.20.2.0/24".parse().unwrap()] };
+        assert_eq!(verdict(&Cache { expectation: named, ..cache() }, &healthy()), ["dns-unexpected-private 2"]);
+        let named = Expectation { isolation: None, addresses: vec!["20.1.2.0/24".parse().unwrap()] };
+        let named = Cache { expectation: named, ..cache() };
+        assert_eq!(
+            verdict(&named, &report(resolution(&[], &["20.9.9.9"]), vec![leg("20.9.9.9")])),
+            ["dns-unexpected-public 2"]
+        );
+    }
+
+    #[test]
+    fn a_private_path_without_ipv4_is_no_path() {
+        let only = report(resolution(&[PRIVATELINK], &["fd00::4"]), vec![leg("fd00::4")]);
+        assert_eq!(verdict(&cache(), &only), ["dns-ipv6-only 2"]);
+    }
+
+    #[test]
+    fn an_address_family_this_machine_lacks_is_no_fault() {
+        let both = resolution(&[PRIVATELINK], &["10.20.1.4", "fd00::4"]);
+        let legs = vec![leg("10.20.1.4"), failed("fd00::4", Stage::Connect, FaultKind::FamilyUnavailable)];
+        assert_eq!(verdict(&cache(), &report(both, legs)), [""; 0]);
+        let only = resolution(&[PRIVATELINK], &["fd00::4"]);
+        let legs = vec![failed("fd00::4", Stage::Connect, FaultKind::FamilyUnavailable)];
+        assert_eq!(verdict(&cache(), &report(only, legs)), ["dns-ipv6-only 1"]);
+    }
+}

@@ -189,3 +189,32 @@ fn not_spoken(case: &Case<'_>, draft: impl Fn(FindingId, String) -> Draft) -> Dr
         draft.note("the port has TLS off, or a proxy stands between").run(case.commands.plain_ping())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Watch;
+    use crate::judge::tests::{PRIVATELINK, cache, failed, leg, report, resolution};
+    use crate::model::{Cache, Rules};
+
+    /// A server with native TLS hangs up without a word at its limit; what was counted before tells it from the other causes.
+    #[test]
+    fn a_connection_closed_in_the_handshake_is_judged_by_what_was_counted_before() {
+        let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
+        let after = |connected: Option<u64>| {
+            let mut watch = Watch::default();
+            if let Some(connected) = connected {
+                let mut before = leg("10.20.1.4");
+                before.server.as_mut().unwrap().connected_clients = Some(connected);
+                let _ =
+                    watch.probed(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![before]), false);
+            }
+            let closed = failed("10.20.1.4", Stage::Tls, FaultKind::Closed);
+            let _ = watch.probed(&at_once, &report(resolution(&[PRIVATELINK], &["10.20.1.4"]), vec![closed]), false);
+            watch.open().iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(after(Some(99)), ["redis-client-limit-reached", "clients-headroom-low"]);
+        assert_eq!(after(Some(10)), ["tls-closed"]);
+        assert_eq!(after(None), ["tls-closed"]);
+    }
+}
