@@ -12,7 +12,7 @@ use super::messages::{Caches, Hint, Observed};
 use super::sinks::Sinks;
 use crate::clock;
 use crate::http::{Accept, AcceptError};
-use crate::judge::{Memento, Watch};
+use crate::judge::{SavedState, Watch};
 use crate::model::{
     Cache, CacheName, Event, EventKind, Finding, LookupReport, Observation, ProbeReport, Round, Timestamp,
 };
@@ -44,7 +44,7 @@ struct TrackedCache {
     cache: Arc<Cache>,
     watch: Watch,
     /// What the journal knows of the watch; `None` where it must be told.
-    kept: Option<Memento>,
+    kept: Option<SavedState>,
     /// When a probe of it last reached an address.
     reached: Option<Timestamp>,
     /// When the first probe began of those that have reached none since.
@@ -68,7 +68,7 @@ impl TrackedCache {
             tell(None);
             return;
         }
-        let memento = self.watch.memento();
+        let memento = self.watch.saved_state();
         let news = state(&self.cache, &memento);
         let is_news = news.is_some();
         if tell(news) && is_news {
@@ -176,17 +176,17 @@ impl Dispatch {
     }
 
     /// A cache that was not watched before.
-    fn begin(&self, cache: &Cache, now: Timestamp) -> (Watch, Option<Memento>) {
+    fn begin(&self, cache: &Cache, now: Timestamp) -> (Watch, Option<SavedState>) {
         let watch = Watch::default();
-        let memento = watch.memento();
+        let memento = watch.saved_state();
         let added = Event::new(now, Some(cache.name.clone()), EventKind::CacheAdded).now(&cache.endpoint());
         let told = self.chronicle.tell_of(&[added], &[], state(cache, &memento));
         (watch, told.then_some(memento))
     }
 
     /// A cache that an earlier run watched: what was open then is open now, until a probe says otherwise.
-    fn go_on(&self, left: &State, last_run: Option<Run>, recent: Vec<Event>) -> (Watch, Option<Memento>) {
-        let (watch, kept) = match serde_json::from_str::<Memento>(&left.memento) {
+    fn go_on(&self, left: &State, last_run: Option<Run>, recent: Vec<Event>) -> (Watch, Option<SavedState>) {
+        let (watch, kept) = match serde_json::from_str::<SavedState>(&left.memento) {
             Ok(memento) => (Watch::restore(memento.clone(), last_run.map(|run| run.last_alive)), Some(memento)),
             Err(error) => {
                 tracing::warn!(cache = %left.cache, %error, "what was known of the cache cannot be read; it is learned anew");
@@ -218,7 +218,7 @@ impl Dispatch {
                 continue;
             }
             settled.caches.insert(name.clone());
-            let Ok(memento) = serde_json::from_str::<Memento>(&left.memento) else { continue };
+            let Ok(memento) = serde_json::from_str::<SavedState>(&left.memento) else { continue };
             settled.open.extend(memento.open().map(|id| (Some(name.clone()), id)));
             let is_told = |kind, id| told.contains(&(name.clone(), kind, id));
             watched.watch.take_up_findings(&memento, |id| is_told(EventKind::FindingCleared, Some(id)));
@@ -320,7 +320,7 @@ fn run_out(lookup: &LookupReport, took: Duration, after: Duration) -> Instant {
 }
 
 /// What the journal keeps of a watch.
-fn state(cache: &Cache, memento: &Memento) -> Option<State> {
+fn state(cache: &Cache, memento: &SavedState) -> Option<State> {
     let memento = serde_json::to_string(memento)
         .inspect_err(|error| tracing::error!(%error, "what is known of a cache cannot be written; please report it"));
     let (name, host) = (cache.name.clone(), cache.host.clone());

@@ -106,10 +106,9 @@ fn resumed(gap: Duration) -> Option<Event> {
         return None;
     }
     let (now, lasted) = (clock::now(), Duration::from_secs(gap.as_secs()));
-    let words = format!("not watched from {} to {now}: the daemon did not run", now.minus(gap));
     let event = Event::new(now, None, EventKind::Resumed)
         .now(&format!("not watched for {}", humantime::format_duration(lasted)))
-        .evidence(&words)
+        .unwatched(now.minus(gap), "the daemon did not run")
         .evidence("its process was stopped, its machine was suspended, or had no time for it");
     Some(Event { lasted: Some(gap), ..event })
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::forecast::Forecast;
-use super::{narrate, salvage};
+use super::{describe, lenient};
 use crate::model::{
     AddressClass, Cache, CacheName, Clients, Event, EventKind, FaultKind, LookupReport, ProbeReport, Resolution,
     ResolverName, Timestamp, WireText,
@@ -15,7 +15,7 @@ use crate::model::{
 /// What is remembered of one cache.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    pub(super) kept: Kept,
+    pub(super) persisted: Persisted,
     /// What was last seen before a time in which nobody watched, and when that time began; until it is seen again.
     unwatched: BTreeMap<Subject, Timestamp>,
     /// The clients against their limit, and when they were last counted.
@@ -27,13 +27,13 @@ pub(super) struct Memory {
 /// What must outlive the program. It changes only where something else was seen than before, so that a healthy cache
 /// writes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Kept {
-    #[serde(default, deserialize_with = "salvage::map")]
+pub(super) struct Persisted {
+    #[serde(default, deserialize_with = "lenient::map")]
     resolvers: BTreeMap<ResolverName, Known>,
-    #[serde(default, deserialize_with = "salvage::part")]
-    certificate: Option<Held<(WireText, WireText)>>,
+    #[serde(default, deserialize_with = "lenient::part")]
+    certificate: Option<Since<(WireText, WireText)>>,
     /// The process behind the cache and how many connections it had rejected.
-    #[serde(default, deserialize_with = "salvage::part")]
+    #[serde(default, deserialize_with = "lenient::part")]
     pub(super) rejected: Option<(Option<WireText>, u64)>,
 }
 
@@ -41,17 +41,17 @@ pub(super) struct Kept {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Known {
     /// What counts as right; `None` before the first good answer.
-    #[serde(default, deserialize_with = "salvage::part")]
+    #[serde(default, deserialize_with = "lenient::part")]
     pub(super) baseline: Option<Baseline>,
     /// Where the last answer led, good or not, in order of value; empty where it led nowhere.
-    #[serde(default, deserialize_with = "salvage::part")]
-    pub(super) addresses: Option<Held<Vec<IpAddr>>>,
+    #[serde(default, deserialize_with = "lenient::part")]
+    pub(super) addresses: Option<Since<Vec<IpAddr>>>,
     /// Why the last answer led nowhere, where it did.
-    #[serde(default, deserialize_with = "salvage::part")]
+    #[serde(default, deserialize_with = "lenient::part")]
     nowhere: Option<WireText>,
     /// The aliases of the last answer that led somewhere.
-    #[serde(default, deserialize_with = "salvage::part")]
-    chain: Option<Held<Vec<WireText>>>,
+    #[serde(default, deserialize_with = "lenient::part")]
+    chain: Option<Since<Vec<WireText>>>,
 }
 
 /// The addresses that count as right.
@@ -67,7 +67,7 @@ pub(super) struct Baseline {
 
 /// A state, and since when it has been seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Held<T> {
+pub(super) struct Since<T> {
     pub(super) value: T,
     pub(super) since: Timestamp,
 }
@@ -87,20 +87,20 @@ pub struct NothingToAccept(CacheName);
 
 impl Memory {
     /// A memory that goes on where another one ended; `last_alive` is when that one last learned.
-    pub(super) fn restore(kept: Kept, last_alive: Option<Timestamp>) -> Self {
-        let mut subjects: Vec<_> = kept.resolvers.keys().cloned().map(Subject::Addresses).collect();
-        subjects.extend(kept.resolvers.keys().cloned().map(Subject::Chain));
+    pub(super) fn restore(persisted: Persisted, last_alive: Option<Timestamp>) -> Self {
+        let mut subjects: Vec<_> = persisted.resolvers.keys().cloned().map(Subject::Addresses).collect();
+        subjects.extend(persisted.resolvers.keys().cloned().map(Subject::Chain));
         subjects.push(Subject::Certificate);
         let unwatched = last_alive.map(|at| subjects.into_iter().map(|subject| (subject, at)).collect());
-        Self { kept, unwatched: unwatched.unwrap_or_default(), ..Self::default() }
+        Self { persisted, unwatched: unwatched.unwrap_or_default(), ..Self::default() }
     }
 
     /// Takes up what another memory had kept before this one began. Its baseline is right, unless a person has said
     /// otherwise since; and what it saw last is what the next answer is held to.
-    pub(super) fn take_up(&mut self, kept: Kept, last_alive: Option<Timestamp>, has_told: bool) {
-        let earlier = Self::restore(kept, last_alive);
-        for (resolver, before) in earlier.kept.resolvers {
-            let known = self.kept.resolvers.entry(resolver).or_default();
+    pub(super) fn take_up(&mut self, persisted: Persisted, last_alive: Option<Timestamp>, has_told: bool) {
+        let earlier = Self::restore(persisted, last_alive);
+        for (resolver, before) in earlier.persisted.resolvers {
+            let known = self.persisted.resolvers.entry(resolver).or_default();
             let said = known.baseline.as_ref().filter(|baseline| baseline.accepted).map(|baseline| baseline.since);
             let is_older = |before: &Baseline| said.is_none_or(|said| before.since >= said);
             if let Some(baseline) = before.baseline.filter(is_older) {
@@ -113,15 +113,15 @@ impl Memory {
             }
         }
         if !has_told {
-            self.kept.certificate = earlier.kept.certificate.or_else(|| self.kept.certificate.take());
+            self.persisted.certificate = earlier.persisted.certificate.or_else(|| self.persisted.certificate.take());
             self.unwatched = earlier.unwatched;
         }
-        self.kept.rejected = self.kept.rejected.take().or(earlier.kept.rejected);
+        self.persisted.rejected = self.persisted.rejected.take().or(earlier.persisted.rejected);
     }
 
     /// What is known of a resolver.
     pub(super) fn of(&self, resolver: &ResolverName) -> Option<&Known> {
-        self.kept.resolvers.get(resolver)
+        self.persisted.resolvers.get(resolver)
     }
 
     /// Takes in what the resolvers said: sets a baseline where there is none, and tells what changed. A resolver that
@@ -130,7 +130,7 @@ impl Memory {
         let answers = || lookup.resolutions.iter();
         let is_asked = |name: &ResolverName| cache.resolvers.iter().any(|resolver| resolver.name() == *name);
         // What a resolver said that is asked no more will be of no use to anybody.
-        self.kept.resolvers.retain(|name, _| is_asked(name) || answers().any(|answer| answer.resolver == *name));
+        self.persisted.resolvers.retain(|name, _| is_asked(name) || answers().any(|answer| answer.resolver == *name));
         let mut events = Vec::new();
         for resolution in answers().filter(|resolution| is_answer(resolution)) {
             // Of more addresses than are kept, others may be kept each time.
@@ -148,7 +148,7 @@ impl Memory {
     pub(super) fn learn_server(&mut self, cache: &Cache, report: &ProbeReport) -> Vec<Event> {
         if let Some((_, server, clients)) = cache.busiest(report) {
             if let Some(rejected) = server.rejected_connections {
-                self.kept.rejected = Some((server.run_id.clone(), rejected));
+                self.persisted.rejected = Some((server.run_id.clone(), rejected));
             }
             if let Some(clients) = clients {
                 self.clients = Some((report.lookup.at, clients));
@@ -160,7 +160,7 @@ impl Memory {
 
     /// Declares what every resolver said last to be right.
     pub(super) fn accept(&mut self, cache: &Cache, at: Timestamp) -> Result<Vec<Event>, NothingToAccept> {
-        let answered = self.kept.resolvers.iter_mut().filter(|(_, known)| known.addresses.is_some());
+        let answered = self.persisted.resolvers.iter_mut().filter(|(_, known)| known.addresses.is_some());
         let mut answered = answered.peekable();
         if answered.peek().is_none() {
             return Err(NothingToAccept(cache.name.clone()));
@@ -177,15 +177,15 @@ impl Memory {
     ) {
         let resolver = &resolution.resolver;
         let unwatched = self.unwatched.remove(&Subject::Addresses(resolver.clone()));
-        let known = self.kept.resolvers.entry(resolver.clone()).or_default();
+        let known = self.persisted.resolvers.entry(resolver.clone()).or_default();
         let now = resolution.sorted_addresses();
         let is_right = known.baseline.is_some() && !known.has_left(&now);
         if !is_right && accepts(cache, known.baseline.as_ref(), &now) {
             known.baseline = Some(Baseline { addresses: now.clone(), accepted: false, since: lookup.at });
         }
         let shown_before = known.shown();
-        known.nowhere = narrate::nowhere(resolution).map(|words| WireText::new(&words));
-        if let Some(before) = Held::turn(&mut known.addresses, now, lookup.at) {
+        known.nowhere = describe::nowhere(resolution).map(|words| WireText::new(&words));
+        if let Some(before) = Since::turn(&mut known.addresses, now, lookup.at) {
             let event = changed(lookup, EventKind::AddressesChanged, before.since, unwatched);
             let event = event.change(&shown_before, &known.shown());
             events.push(seen_by(event, resolution));
@@ -195,7 +195,7 @@ impl Memory {
     fn learn_chain(&mut self, lookup: &LookupReport, resolution: &Resolution, events: &mut Vec<Event>) {
         let resolver = &resolution.resolver;
         let unwatched = self.unwatched.remove(&Subject::Chain(resolver.clone()));
-        let known = self.kept.resolvers.entry(resolver.clone()).or_default();
+        let known = self.persisted.resolvers.entry(resolver.clone()).or_default();
         // Some servers answer in the letters of the question, and some in their own: it is the same name.
         let lower = |name: &WireText| WireText::new(&name.as_str().to_ascii_lowercase());
         let chain: Vec<_> = resolution.chain.iter().map(|alias| lower(&alias.target)).collect();
@@ -204,7 +204,7 @@ impl Memory {
             names => names.iter().map(WireText::as_str).collect::<Vec<_>>().join(" → "),
         };
         let now = shown(&chain);
-        if let Some(before) = Held::turn(&mut known.chain, chain, lookup.at) {
+        if let Some(before) = Since::turn(&mut known.chain, chain, lookup.at) {
             let event = changed(lookup, EventKind::ChainChanged, before.since, unwatched);
             events.push(seen_by(event.change(&shown(&before.value), &now), resolution));
         }
@@ -216,9 +216,17 @@ impl Memory {
         let now = (leaf.issuer.clone(), leaf.serial.clone());
         let shown = |(issuer, serial): &(WireText, WireText)| format!("{issuer}, serial {serial}");
         let after = shown(&now);
-        let before = Held::turn(&mut self.kept.certificate, now, report.lookup.at)?;
+        let before = Since::turn(&mut self.persisted.certificate, now, report.lookup.at)?;
         let event = changed(&report.lookup, EventKind::CertificateChanged, before.since, unwatched);
         Some(event.change(&shown(&before.value), &after))
+    }
+}
+
+impl Baseline {
+    /// `10.20.1.4, right since 2026-11-21T08:00:00.000Z`.
+    pub(super) fn describe(&self) -> String {
+        let by = if self.accepted { ", accepted by a person" } else { "" };
+        format!("{}{by}, right since {}", listed(&self.addresses), self.since)
     }
 }
 
@@ -266,7 +274,7 @@ impl Known {
 
     /// The last answer: `10.0.0.4, 10.0.0.5`, or why there was no address.
     fn shown(&self) -> String {
-        let addresses = self.addresses.as_ref().map_or_else(String::new, |held| listed(&held.value));
+        let addresses = self.addresses.as_ref().map_or_else(String::new, |addresses| listed(&addresses.value));
         match &self.nowhere {
             Some(words) => format!("no address ({words})"),
             None => addresses,
@@ -274,12 +282,12 @@ impl Known {
     }
 }
 
-impl<T: PartialEq> Held<T> {
+impl<T: PartialEq> Since<T> {
     /// Takes what is seen now; gives what was seen before, where that is something else.
-    fn turn(held: &mut Option<Self>, value: T, at: Timestamp) -> Option<Self> {
-        match held {
-            Some(held) if held.value == value => None,
-            _ => held.replace(Self { value, since: at }),
+    fn turn(known: &mut Option<Self>, value: T, at: Timestamp) -> Option<Self> {
+        match known {
+            Some(known) if known.value == value => None,
+            _ => known.replace(Self { value, since: at }),
         }
     }
 }
@@ -290,9 +298,7 @@ fn changed(lookup: &LookupReport, kind: EventKind, since: Timestamp, unwatched: 
     let event = Event::new(lookup.at, Some(lookup.cache.clone()), kind);
     let event = Event { lasted: Some(unwatched.unwrap_or(lookup.at).since(since)), ..event };
     match unwatched {
-        Some(from) => {
-            event.evidence(&format!("not watched from {from} to {}: the change fell into this gap", lookup.at))
-        }
+        Some(since) => event.unwatched(since, "the change fell into this gap"),
         None => event,
     }
 }
@@ -300,7 +306,7 @@ fn changed(lookup: &LookupReport, kind: EventKind, since: Timestamp, unwatched: 
 /// The event, with who answered ahead of what else it rests on.
 fn seen_by(event: Event, resolution: &Resolution) -> Event {
     let mut event = event.by(&resolution.resolver);
-    event.evidence.insert(0, WireText::new(&narrate::who(resolution)));
+    event.evidence.insert(0, WireText::new(&describe::who(resolution)));
     event
 }
 

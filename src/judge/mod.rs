@@ -3,20 +3,17 @@
 //! Pure: no clock, no IO. Time comes on the report, and what must be remembered from one round to the next is in
 //! [`Watch`], which belongs to whoever runs the rounds.
 
-mod catalogue;
-mod diagnosis;
+mod describe;
+mod findings;
 mod forecast;
-mod machine;
+mod lenient;
 mod memory;
-mod narrate;
-mod salvage;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use catalogue::{CATALOGUE, Entry, explain, nearest};
-pub use machine::{probes_skipped, tcp_tuning};
+pub use describe::{path, server, who};
+pub use findings::{CATALOGUE, Commands, Rule, explain, nearest, probes_skipped, tcp_tuning};
 pub use memory::NothingToAccept;
-pub use narrate::{path, server, who};
-pub use watch::{Memento, Watch};
+pub use watch::{SavedState, Watch};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::diagnosis::{self, Diagnosis};
-use super::memory::{self, Kept, Memory, NothingToAccept};
-use super::salvage;
+use super::findings;
+use super::lenient;
+use super::memory::{self, Memory, NothingToAccept, Persisted};
 use crate::model::{
     Cache, Event, EventKind, Finding, FindingId, LookupReport, Observation, Pending, Resolution, Rules, Severity,
     Stage, Timestamp, Verdict, WireText,
@@ -18,14 +18,14 @@ use crate::model::{
 /// What of a [`Watch`] must outlive the program that kept it, as it is written to a journal. What cannot be read of it,
 /// such as a finding of another version, is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Memento {
-    #[serde(default, deserialize_with = "salvage::list")]
+pub struct SavedState {
+    #[serde(default, deserialize_with = "lenient::list")]
     conditions: Vec<Condition>,
-    #[serde(default, deserialize_with = "salvage::part")]
-    memory: Kept,
+    #[serde(default, deserialize_with = "lenient::part")]
+    memory: Persisted,
 }
 
-impl Memento {
+impl SavedState {
     /// Which findings were open.
     pub fn open(&self) -> impl Iterator<Item = FindingId> + '_ {
         self.conditions.iter().filter(|condition| condition.open).map(|condition| condition.finding.id)
@@ -71,23 +71,23 @@ impl Watch {
         let (at, is_round) = (seen.at(), seen.probe().is_some());
         // The baseline comes first: what is right in this round is no drift in it.
         let mut events = seen.lookup().map(|lookup| self.memory.learn_answers(cache, lookup)).unwrap_or_default();
-        let Diagnosis { findings, urgent, learned } = diagnosis::diagnose(cache, seen, &self.memory, others_reach);
+        let diagnosis = findings::diagnose(cache, seen, &self.memory, others_reach);
         if let Some(report) = seen.probe() {
             events.extend(self.memory.learn_server(cache, report));
         }
-        let mut held = Vec::with_capacity(findings.len());
-        for finding in findings {
+        let mut held = Vec::with_capacity(diagnosis.findings.len());
+        for finding in diagnosis.findings {
             held.push(finding.id);
-            let urgent = urgent.contains(&finding.id);
+            let urgent = diagnosis.urgent.contains(&finding.id);
             if is_round || (urgent && !self.is_open(finding.id)) {
-                let rules = diagnosis::rules(finding.id, cache.rules);
+                let rules = findings::explain(finding.id).rounds(cache.rules);
                 events.extend(self.saw(finding, urgent, rules, at));
             }
         }
-        let missing: Vec<_> =
-            self.conditions.keys().filter(|id| !held.contains(id) && learned.tells(**id)).copied().collect();
-        for id in missing {
-            events.extend(self.missed(id, diagnosis::rules(id, cache.rules), at));
+        let unseen = self.conditions.keys().filter(|id| !held.contains(id)).map(|id| findings::explain(*id));
+        let missing: Vec<_> = unseen.filter(|rule| diagnosis.covered.has(rule.denied_by)).collect();
+        for rule in missing {
+            events.extend(self.missed(rule.id, rule.rounds(cache.rules), at));
         }
         events
     }
@@ -139,38 +139,38 @@ impl Watch {
         Ok(events)
     }
 
-    /// What must outlive this program: equal mementos need not be written twice.
+    /// What must outlive this program: equal states need not be written twice.
     #[must_use]
-    pub fn memento(&self) -> Memento {
+    pub fn saved_state(&self) -> SavedState {
         let conditions = self.conditions.values().map(|seen| seen.condition.clone()).collect();
-        Memento { conditions, memory: self.memory.kept.clone() }
+        SavedState { conditions, memory: self.memory.persisted.clone() }
     }
 
-    /// Whether a memento still holds what must outlive this program. Nothing is copied to know it, for it is asked in every
+    /// Whether a saved state still holds what must outlive this program. Nothing is copied to know it, for it is asked in every
     /// round.
     #[must_use]
-    pub fn is_kept_by(&self, memento: &Memento) -> bool {
+    pub fn is_kept_by(&self, saved: &SavedState) -> bool {
         let conditions = self.conditions.values().map(|seen| &seen.condition);
-        memento.memory == self.memory.kept && memento.conditions.iter().eq(conditions)
+        saved.memory == self.memory.persisted && saved.conditions.iter().eq(conditions)
     }
 
     /// A watch that goes on where another one ended. `last_alive` is when that one last watched, where it is known: what
     /// changed since then is told with the gap it fell into.
     #[must_use]
-    pub fn restore(memento: Memento, last_alive: Option<Timestamp>) -> Self {
+    pub fn restore(saved: SavedState, last_alive: Option<Timestamp>) -> Self {
         let seen = |condition: Condition| {
             let now = condition.finding.clone();
             (now.id, Seen { condition, now })
         };
-        let conditions = memento.conditions.into_iter().map(seen).collect();
-        Self { conditions, memory: Memory::restore(memento.memory, last_alive) }
+        let conditions = saved.conditions.into_iter().map(seen).collect();
+        Self { conditions, memory: Memory::restore(saved.memory, last_alive) }
     }
 
     /// Takes up what an earlier run knew, where that is heard of only now: `is_told` says of which findings this watch has
     /// told something since. What was open then and is not known to be over is open, until a round says otherwise; what is
     /// open now has been so since then.
-    pub fn take_up_findings(&mut self, memento: &Memento, is_told: impl Fn(FindingId) -> bool) {
-        for condition in memento.conditions.iter().filter(|condition| condition.open) {
+    pub fn take_up_findings(&mut self, saved: &SavedState, is_told: impl Fn(FindingId) -> bool) {
+        for condition in saved.conditions.iter().filter(|condition| condition.open) {
             let before = &condition.finding;
             match self.conditions.get_mut(&before.id) {
                 Some(seen) if seen.condition.open => {
@@ -188,8 +188,8 @@ impl Watch {
 
     /// Takes up the baseline that an earlier run knew, where that is heard of only now, and what it saw last, but for where
     /// this watch `has_told` a change since.
-    pub fn take_up_memory(&mut self, memento: Memento, last_alive: Option<Timestamp>, has_told: bool) {
-        self.memory.take_up(memento.memory, last_alive, has_told);
+    pub fn take_up_memory(&mut self, saved: SavedState, last_alive: Option<Timestamp>, has_told: bool) {
+        self.memory.take_up(saved.memory, last_alive, has_told);
     }
 
     /// The open findings, the deepest cause first.
@@ -222,7 +222,7 @@ impl Watch {
             stage: now.stage,
             summary: now.summary.clone(),
             bad_rounds: condition.bad,
-            open_after: diagnosis::rules(now.id, cache.rules).open_after,
+            open_after: findings::explain(now.id).rounds(cache.rules).open_after,
         };
         pending.into_iter().map(shown).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{CacheName, FindingId, ResolverName, Severity, Timestamp, WireText, seconds, vocabulary};
 
@@ -46,6 +46,7 @@ vocabulary! {
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Event {
     /// When it was seen.
     pub at: Timestamp,
@@ -66,6 +67,10 @@ pub struct Event {
     /// How long it had been as it was before, where that is known.
     #[serde(rename = "before_lasted_seconds", with = "seconds::option")]
     pub lasted: Option<Duration>,
+    /// Since when nothing was watched, where it fell into such a gap, which ends with the event itself. It is written as
+    /// a line of evidence, and has no place of its own in any document.
+    #[serde(skip)]
+    pub unwatched_since: Option<Timestamp>,
     /// What it rests on, one observation a line.
     pub evidence: Vec<WireText>,
 }
@@ -84,6 +89,7 @@ impl Event {
             before: None,
             after: None,
             lasted: None,
+            unwatched_since: None,
             evidence: Vec::new(),
         }
     }
@@ -111,6 +117,35 @@ impl Event {
     pub fn evidence(mut self, line: &str) -> Self {
         self.evidence.push(WireText::new(line));
         self
+    }
+
+    /// This event, with since when nothing was watched, and what that says of it.
+    #[must_use]
+    pub fn unwatched(self, since: Timestamp, so: &str) -> Self {
+        let line = format!("{UNWATCHED}{since} to {}: {so}", self.at);
+        Self { unwatched_since: Some(since), ..self }.evidence(&line)
+    }
+
+    /// This event as it is read back, with what only its evidence says.
+    #[must_use]
+    pub fn read_back(self) -> Self {
+        let since = |line: &WireText| line.as_str().strip_prefix(UNWATCHED)?.split_once(" to ")?.0.parse().ok();
+        Self { unwatched_since: self.evidence.iter().find_map(since), ..self }
+    }
+}
+
+/// What the line of evidence begins with that says since when nothing was watched.
+const UNWATCHED: &str = "not watched from ";
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer).map(Self::read_back)
     }
 }
 
@@ -196,10 +231,25 @@ mod tests {
                 .by(&ResolverName::new("hub"))
                 .change("10.0.0.4", "20.1.2.3")
                 .evidence("resolver hub: 10.0.0.2:53 over udp")
+                .unwatched(at.minus(Duration::from_secs(15)), "the change fell into this gap")
         };
         for event in [bare, full] {
             let text = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
         }
+    }
+
+    #[test]
+    fn a_gap_is_written_in_words_and_read_back() {
+        let at = Timestamp::from_unix_millis(1_795_223_058_000);
+        let event = Event::new(at, None, EventKind::AddressesChanged).evidence("resolver hub: 10.0.0.2:53 over udp");
+        assert_eq!(event.clone().read_back().unwatched_since, None);
+        let gap = event.clone().unwatched(at.minus(Duration::from_secs(15)), "the change fell into this gap");
+        let words =
+            "not watched from 2026-11-21T01:04:03.000Z to 2026-11-21T01:04:18.000Z: the change fell into this gap";
+        assert_eq!(gap.evidence[1].as_str(), words);
+        let value = serde_json::to_value(&gap).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), serde_json::to_value(&event).unwrap().as_object().unwrap().len());
+        assert_eq!(serde_json::from_value::<Event>(value).unwrap(), gap);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{CacheName, Stage, Timestamp, vocabulary};
+use super::{CacheName, Stage, Step, Timestamp, vocabulary};
 
 vocabulary! {
     /// The stable id of a cause. What each means is in the catalogue of `judge`.
@@ -258,8 +258,8 @@ pub struct Finding {
     pub summary: String,
     /// What the finding rests on, one observation a line.
     pub evidence: Vec<String>,
-    /// What to run, with this cache's own names filled in; a line that starts with `#` is a remark.
-    pub remedy: Vec<String>,
+    /// What to do, in order, with this cache's own names filled in.
+    pub remedy: Vec<Step>,
     /// When it was first seen.
     pub since: Timestamp,
 }

@@ -7,7 +7,7 @@ use crate::model::{
     AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Exposure,
     ExposureReport, Fault, FaultKind, Finding, FindingId, Isolation, Leg, LookupReport, Mode, Observation, Opening,
     Passage, Pending, ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts, Severity,
-    Source, Stage, Thresholds, Timeouts, Timestamp, Tls, TlsSession, Trial, Verdict, WireText,
+    Source, Stage, Step, Thresholds, Timeouts, Timestamp, Tls, TlsSession, Trial, Verdict, WireText,
 };
 
 /// When the first probe of every test began.
@@ -72,7 +72,7 @@ pub(crate) fn name_not_found(cache: &Cache) -> Round {
         stage: Stage::Resolve,
         summary: format!("{} does not exist", cache.host),
         evidence: vec!["10.0.0.4:53 says NXDOMAIN".to_owned()],
-        remedy: vec![format!("az redis show --name {}", cache.name)],
+        remedy: vec![Step::Run(format!("az redis show --name {}", cache.name))],
         since: at,
     });
     round.events.push(Event {

@@ -9,7 +9,7 @@ use crate::azure::{self, Cloud, Product};
 use crate::judge;
 use crate::model::{
     Auth, Cache, ExposureReport, Fault, Finding, Isolation, Leg, LegacyVersion, Opening, Passage, Resolution, Severity,
-    Source, Stage, Standing, Timestamp, TlsSession,
+    Source, Stage, Standing, Step, Timestamp, TlsSession,
 };
 use crate::style::Style;
 
@@ -296,11 +296,11 @@ fn print_finding(out: &mut impl Write, finding: &Finding, style: Style) -> io::R
     for line in &finding.evidence {
         style.write(out, &format!("    {} ", style.faint("seen:")), OBSERVATION, line)?;
     }
-    for command in &finding.remedy {
-        match command.strip_prefix("# ") {
-            Some(remark) => style.write(out, &format!("    {} ", style.faint("note:")), OBSERVATION, remark)?,
+    for step in &finding.remedy {
+        match step {
+            Step::Note(words) => style.write(out, &format!("    {} ", style.faint("note:")), OBSERVATION, words)?,
             // A command stays on one line, so that it can be copied.
-            None => writeln!(out, "    {}  $ {}", style.faint("run:"), style.strong(command))?,
+            Step::Run(command) => writeln!(out, "    {}  $ {}", style.faint("run:"), style.strong(command))?,
         }
     }
     Ok(())

@@ -51,7 +51,7 @@ pub(super) fn of(events: &[&Event]) -> Vec<Lasting> {
             // What changed while nobody watched is known to have lasted only as long as somebody did. A finding counts from
             // its first bad round, as everywhere, and not from the one that opened it.
             let is_whole = event.kind == EventKind::FindingCleared && events[began].kind == EventKind::FindingOpened;
-            let told = event.lasted.filter(|_| is_whole || gap(event).is_some());
+            let told = event.lasted.filter(|_| is_whole || event.unwatched_since.is_some());
             let lasted = told.unwrap_or_else(|| event.at.since(at));
             (lasting[began].lasted, lasting[began].still) = (Some(lasted), false);
         };
@@ -77,14 +77,6 @@ pub(super) fn of(events: &[&Event]) -> Vec<Lasting> {
         lasting[index].held = event.lasted.or_else(|| first.map(|(_, at)| event.at.since(at)));
     }
     lasting
-}
-
-/// The time in which nobody watched, where this change fell into it: from when, and until when.
-pub(super) fn gap(event: &Event) -> Option<(&str, &str)> {
-    event.evidence.iter().find_map(|line| {
-        let (from, rest) = line.as_str().strip_prefix("not watched from ")?.split_once(" to ")?;
-        Some((from, rest.split_once(": ")?.0))
-    })
 }
 
 fn thing(event: &Event) -> Option<Thing> {
@@ -148,9 +140,10 @@ mod tests {
     #[test]
     fn what_changed_while_nobody_watched_lasted_as_long_as_somebody_did() {
         let gap = "not watched from 2026-11-21T01:04:03Z to 2026-11-21T01:04:18Z: the change fell into this gap";
-        let moved = event(60, EventKind::AddressesChanged).evidence(gap);
+        let moved = event(60, EventKind::AddressesChanged).evidence(gap).read_back();
         let moved = Event { lasted: Some(Duration::from_secs(45)), ..moved };
-        assert_eq!(super::gap(&moved), Some(("2026-11-21T01:04:03Z", "2026-11-21T01:04:18Z")));
+        let since = moved.unwatched_since.map(|since| since.to_string());
+        assert_eq!(since.as_deref(), Some("2026-11-21T01:04:03.000Z"), "an older journal has the words alone");
         assert_eq!(told(&[event(0, EventKind::AddressesChanged), moved]), ["- 45", "45 still"]);
         let cleared = Event { lasted: Some(Duration::from_secs(7)), ..event(9, EventKind::FindingCleared) };
         assert_eq!(told(&[cleared]), ["7 -"], "it opened before all that was read");

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::durations::{self, Lasting};
+use super::durations::Lasting;
 use super::history::History;
 use crate::api::events::EventEntry;
 use crate::model::{Event, EventKind, FindingId, Severity, Timestamp, WireText};
@@ -178,13 +178,9 @@ fn times(kind: EventKind, lasting: &Lasting) -> Vec<String> {
 
 /// `between 01:04:03 and 01:04:18, nobody watched`, with the day where it is another than that of the event.
 fn unwatched(event: &Event) -> Option<String> {
-    let (from, to) = durations::gap(event)?;
-    let clock = |at: &str| {
-        let (day, time) = at.split_once('T')?;
-        let time: String = time.chars().take(8).collect();
-        Some(if day == event.at.date() { time } else { format!("{day} {time}") })
-    };
-    Some(format!("between {} and {}, nobody watched", clock(from)?, clock(to)?))
+    let since = event.unwatched_since?;
+    let day = if since.date() == event.at.date() { String::new() } else { format!("{} ", since.date()) };
+    Some(format!("between {day}{} and {}, nobody watched", since.clock(), event.at.clock()))
 }
 
 /// `2026-11-21 12:03`.
@@ -219,11 +215,11 @@ mod tests {
         let gap = |from: &str| {
             let line =
                 format!("not watched from {from}T23:59:58.001Z to {day}T01:04:18.000Z: the change fell into this gap");
-            unwatched(&event.clone().evidence(&line))
+            unwatched(&event.clone().evidence(&line).read_back())
         };
         assert_eq!(gap(&day).unwrap(), "between 23:59:58 and 01:04:18, nobody watched");
         assert_eq!(gap("2026-11-01").unwrap(), "between 2026-11-01 23:59:58 and 01:04:18, nobody watched");
-        assert_eq!(unwatched(&event.evidence("resolver hub: 10.0.0.4:53 over udp")), None);
+        assert_eq!(unwatched(&event.evidence("resolver hub: 10.0.0.4:53 over udp").read_back()), None);
     }
 
     #[test]

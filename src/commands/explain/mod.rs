@@ -8,12 +8,14 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::terminal::{Exit, style, write_out};
-use crate::judge;
+use crate::config::Target;
+use crate::judge::{self, Commands};
 use crate::model::FindingId;
 
 /// Examples for its help.
 pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch explain dns-zone-not-linked
+  cachewatch explain dns-zone-not-linked --host orders.redis.cache.windows.net
   cachewatch explain
   cachewatch explain --format markdown > docs/findings.md";
 
@@ -23,6 +25,12 @@ pub(crate) struct Arguments {
     /// The id of a finding, such as tcp-filtered
     #[arg(value_name = "FINDING", value_parser = FindingWord, hide_possible_values = true)]
     id: Option<String>,
+    /// Fill this cache's own names into the commands: host, port, resource and private zone
+    #[arg(long, value_name = "HOST[:PORT]", requires = "id")]
+    host: Option<String>,
+    /// Its port; default: the product's
+    #[arg(long, value_name = "PORT", requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
     format: ExplainFormat,
@@ -56,11 +64,18 @@ impl TypedValueParser for FindingWord {
     }
 }
 
-/// Prints the catalogue, or one entry of it.
+/// Prints the catalogue, or one rule of it.
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
-    let Arguments { id, format } = arguments;
-    let entries = match id.as_deref() {
-        None => judge::CATALOGUE.iter().collect(),
+    let Arguments { id, host, port, format } = arguments;
+    let commands = match host {
+        None => Commands::sample(),
+        Some(host) => {
+            let target = Target::parse(&host).map_err(|problem| problem.to_string())?;
+            Commands::of_host(&target.host, port.or(target.port))
+        }
+    };
+    let rules = match id.as_deref() {
+        None => judge::CATALOGUE.to_vec(),
         Some(text) => {
             let id = FindingId::parse(text.trim()).ok_or_else(|| {
                 format!(
@@ -72,10 +87,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         }
     };
     write_out(|out| match format {
-        ExplainFormat::Text if id.is_none() => print::list(out, &entries, style()),
-        ExplainFormat::Text => entries.iter().try_for_each(|entry| print::print(out, entry, style())),
-        ExplainFormat::Json => print::print_json(out, &entries),
-        ExplainFormat::Markdown => print::print_markdown(out, &entries),
+        ExplainFormat::Text if id.is_none() => print::list(out, &rules, style()),
+        ExplainFormat::Text => rules.iter().try_for_each(|rule| print::print(out, rule, &commands, style())),
+        ExplainFormat::Json => print::print_json(out, &rules, &commands),
+        ExplainFormat::Markdown => print::print_markdown(out, &rules, &commands),
     })?;
     Ok(Exit::Well)
 }

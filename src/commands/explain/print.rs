@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::judge::Entry;
-use crate::model::SCHEMA_VERSION;
+use crate::judge::{Commands, Rule};
+use crate::model::{FindingId, SCHEMA_VERSION, Stage, Step};
 use crate::style::Style;
 
 /// The column where the words of a part begin.
@@ -15,14 +15,14 @@ const WORDS: usize = 14;
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub(super) fn list(out: &mut impl Write, entries: &[&Entry], style: Style) -> io::Result<()> {
+pub(super) fn list(out: &mut impl Write, rules: &[&Rule], style: Style) -> io::Result<()> {
     let mut stage = None;
-    for entry in entries {
-        if stage.replace(entry.stage) != Some(entry.stage) {
-            writeln!(out, "{}", style.strong(entry.stage.as_str()))?;
+    for rule in rules {
+        if stage.replace(rule.stage) != Some(rule.stage) {
+            writeln!(out, "{}", style.strong(rule.stage.as_str()))?;
         }
-        let severity = entry.severity.split([' ', ';']).next().unwrap_or_default();
-        style.write(out, &format!("  {severity}  {:<34}", entry.id.as_str()), 39, entry.title)?;
+        let severity = rule.severity.split([' ', ';']).next().unwrap_or_default();
+        style.write(out, &format!("  {severity}  {:<34}", rule.id.as_str()), 39, rule.title)?;
     }
     writeln!(out, "\nThe number is the severity: 1 unavailable, 2 degraded or exposed, 3 a risk, 4 advice.")?;
     writeln!(out, "`cachewatch explain FINDING` tells what it means, how it is told apart and what to run.")
@@ -32,29 +32,33 @@ pub(super) fn list(out: &mut impl Write, entries: &[&Entry], style: Style) -> io
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub(super) fn print(out: &mut impl Write, entry: &Entry, style: Style) -> io::Result<()> {
-    let head = format!("{}  ", style.strong(entry.id.as_str()));
-    style.write(out, &head, 2, entry.title)?;
+pub(super) fn print(out: &mut impl Write, rule: &Rule, commands: &Commands, style: Style) -> io::Result<()> {
+    let head = format!("{}  ", style.strong(rule.id.as_str()));
+    style.write(out, &head, 2, rule.title)?;
     writeln!(out)?;
-    for (part, words) in parts(entry) {
+    for (part, words) in parts(rule) {
         style.write(out, &format!("  {part:<12}"), WORDS, words)?;
     }
-    for command in entry.run {
-        match command.strip_prefix("# ") {
-            Some(remark) => style.write(out, "  note        ", WORDS, remark)?,
-            None => writeln!(out, "  run         $ {}", style.strong(command))?,
+    let steps = rule.steps(commands);
+    for step in &steps {
+        match step {
+            Step::Note(words) => style.write(out, "  note        ", WORDS, words)?,
+            Step::Run(command) => writeln!(out, "  run         $ {}", style.strong(command))?,
         }
+    }
+    if steps.is_empty() {
+        style.write(out, "  note        ", WORDS, "its commands are for hosts of Azure alone")?;
     }
     Ok(())
 }
 
-fn parts(entry: &Entry) -> [(&'static str, &'static str); 5] {
+fn parts(rule: &Rule) -> [(&'static str, &'static str); 5] {
     [
-        ("severity", entry.severity),
-        ("seen at", entry.stage.as_str()),
-        ("means", entry.means),
-        ("told apart", entry.told_apart),
-        ("on the wire", entry.on_the_wire),
+        ("severity", rule.severity),
+        ("seen at", rule.stage.as_str()),
+        ("means", rule.means),
+        ("told apart", rule.told_apart),
+        ("on the wire", rule.on_the_wire),
     ]
 }
 
@@ -62,13 +66,34 @@ fn parts(entry: &Entry) -> [(&'static str, &'static str); 5] {
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub(super) fn print_json(out: &mut impl Write, entries: &[&Entry]) -> io::Result<()> {
+pub(super) fn print_json(out: &mut impl Write, rules: &[&Rule], commands: &Commands) -> io::Result<()> {
     #[derive(Serialize)]
-    struct Document<'entries> {
+    struct Document {
         schema_version: u32,
-        findings: &'entries [&'entries Entry],
+        findings: Vec<Explained>,
     }
-    let document = Document { schema_version: SCHEMA_VERSION, findings: entries };
+    #[derive(Serialize)]
+    struct Explained {
+        id: FindingId,
+        stage: Stage,
+        severity: &'static str,
+        title: &'static str,
+        means: &'static str,
+        told_apart: &'static str,
+        on_the_wire: &'static str,
+        run: Vec<Step>,
+    }
+    let explained = |rule: &&Rule| Explained {
+        id: rule.id,
+        stage: rule.stage,
+        severity: rule.severity,
+        title: rule.title,
+        means: rule.means,
+        told_apart: rule.told_apart,
+        on_the_wire: rule.on_the_wire,
+        run: rule.steps(commands),
+    };
+    let document = Document { schema_version: SCHEMA_VERSION, findings: rules.iter().map(explained).collect() };
     serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
     writeln!(out)
 }
@@ -77,7 +102,7 @@ pub(super) fn print_json(out: &mut impl Write, entries: &[&Entry]) -> io::Result
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub(super) fn print_markdown(out: &mut impl Write, entries: &[&Entry]) -> io::Result<()> {
+pub(super) fn print_markdown(out: &mut impl Write, rules: &[&Rule], commands: &Commands) -> io::Result<()> {
     writeln!(out, "# Findings\n")?;
     writeln!(out, "<!-- Made by `cachewatch explain --format markdown`; a test holds that it is current. -->\n")?;
     writeln!(
@@ -87,18 +112,19 @@ pub(super) fn print_markdown(out: &mut impl Write, entries: &[&Entry]) -> io::Re
          `cachewatch check` fills them in.\n"
     )?;
     writeln!(out, "| finding | severity | seen at | what is wrong |\n|---|---|---|---|")?;
-    for entry in entries {
-        let id = entry.id.as_str();
-        writeln!(out, "| [`{id}`](#{id}) | {} | {} | {} |", entry.severity, entry.stage, entry.title)?;
+    for rule in rules {
+        let id = rule.id.as_str();
+        writeln!(out, "| [`{id}`](#{id}) | {} | {} | {} |", rule.severity, rule.stage, rule.title)?;
     }
-    for entry in entries {
-        writeln!(out, "\n## {}\n\n**{}.** {}\n", entry.id, capitalised(entry.title), entry.means)?;
+    for rule in rules {
+        writeln!(out, "\n## {}\n\n**{}.** {}\n", rule.id, capitalised(rule.title), rule.means)?;
         writeln!(
             out,
             "- Severity: {}\n- Told apart: {}\n- On the wire: {}\n",
-            entry.severity, entry.told_apart, entry.on_the_wire
+            rule.severity, rule.told_apart, rule.on_the_wire
         )?;
-        writeln!(out, "```\n{}\n```", entry.run.join("\n"))?;
+        let steps: Vec<_> = rule.steps(commands).iter().map(ToString::to_string).collect();
+        writeln!(out, "```\n{}\n```", steps.join("\n"))?;
     }
     Ok(())
 }
@@ -111,13 +137,58 @@ fn capitalised(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::CATALOGUE;
+    use crate::judge::{self, CATALOGUE};
+
+    /// The steps of a finding, a line each, with the names of a host.
+    fn steps(id: FindingId, host: &str, port: Option<u16>) -> Vec<String> {
+        judge::explain(id).steps(&Commands::of_host(host, port)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_host_has_the_zone_the_port_and_the_commands_of_its_product() {
+        let of = |host| steps(FindingId::DnsZoneNotLinked, host, None);
+        assert_eq!(
+            of("orders.westeurope.redis.azure.net"),
+            [
+                "az network private-dns link vnet list -g <resource-group> -z privatelink.redis.azure.net -o table",
+                "nslookup orders.westeurope.redis.azure.net 168.63.129.16",
+                "az network private-dns record-set a list -g <resource-group> -z privatelink.redis.azure.net -o table",
+            ]
+        );
+        assert_eq!(of("cache.example.com"), ["nslookup cache.example.com 168.63.129.16"], "no host of Azure");
+        let sovereign = of("orders.redis.usgovcloudapi.net");
+        assert!(sovereign[0].contains("-z <the privatelink zone>"), "{sovereign:?}");
+
+        let closed = |host, port| steps(FindingId::TcpRefused, host, port);
+        assert_eq!(
+            closed("orders.redis.cache.windows.net", None),
+            [
+                "az redis show -n orders -g <resource-group> --query \"{state:provisioningState, port:sslPort}\"",
+                "nc -vz -w 5 orders.redis.cache.windows.net 6380",
+            ]
+        );
+        let managed = closed("orders.westeurope.redis.azure.net", Some(10001));
+        assert!(managed[0].starts_with("az redisenterprise database show --cluster-name orders "), "{managed:?}");
+        assert_eq!(managed[1], "nc -vz -w 5 orders.westeurope.redis.azure.net 10001");
+    }
+
+    #[test]
+    fn no_word_of_the_catalogue_is_left_where_a_host_is_named() {
+        let hosts = ["orders.redis.cache.windows.net", "orders.westeurope.redis.azure.net", "fd00::4", "cache.test"];
+        let words = ["NAME", "HOST", "PORT", "GROUP", "ADDRESS", "VM", "NIC", "ID", "FILE", "ENDPOINT", "NAMESPACE"];
+        for rule in CATALOGUE {
+            for line in hosts.iter().flat_map(|host| steps(rule.id, host, None)) {
+                let mut parts = line.split(|letter: char| !letter.is_ascii_uppercase());
+                assert!(!parts.any(|part| words.contains(&part)), "{}: {line}", rule.id);
+            }
+        }
+    }
 
     /// `docs/findings.md` is the catalogue; `cachewatch explain --format markdown > docs/findings.md` writes it anew.
     #[test]
     fn the_document_is_current() {
         let mut expected = Vec::new();
-        print_markdown(&mut expected, &CATALOGUE.iter().collect::<Vec<_>>()).unwrap();
+        print_markdown(&mut expected, &CATALOGUE, &Commands::sample()).unwrap();
         let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/findings.md")).unwrap();
         assert!(
             document == String::from_utf8(expected).unwrap(),

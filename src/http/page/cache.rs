@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::components::{self, Step, Went};
+use super::components::{self, Bar, Went};
 use super::document::{Document, refused};
 use super::since::Since;
 use super::trend;
 use crate::azure;
 use crate::model::{
     Cache, Event, EventKind, Finding, FindingId, Leg, LookupReport, Opening, ProbeReport, Resolution, ServerFacts,
-    Standing, Timestamp, TlsSession,
+    Standing, Step, Timestamp, TlsSession,
 };
 use crate::sink::{CacheState, Snapshot};
 
@@ -107,9 +107,9 @@ fn findings(cache: &Cache, open: &[&Finding], now: Timestamp) -> Markup {
         return Markup::default();
     }
     // Where the names changed on purpose, this says so; a finding may have it among its own commands.
-    let accept = format!("cachewatch baseline accept {}", cache.name);
+    let accept = Step::accept_baseline(&cache.name);
     let drifted = open.iter().any(|finding| finding.id == FindingId::DnsDrift);
-    let is_said = open.iter().any(|finding| finding.remedy.iter().any(|line| line.contains("baseline accept")));
+    let is_said = open.iter().any(|finding| finding.remedy.contains(&accept));
     let body = html! {
         h2 { "What is wrong" }
         @for finding in open { (components::finding_card(finding, now)) }
@@ -149,7 +149,7 @@ fn scale(cache: &Cache, report: &ProbeReport, lookup: Duration) -> Duration {
     lookup + report.legs.iter().map(of).max().unwrap_or_default()
 }
 
-fn walk(cache: &Cache, lookup: &Step<'_>, leg: &Leg, scale: Duration) -> Markup {
+fn walk(cache: &Cache, lookup: &Bar<'_>, leg: &Leg, scale: Duration) -> Markup {
     let mut steps = vec![lookup.clone()];
     steps.extend(components::walk(cache, leg));
     html! {
@@ -177,7 +177,7 @@ fn not_expected() -> Markup {
 }
 
 /// The stages below each other, each bar beginning where the one before it ended.
-fn waterfall(steps: &[Step<'_>], scale: Duration) -> Markup {
+fn waterfall(steps: &[Bar<'_>], scale: Duration) -> Markup {
     let share = |span: Duration| span.as_secs_f64() / scale.as_secs_f64().max(f64::MIN_POSITIVE) * 100.0;
     let mut begun = Duration::ZERO;
     let bars: Vec<_> = steps

@@ -6,7 +6,8 @@ use std::time::Duration;
 use maud::{Markup, PreEscaped, html};
 
 use crate::model::{
-    Cache, CacheName, Clients, Fault, Finding, Leg, LookupReport, ProbeReport, Severity, Stage, Standing, Timestamp,
+    Cache, CacheName, Clients, Fault, Finding, Leg, LookupReport, ProbeReport, Severity, Stage, Standing, Step,
+    Timestamp,
 };
 use crate::sink::CacheState;
 
@@ -115,13 +116,13 @@ pub(super) fn finding_card(finding: &Finding, now: Timestamp) -> Markup {
 }
 
 /// Commands that can be selected, and copied where there is a script.
-pub(super) fn commands(lines: &[String]) -> Markup {
+pub(super) fn commands(steps: &[Step]) -> Markup {
     html! {
         div.commands {
             pre tabindex="0" role="group" aria-label="Commands" {
                 code {
-                    @for line in lines {
-                        @if line.starts_with('#') { span.remark { (line) } } @else { (line) }
+                    @for step in steps {
+                        @match step { Step::Note(_) => span.remark { (step) }, Step::Run(command) => (command), }
                         "\n"
                     }
                 }
@@ -148,7 +149,7 @@ pub(super) fn pending(watched: &CacheState) -> Option<Markup> {
 
 /// One stage of the path as it went.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Step<'a> {
+pub(super) struct Bar<'a> {
     pub(super) stage: Stage,
     pub(super) took: Option<Duration>,
     pub(super) went: Went<'a>,
@@ -176,7 +177,7 @@ impl Went<'_> {
 }
 
 /// The path of a cache in short: the name, then the address that fares worst.
-pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> {
+pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Bar<'a>> {
     let mut steps = vec![lookup(&report.lookup)];
     let worst = report.used_legs().min_by_key(|leg| {
         let slowness = leg.timings.of(Stage::Ping).unwrap_or_default();
@@ -184,7 +185,7 @@ pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> 
     });
     match worst {
         Some(leg) => steps.extend(walk(cache, leg)),
-        None => steps.extend([Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping].map(|stage| Step {
+        None => steps.extend([Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping].map(|stage| Bar {
             stage,
             took: None,
             went: Went::Unreached,
@@ -194,14 +195,14 @@ pub(super) fn path<'a>(cache: &Cache, report: &'a ProbeReport) -> Vec<Step<'a>> 
 }
 
 /// How the name was resolved by the one that is followed.
-pub(super) fn lookup(lookup: &LookupReport) -> Step<'_> {
+pub(super) fn lookup(lookup: &LookupReport) -> Bar<'_> {
     let took = lookup.followed().map(|resolution| resolution.took);
     let fault = lookup.faults().next();
-    Step { stage: Stage::Resolve, took, went: fault.map_or(Went::Well, Went::Wrong) }
+    Bar { stage: Stage::Resolve, took, went: fault.map_or(Went::Well, Went::Wrong) }
 }
 
 /// The walk to one address, behind the name.
-pub(super) fn walk<'a>(cache: &Cache, leg: &'a Leg) -> [Step<'a>; 4] {
+pub(super) fn walk<'a>(cache: &Cache, leg: &'a Leg) -> [Bar<'a>; 4] {
     [Stage::Connect, Stage::Tls, Stage::Auth, Stage::Ping].map(|stage| {
         let took = leg.timings.of(stage);
         let went = match &leg.fault {
@@ -211,7 +212,7 @@ pub(super) fn walk<'a>(cache: &Cache, leg: &'a Leg) -> [Step<'a>; 4] {
             _ if took.is_none() || (stage == Stage::Tls && cache.tls.is_none()) => Went::Unused,
             _ => Went::Well,
         };
-        Step { stage, took: took.filter(|_| went != Went::Unreached), went }
+        Bar { stage, took: took.filter(|_| went != Went::Unreached), went }
     })
 }
 

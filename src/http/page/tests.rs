@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Alias, Cache, DialOverride, Fault, FaultKind, Finding, FindingId, Passage, Round, Severity, Stage, WireText,
+    Alias, Cache, DialOverride, Fault, FaultKind, Finding, FindingId, Passage, Round, Severity, Stage, Step, WireText,
 };
 use crate::sink::{Board, fixture};
 
@@ -302,8 +302,11 @@ fn foreign_words_stay_words() {
     let session = report.legs[0].tls.as_mut().unwrap();
     session.chain[0].subject = foreign;
     let mut finding = fixture::name_not_found(&cache).verdict.open.remove(0);
-    (finding.summary, finding.evidence, finding.remedy) =
-        (HOSTILE.to_owned(), vec![HOSTILE.to_owned()], vec![HOSTILE.to_owned()]);
+    (finding.summary, finding.evidence, finding.remedy) = (
+        HOSTILE.to_owned(),
+        vec![HOSTILE.to_owned()],
+        vec![Step::Run(HOSTILE.to_owned()), Step::Note(HOSTILE.to_owned())],
+    );
     healthy.verdict.open = vec![finding];
     healthy.events = fixture::name_not_found(&cache).events;
     healthy.events[0] = healthy.events[0].clone().change(HOSTILE, HOSTILE);

@@ -184,7 +184,7 @@ fn a_disagreement_says_who_says_what_and_since_when() {
         ]
     );
     assert_eq!(
-        finding.remedy,
+        finding.remedy_lines(),
         [
             format!("nslookup {HOST} 10.0.0.4"),
             format!("nslookup {HOST} 10.0.0.2"),
@@ -203,7 +203,7 @@ fn a_disagreement_says_who_says_what_and_since_when() {
     let mut watch = Watch::default();
     let far = vec![said("system", &[PRIVATE]), said("hub", &[PRIVATE]), said("dc", &["10.20.1.9"])];
     let _ = watch.probed(&elsewhere, &round(0, far), false);
-    let remedy = watch.open().remove(0).remedy;
+    let remedy = watch.open().remove(0).remedy_lines();
     assert!(remedy.contains(&"nslookup -port=5353 cache.example.com 10.0.0.3".to_owned()), "{remedy:?}");
     assert!(remedy.iter().all(|line| !line.starts_with("az ")), "{remedy:?}");
 }
@@ -219,7 +219,7 @@ fn who_is_wrong_is_said_where_something_tells() {
             |number, [system, hub]: [&str; 2]| round(number, vec![said("system", &[system]), said("hub", &[hub])]);
         let _ = watch.probed(&cache, &pair(0, before), false);
         let _ = watch.probed(&cache, &pair(1, now), false);
-        let remedy = opened(&watch, "dns-resolvers-disagree").remedy;
+        let remedy = opened(&watch, "dns-resolvers-disagree").remedy_lines();
         remedy.into_iter().find(|line| ["wrong", "stale"].iter().any(|word| line.contains(word))).unwrap()
     };
     let table = [
@@ -256,7 +256,7 @@ fn a_resolver_that_nobody_follows_is_named_where_it_fails() {
         )
     );
     let asked = [format!("nslookup {HOST} 10.0.0.2"), format!("nslookup -port=5353 {HOST} 10.0.0.3")];
-    assert_eq!(finding.remedy[..2], asked);
+    assert_eq!(finding.remedy_lines()[..2], asked);
 
     // The one that is followed fails as well: worse, and one finding with the others as evidence.
     let events = watch.probed(&at_once, &round(1, vec![timeout("system"), timeout("hub"), timeout("dc")]), false);
@@ -403,7 +403,7 @@ fn a_healthy_hour_says_nothing_and_writes_nothing() {
         let beside = lookup(number, seen.lookup.resolutions);
         assert_eq!(told(&watch.looked_up(&cache, &beside)), [""; 0], "lookup {number}");
         assert_eq!(watch.pending(&cache), []);
-        let written = serde_json::to_string(&watch.memento()).unwrap();
+        let written = serde_json::to_string(&watch.saved_state()).unwrap();
         assert_eq!(*first.get_or_insert_with(|| written.clone()), written, "round {number}");
     }
 }
@@ -518,8 +518,8 @@ fn a_drift_ends_in_three_ways() {
     let finding = opened(&drifted(), "dns-drift");
     assert_eq!(finding.summary, format!("{HOST} has moved from 10.20.1.4 to 10.20.1.9"));
     assert_eq!(finding.evidence[0], format!("before: 10.20.1.4, right since {}", at(0)));
-    assert!(finding.remedy.contains(&"cachewatch baseline accept orders".to_owned()), "{finding:?}");
-    assert!(finding.remedy.iter().any(|line| line.contains("expected_addresses")), "{finding:?}");
+    assert!(finding.remedy_lines().contains(&"cachewatch baseline accept orders".to_owned()), "{finding:?}");
+    assert!(finding.remedy_lines().iter().any(|line| line.contains("expected_addresses")), "{finding:?}");
 
     let ends = |mut watch: Watch, cache: &Cache, address: &str| {
         for number in 4..6 {
@@ -714,7 +714,7 @@ fn who_stood_in_for_whom_is_said() {
         (&[], ""),
     ] {
         let who = format!("resolver system: 10.0.0.6:53 over udp{expected}");
-        assert_eq!(narrate::who(&stood_in(failed, PRIVATE)), who);
+        assert_eq!(describe::who(&stood_in(failed, PRIVATE)), who);
     }
 
     let at_once = Cache { rules: Rules { open_after: 1, clear_after: 1 }, ..cache() };
@@ -772,12 +772,17 @@ fn a_failure_that_another_resolver_contradicts_names_the_resolver() {
             (finding.id.as_str(), finding.severity.number(), finding.summary.as_str()),
             (id, 1, expected.as_str())
         );
-        assert!(!finding.remedy.concat().contains("deleted"), "{finding:?}");
-        assert!(finding.remedy.contains(&format!("nslookup {HOST} 10.0.0.4")), "{finding:?}");
+        assert!(!finding.remedy_lines().concat().contains("deleted"), "{finding:?}");
+        assert!(finding.remedy_lines().contains(&format!("nslookup {HOST} 10.0.0.4")), "{finding:?}");
     }
-    let remedy = told(fails("system", Kind::NameNotFound), hub()).remedy;
+    let remedy = told(fails("system", Kind::NameNotFound), hub()).remedy_lines();
     assert!(remedy.iter().any(|line| line.contains("(10.0.0.4:53): is the private zone linked")), "{remedy:?}");
-    assert!(told(fails("system", Kind::NameNotFound), fails("hub", Kind::Timeout)).remedy.concat().contains("deleted"));
+    assert!(
+        told(fails("system", Kind::NameNotFound), fails("hub", Kind::Timeout))
+            .remedy_lines()
+            .concat()
+            .contains("deleted")
+    );
     // Who does not see the zone does not contradict that a record is gone from it.
     assert!(led(PRIVATE).summary.ends_with("finds no record there, and resolver hub knows one"));
     assert!(led(PUBLIC).summary.ends_with("its A record is gone"));
@@ -833,7 +838,7 @@ fn a_resolver_is_asked_by_hand_in_its_own_protocol() {
                 if others.len() == 2 { vec![Resolver::System, resolver.clone()] } else { vec![resolver.clone()] };
             let mut watch = Watch::default();
             let _ = watch.probed(&Cache { resolvers, rules, ..cache() }, &round(0, others), false);
-            let remedy = opened(&watch, "dns-timeout").remedy;
+            let remedy = opened(&watch, "dns-timeout").remedy_lines();
             assert_eq!(remedy[0], expected);
             assert!(remedy.iter().any(|line| line.contains(port)), "{remedy:?}");
         }
@@ -841,7 +846,7 @@ fn a_resolver_is_asked_by_hand_in_its_own_protocol() {
         let resolvers = vec![Resolver::System, resolver];
         let untrusted = vec![said("system", &[PRIVATE]), fails("hub", FaultKind::ResolverUntrusted)];
         let _ = watch.probed(&Cache { resolvers, rules, ..cache() }, &round(0, untrusted), false);
-        let remedy = opened(&watch, "dns-failed").remedy;
+        let remedy = opened(&watch, "dns-failed").remedy_lines();
         assert!(remedy.iter().any(|line| line.contains("set ca_file of resolver hub")), "{remedy:?}");
     }
 }
@@ -852,7 +857,7 @@ fn who_is_suspected_is_said_once() {
     let remedy = |cache: &Cache, answers: Vec<Resolution>, id| {
         let mut watch = Watch::default();
         let _ = watch.probed(cache, &round(0, answers), false);
-        opened(&watch, id).remedy
+        opened(&watch, id).remedy_lines()
     };
     let only = |remedy: &[String], word: &str, expected: &str| {
         let lines: Vec<_> = remedy.iter().filter(|line| line.contains(word)).collect();

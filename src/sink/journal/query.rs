@@ -88,7 +88,7 @@ fn event(row: &Row<'_>) -> Option<Event> {
     let text = |name| cell::<Option<String>>(row, name).map(|text| text.map(|text| WireText::new(&text)));
     let evidence: Vec<String> = serde_json::from_str(&cell::<String>(row, "evidence")?).ok()?;
     let severity = |number| Severity::ALL.into_iter().find(|severity| severity.number() == number);
-    Some(Event {
+    let event = Event {
         at: Timestamp::from_unix_millis(cell(row, "at_ms")?),
         cache: text("cache")?.map(|cache| CacheName::new(cache.as_str())),
         kind: EventKind::parse(&cell::<String>(row, "kind")?)?,
@@ -98,8 +98,10 @@ fn event(row: &Row<'_>) -> Option<Event> {
         before: text("before")?,
         after: text("after")?,
         lasted: cell::<Option<u64>>(row, "lasted_ms")?.map(Duration::from_millis),
+        unwatched_since: None,
         evidence: evidence.iter().map(|line| WireText::new(line)).collect(),
-    })
+    };
+    Some(event.read_back())
 }
 
 /// What a cell stands for, where it is not empty; `None` where it is not known.

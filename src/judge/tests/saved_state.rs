@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use super::resolvers::{PRIVATE, PUBLIC, at, fails, open, round, said, told, two};
 use super::*;
-use crate::judge::Memento;
+use crate::judge::SavedState;
 use crate::model::Event;
 
 /// The watch, ended and begun again by way of a file.
 fn restarted(watch: &Watch, last_alive: Option<Timestamp>) -> Watch {
-    let text = serde_json::to_string(&watch.memento()).unwrap();
-    let read: Memento = serde_json::from_str(&text).unwrap();
-    assert_eq!(read, watch.memento(), "{text}");
+    let text = serde_json::to_string(&watch.saved_state()).unwrap();
+    let read: SavedState = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, watch.saved_state(), "{text}");
     let next = Watch::restore(read, last_alive);
-    assert_eq!(next.memento(), watch.memento(), "a restart alone changes nothing");
+    assert_eq!(next.saved_state(), watch.saved_state(), "a restart alone changes nothing");
     next
 }
 
@@ -139,18 +139,18 @@ fn an_open_finding_is_not_written_every_round() {
         let _ = watch.probed(&cache, &long(number), false);
     }
     assert_eq!(open(&watch), ["dns-zone-not-linked 2", "dns-resolvers-disagree 2", "dns-ttl-long 4"]);
-    let (written, shown) = (watch.memento(), watch.open());
+    let (written, shown) = (watch.saved_state(), watch.open());
     for number in 3..20 {
         let _ = watch.probed(&cache, &long(number), false);
         let _ = watch.looked_up(&cache, &long(number).lookup);
-        assert_eq!(watch.memento(), written, "round {number}");
+        assert_eq!(watch.saved_state(), written, "round {number}");
         assert!(watch.is_kept_by(&written), "round {number}");
     }
     assert_ne!(watch.open(), shown, "what is shown is of the last round");
     let mut closed = long(20);
     closed.legs = vec![failed(PUBLIC, Stage::Connect, FaultKind::Filtered)];
     let _ = watch.probed(&cache, &closed, false);
-    assert_ne!(watch.memento(), written, "it became worse");
+    assert_ne!(watch.saved_state(), written, "it became worse");
     assert!(!watch.is_kept_by(&written), "it became worse");
 }
 
@@ -161,7 +161,7 @@ fn a_broken_part_does_not_lose_the_rest() {
     let mut watch = Watch::default();
     let _ = watch.probed(&cache, &round(0, all(PRIVATE)), false);
     let _ = watch.probed(&cache, &round(1, all(PUBLIC)), false);
-    let whole = serde_json::to_value(watch.memento()).unwrap();
+    let whole = serde_json::to_value(watch.saved_state()).unwrap();
     let read = |change: &dyn Fn(&mut Value)| {
         let mut changed = whole.clone();
         change(&mut changed);
@@ -174,14 +174,14 @@ fn a_broken_part_does_not_lose_the_rest() {
     let row = |change: &dyn Fn(&mut Value), expected: &[String], events: usize| {
         assert_eq!(read(change), (expected.to_vec(), events));
     };
-    row(&|memento| memento["novelty"] = json!({"x": 1}), &both, 2);
-    row(&|memento| memento["conditions"][0]["finding"]["id"] = json!("dns-of-tomorrow"), &both[1..], 2);
-    row(&|memento| memento["conditions"][1]["bad"] = json!(-1), &both[..1], 2);
-    row(&|memento| memento["conditions"] = json!("none"), &[], 2);
-    row(&|memento| memento["memory"]["resolvers"]["hub"]["baseline"]["since"] = json!("yesterday"), &both, 2);
-    row(&|memento| memento["memory"]["resolvers"]["hub"]["addresses"] = json!(7), &both, 1);
-    row(&|memento| memento["memory"]["resolvers"]["hub"] = json!([]), &both, 1);
-    row(&|memento| memento["memory"]["certificate"] = json!("?"), &both, 2);
-    row(&|memento| memento["memory"] = json!(null), &both, 0);
-    assert_eq!(serde_json::from_value::<Memento>(json!({})).unwrap(), Memento::default());
+    row(&|saved| saved["novelty"] = json!({"x": 1}), &both, 2);
+    row(&|saved| saved["conditions"][0]["finding"]["id"] = json!("dns-of-tomorrow"), &both[1..], 2);
+    row(&|saved| saved["conditions"][1]["bad"] = json!(-1), &both[..1], 2);
+    row(&|saved| saved["conditions"] = json!("none"), &[], 2);
+    row(&|saved| saved["memory"]["resolvers"]["hub"]["baseline"]["since"] = json!("yesterday"), &both, 2);
+    row(&|saved| saved["memory"]["resolvers"]["hub"]["addresses"] = json!(7), &both, 1);
+    row(&|saved| saved["memory"]["resolvers"]["hub"] = json!([]), &both, 1);
+    row(&|saved| saved["memory"]["certificate"] = json!("?"), &both, 2);
+    row(&|saved| saved["memory"] = json!(null), &both, 0);
+    assert_eq!(serde_json::from_value::<SavedState>(json!({})).unwrap(), SavedState::default());
 }

@@ -10,6 +10,12 @@ pub(super) fn address(answer: &Answer) -> String {
     }
 }
 
+/// `10.20.1.4 (private), 10.20.1.5 (private)`.
+pub(super) fn addresses<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> String {
+    let shown: Vec<_> = answers.into_iter().map(|answer| format!("{} ({})", answer.address, answer.class)).collect();
+    shown.join(", ")
+}
+
 /// The way from name to addresses: `a → b (TTL 300s) → 10.0.0.4 (private, TTL 10s)`.
 #[must_use]
 pub fn path(resolution: &Resolution) -> String {

@@ -2,10 +2,37 @@
 
 use std::time::Duration;
 
-use super::resolution::{asked, id_of};
-use super::{Case, Diagnosis, Draft, narrate};
-use crate::judge::memory::{Baseline, Memory, is_answer, listed};
+use super::case::{Case, Diagnosis, Draft};
+use super::coverage::Coverage;
+use super::lookup::{asked, id_of, named};
+use super::rule::{Rule, azure, note, run};
+use crate::judge::describe;
+use crate::judge::memory::{Memory, is_answer};
 use crate::model::{AddressClass, FaultKind, FindingId, Resolution, Severity, Stage};
+
+pub(super) const RULES: &[Rule] = &[Rule {
+    id: FindingId::DnsResolversDisagree,
+    stage: Stage::Resolve,
+    denied_by: Coverage::Agreement,
+    severity: "2; at once where a resolver leaves a private address for a public one",
+    title: "resolvers answer differently",
+    means: "Which address an application gets depends on whom it asks: a forwarder keeps a record that is gone, a network is \
+                not linked to the private zone, or a server knows nothing of it. What works here fails elsewhere.",
+    told_apart: "Another resolver's set of addresses differs from the set of the one that is followed; no address is an answer \
+                     too. Order and TTL do not count, and a part of the other's addresses agrees with it. A resolver that gives \
+                     no answer does not disagree: it is dns-timeout, dns-server-failure, dns-refused or dns-unreachable. Where \
+                     the hosts file or the search list bends the name, that is the cause. Answers that a person has accepted \
+                     may differ.",
+    on_the_wire: "The same question to two name servers, answered with different A records, or with NXDOMAIN by one of them.",
+    steps: |c| {
+        vec![
+            run(c.nslookup(Some(c.blank("RESOLVER-ADDRESS", "<name-server>")))),
+            azure(c.zone_links()),
+            note("if each is meant to answer as it does"),
+            Some(c.accept()),
+        ]
+    },
+}];
 
 pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
     let Some((followed, others)) = case.lookup.resolutions.split_first() else { return };
@@ -18,12 +45,6 @@ pub(super) fn diagnose(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnos
         diagnosis.follows_from(&failed, Severity::Advice, answers.collect());
     }
     failures(case, followed, others, diagnosis);
-}
-
-/// `10.20.1.4, right since 2026-11-21T08:00:00.000Z`.
-pub(super) fn held(baseline: &Baseline) -> String {
-    let by = if baseline.accepted { ", accepted by a person" } else { "" };
-    format!("{}{by}, right since {}", listed(&baseline.addresses), baseline.since)
 }
 
 /// Others answer differently than the one that is followed.
@@ -68,11 +89,11 @@ fn disagreement(
     let is_public = |answer: &&Resolution| answer.addresses.iter().any(|answer| answer.class == AddressClass::Public);
     if answers.iter().any(is_public) {
         finding = finding
-            .remark("who sees a public address may ask from a network that the private zone is not linked to")
-            .azure(case.zone_links())
-            .azure(case.zone_records());
+            .note("who sees a public address may ask from a network that the private zone is not linked to")
+            .azure(case.commands.zone_links())
+            .azure(case.commands.zone_records());
     }
-    let finding = finding.remark("if each of them is meant to answer as it does, accept it").run(case.accept());
+    let finding = finding.note("if each of them is meant to answer as it does, accept it").step(case.commands.accept());
     diagnosis.findings.push(finding.done());
 }
 
@@ -113,18 +134,9 @@ fn opinion(answer: &Resolution) -> String {
     }
 }
 
-/// `resolver hub`, or `resolvers hub and dc`.
-pub(super) fn named(names: &[&str]) -> String {
-    match names {
-        [] => String::new(),
-        [name] => format!("resolver {name}"),
-        [first @ .., last] => format!("resolvers {} and {last}", first.join(", ")),
-    }
-}
-
 /// Who answered, what, and for how long it has been saying so.
 fn said(case: &Case<'_>, memory: &Memory, answer: &Resolution) -> String {
-    let nowhere = narrate::nowhere(answer).map_or_else(String::new, |words| format!(" → no address ({words})"));
+    let nowhere = describe::nowhere(answer).map_or_else(String::new, |words| format!(" → no address ({words})"));
     let known = memory.of(&answer.resolver).and_then(|known| known.addresses.as_ref());
     let since = known.filter(|known| known.value == answer.sorted_addresses()).map(|known| known.since);
     let since = since.unwrap_or(case.lookup.at);
@@ -133,14 +145,14 @@ fn said(case: &Case<'_>, memory: &Memory, answer: &Resolution) -> String {
         Duration::ZERO => String::new(),
         lasted => format!(", for {} (since {since})", humantime::format_duration(lasted)),
     };
-    format!("{}: {}{nowhere}{lasted}", narrate::who(answer), narrate::path(answer))
+    format!("{}: {}{nowhere}{lasted}", describe::who(answer), describe::path(answer))
 }
 
 /// What a resolver said as long as it said what is right, where it says so no longer.
 fn left(memory: &Memory, answer: &Resolution) -> Option<String> {
     let known = memory.of(&answer.resolver)?;
     let baseline = known.baseline.as_ref().filter(|_| known.has_left(&answer.sorted_addresses()))?;
-    Some(format!("resolver {} said before: {}", answer.resolver, held(baseline)))
+    Some(format!("resolver {} said before: {}", answer.resolver, baseline.describe()))
 }
 
 /// Says who is probably wrong, where something tells: first what is expected, then who left what was right.
@@ -170,7 +182,7 @@ fn suspect(
             _ => "they are stale, or do not see the zone",
         };
         let rest = if fit == 1 { "the other says" } else { "the others say" };
-        return finding.remark(&format!(
+        return finding.note(format!(
             "{} {} probably wrong: {why}; {rest} what is expected",
             label(&unfit),
             be(&unfit)
@@ -186,11 +198,11 @@ fn suspect(
         let names: Vec<_> = parties.iter().map(|answer| called(case, answer)).collect();
         let (last, first) = names.split_last().map_or(("", &[][..]), |(last, first)| (last.as_str(), first));
         return finding
-            .remark(&format!(
+            .note(format!(
                 "which of {} and {last} is stale cannot be told from here: the cache's own address decides",
                 first.join(", ")
             ))
-            .azure(case.private_endpoints());
+            .azure(case.commands.private_endpoints());
     }
     let went_public = |answer: &&Resolution| {
         memory.of(&answer.resolver).is_some_and(|known| known.has_gone_public(&answer.sorted_addresses()))
@@ -203,7 +215,7 @@ fn suspect(
     if !public.is_empty() {
         let (pronoun, gives) =
             (if public.len() == 1 { "it has" } else { "they have" }, if several { "give" } else { "gives" });
-        finding = finding.remark(&format!(
+        finding = finding.note(format!(
             "{} {} probably wrong: {pronoun} left the private address that {stayed_names} still {gives}",
             label(&public),
             be(&public)
@@ -216,13 +228,13 @@ fn suspect(
     let (has_not, are) = if several { ("have", "are") } else { ("has", "is") };
     let moved_names: Vec<_> = moved.iter().map(|answer| called(case, answer)).collect();
     finding
-        .remark(&format!(
+        .note(format!(
             "{} {has} moved and {stayed_names} {has_not} not: if the cache or its endpoint moved, {stayed_names} {are} \
              stale; if not, {} {is} wrong",
             label(&moved),
             moved_names.join(" and ")
         ))
-        .azure(case.private_endpoints())
+        .azure(case.commands.private_endpoints())
 }
 
 /// A resolver's name, with its address where it is known by its place in resolv.conf alone.
@@ -246,7 +258,7 @@ fn failures(case: &Case<'_>, followed: &Resolution, others: &[Resolution], diagn
     for (id, group) in groups {
         let words = |other: &&Resolution| {
             let fault = other.fault.iter().map(|fault| fault.detail.to_string());
-            fault.map(|detail| format!("{}: {detail}", narrate::who(other))).collect::<Vec<_>>()
+            fault.map(|detail| format!("{}: {detail}", describe::who(other))).collect::<Vec<_>>()
         };
         let mut seen: Vec<_> = group.iter().flat_map(words).collect();
         // The one that is followed fails in the same way: one cause, and as bad as it is there.
@@ -280,14 +292,14 @@ fn failure(case: &Case<'_>, followed: &Resolution, id: FindingId, group: &[&Reso
     }
     match id {
         FindingId::DnsTimeout | FindingId::DnsUnreachable => {
-            draft.remarks(group.iter().map(|other| case.is_port_open(other)))
+            draft.notes(group.iter().map(|other| case.is_port_open(other)))
         }
         FindingId::DnsServerFailure | FindingId::DnsRefused => draft
-            .remark("the forwarder is failing, or does not serve this network: check its upstream and its access list"),
+            .note("the forwarder is failing, or does not serve this network: check its upstream and its access list"),
         FindingId::LocalExhaustion => draft.run("ss -s").run("cat /proc/sys/fs/file-nr"),
-        _ => draft.remarks(group.iter().filter_map(|other| case.trust(other))),
+        _ => draft.notes(group.iter().filter_map(|other| case.trust(other))),
     }
-    .remarks(group.iter().map(|other| dispensable(case, other)))
+    .notes(group.iter().map(|other| dispensable(case, other)))
 }
 
 /// What to do with one that fails for good.
