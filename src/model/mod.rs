@@ -4,7 +4,6 @@ mod address;
 mod cache;
 mod event;
 mod exposure;
-mod file_version;
 mod finding;
 mod machine;
 mod observation;
@@ -25,7 +24,6 @@ pub use cache::{
 };
 pub use event::{Event, EventKind};
 pub use exposure::{ExposureReport, LegacyVersion, Opening, Passage, Trial};
-pub use file_version::FileVersion;
 pub use finding::{Finding, FindingId, Severity, Standing};
 pub use machine::Sysctl;
 pub use observation::{Observation, ObservationKind};

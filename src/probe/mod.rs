@@ -21,7 +21,6 @@ mod hello;
 mod info;
 mod machine;
 mod plaintext;
-mod remembered;
 mod reply;
 mod resolve;
 mod session;

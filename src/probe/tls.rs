@@ -27,8 +27,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::deadline::{Deadline, Late};
 use super::guarded::Guarded;
-use super::remembered::Shelf;
 use super::{blame, certificate, plaintext};
+use crate::clock;
+use crate::file::FileCache;
 use crate::model::{Fault, FaultKind, Stage, TlsSession};
 
 /// What a handshake gave.
@@ -144,7 +145,7 @@ fn describe<S>(stream: &TlsStream<S>, session: &mut TlsSession) {
 pub(super) struct Trust {
     provider: Arc<CryptoProvider>,
     platform: OnceLock<Result<Roots, String>>,
-    files: Shelf<Result<Roots, String>>,
+    files: FileCache<Result<Roots, String>>,
 }
 
 /// A set of roots, ready for use.
@@ -158,7 +159,11 @@ pub(super) struct Roots {
 
 impl Trust {
     pub(super) fn new() -> Self {
-        Self { provider: Arc::new(ring::default_provider()), platform: OnceLock::new(), files: Shelf::new(file_roots) }
+        Self {
+            provider: Arc::new(ring::default_provider()),
+            platform: OnceLock::new(),
+            files: FileCache::new(file_roots),
+        }
     }
 
     /// The roots of that file, or of the platform's store. Reading them is this machine's affair: it is not part of the
@@ -169,7 +174,7 @@ impl Trust {
             return self.platform.get_or_init(|| platform_roots(&self.provider)).clone().map_err(unreadable);
         };
         let named = |words: &dyn fmt::Display| unreadable(format!("{}: {words}", path.display()));
-        let roots = self.files.read(path).map_err(|error| named(&error))?;
+        let roots = self.files.read(path, clock::instant()).map_err(|error| named(&error))?;
         (*roots).clone().map_err(|words| named(&words))
     }
 }

@@ -9,12 +9,12 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::connect;
 use super::deadline::Deadline;
-use super::remembered::Shelf;
 use super::resolve::{self, System};
 use super::session::Session;
 use super::tls::{self, Trust};
 use super::withheld::{Sent, Withheld};
 use crate::clock::{self, Stopwatch};
+use crate::file::FileCache;
 use crate::model::{
     Auth, Cache, Fault, FaultKind, Leg, LookupReport, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret,
     Stage, SystemFiles,
@@ -29,7 +29,7 @@ const LEGS_AT_ONCE: usize = 4;
 pub struct Prober {
     system: System,
     pub(super) trust: Trust,
-    passwords: Shelf<Result<Secret, NoSecret>>,
+    passwords: FileCache<Result<Secret, NoSecret>>,
     /// What was read to be sent.
     sent: Mutex<Sent>,
 }
@@ -41,7 +41,7 @@ impl Prober {
         Self {
             system: System::new(&files.resolv_conf, &files.hosts),
             trust: Trust::new(),
-            passwords: Shelf::new(Secret::of_file),
+            passwords: FileCache::new(Secret::of_file),
             sent: Mutex::default(),
         }
     }
@@ -251,8 +251,8 @@ impl Prober {
         let unreadable = |words: String| Fault::new(Stage::Auth, FaultKind::CredentialUnreadable, words);
         match password {
             Password::File(path) => {
-                let secret =
-                    self.passwords.read(path).map_err(|error| unreadable(format!("{}: {error}", path.display())))?;
+                let secret = self.passwords.read(path, clock::instant());
+                let secret = secret.map_err(|error| unreadable(format!("{}: {error}", path.display())))?;
                 secret.as_ref().clone().map_err(|why| unreadable(format!("{}: {why}", path.display())))
             }
             Password::Environment(name) => match std::env::var(name) {

@@ -13,7 +13,6 @@ mod web_config;
 mod yaml;
 
 use std::fmt;
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -31,16 +30,15 @@ use self::users::Users;
 use self::web_config::{Rate, WebConfig};
 use crate::clock;
 use crate::config::Server;
-use crate::file;
+use crate::file::{self, FileWatch};
 use crate::http::peer::Peer;
-use crate::model::FileVersion;
 
 /// What guards the daemon, as its files say now.
 #[derive(Debug)]
 pub struct Guard {
     server: Server,
     current: RwLock<Arc<Protection>>,
-    files: Mutex<Looks>,
+    files: Mutex<FileWatch>,
     bucket: Mutex<Bucket>,
     /// Not replaced with the users, so that a change of the file makes no second queue.
     turns: Arc<Turns>,
@@ -63,13 +61,6 @@ pub(super) struct Protection {
     rate: Option<Rate>,
     /// The files it was read from.
     files: Vec<PathBuf>,
-}
-
-/// The files as they were when they were last read, and at the last look.
-#[derive(Debug, Default)]
-struct Looks {
-    read: Vec<Option<FileVersion>>,
-    seen: Vec<Option<FileVersion>>,
 }
 
 /// What a look at the files gave.
@@ -132,11 +123,11 @@ impl Guard {
     /// Where a file cannot be read or does not hold what it should, with every problem of it.
     pub fn load(server: &Server) -> Result<Self, GuardError> {
         let protection = Protection::read(server)?;
-        let read = versions(&protection.files);
+        let read = file::versions(protection.files.clone());
         Ok(Self {
             server: server.clone(),
             current: RwLock::new(Arc::new(protection)),
-            files: Mutex::new(Looks { seen: read.clone(), read }),
+            files: Mutex::new(FileWatch::new(read)),
             bucket: Mutex::default(),
             turns: Arc::default(),
             hosts: Hosts::new(server),
@@ -192,15 +183,13 @@ impl Guard {
     /// Looks whether a file has changed, and takes into use what it says once the change has come to rest. Reads files,
     /// so it belongs on a thread that may block.
     pub(super) fn look(&self) -> Look {
-        let looks = &mut *self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = &mut *self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.now();
-        let now = versions(&before.files);
-        let at_rest = now == looks.seen;
-        looks.seen = now;
-        if !at_rest || looks.seen == looks.read {
+        let seen = file::versions(before.files.clone());
+        if !watch.has_changed(seen.clone()) {
             return Look::Same;
         }
-        looks.read.clone_from(&looks.seen);
+        *watch = FileWatch::new(seen);
         let new = Protection::read(&self.server).and_then(|new| {
             let lost = before.lost_in(&new);
             if lost.is_empty() { Ok(new) } else { Err(self.opened(&lost)) }
@@ -208,8 +197,7 @@ impl Guard {
         match new {
             Ok(new) => {
                 if new.files != before.files {
-                    looks.read = versions(&new.files);
-                    looks.seen.clone_from(&looks.read);
+                    *watch = FileWatch::new(file::versions(new.files.clone()));
                 }
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
                 Look::Taken
@@ -347,11 +335,6 @@ fn read_text(path: &Path) -> Result<String, GuardError> {
     let fault = |words: String| GuardError(vec![Fault::new(path, None, words)]);
     let bytes = file::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
     String::from_utf8(bytes).map_err(|_| fault("it is not UTF-8 text".to_owned()))
-}
-
-/// The versions of these files; `None` for one that is missing.
-fn versions(files: &[PathBuf]) -> Vec<Option<FileVersion>> {
-    files.iter().map(|file| fs::metadata(file).ok().map(|metadata| FileVersion::of(&metadata))).collect()
 }
 
 #[cfg(test)]

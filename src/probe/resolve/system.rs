@@ -14,29 +14,30 @@ use hickory_resolver::system_conf::parse_resolv_conf;
 
 use super::chase::chase;
 use super::exchange::{Servers, Way};
+use crate::clock;
+use crate::file::CachedFile;
 use crate::model::{Answer, Fault, FaultKind, Outcome, Resolution, Resolver, Source, Stage};
 use crate::probe::deadline::Deadline;
-use crate::probe::remembered::Remembered;
 
 /// The resolver of this machine.
 #[derive(Debug)]
 pub(in crate::probe) struct System {
-    resolv_conf: Remembered<Result<Arc<ResolvConf>, String>>,
-    hosts: Remembered<Hosts>,
+    resolv_conf: CachedFile<Result<Arc<ResolvConf>, String>>,
+    hosts: CachedFile<Hosts>,
 }
 
 impl System {
     pub(in crate::probe) fn new(resolv_conf: &Path, hosts: &Path) -> Self {
         Self {
-            resolv_conf: Remembered::new(resolv_conf, |bytes| ResolvConf::parse(bytes).map(Arc::new)),
-            hosts: Remembered::new(hosts, Hosts::parse),
+            resolv_conf: CachedFile::new(resolv_conf, |bytes| ResolvConf::parse(bytes).map(Arc::new)),
+            hosts: CachedFile::new(hosts, Hosts::parse),
         }
     }
 
     /// Asks as an application would, and writes what came into `resolution`.
     pub(super) async fn resolve(&self, host: &str, name: &Name, deadline: Deadline, resolution: &mut Resolution) {
         // A hosts file that is missing or unreadable pins nothing; the C library goes on without it as well.
-        if let Some(pinned) = self.hosts.read().ok().and_then(|hosts| hosts.addresses(host)) {
+        if let Some(pinned) = self.hosts.read(clock::instant()).ok().and_then(|hosts| hosts.addresses(host)) {
             resolution.source = Source::HostsFile;
             resolution.addresses = pinned;
             return;
@@ -92,7 +93,7 @@ impl System {
 
     /// What resolv.conf says now.
     fn conf(&self) -> Result<Arc<ResolvConf>, Fault> {
-        let words = match self.resolv_conf.read().as_deref() {
+        let words = match self.resolv_conf.read(clock::instant()).as_deref() {
             Ok(Ok(conf)) => return Ok(Arc::clone(conf)),
             Ok(Err(words)) => words.clone(),
             Err(error) => error.to_string(),
