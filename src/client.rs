@@ -30,6 +30,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::file;
 use crate::model::{Secret, WireText};
+use crate::net::trust;
 
 /// How long an answer may take, from the first packet to its last byte, where nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -388,21 +389,15 @@ fn client_config(settings: &Settings) -> Result<ClientConfig, ClientError> {
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, ClientError> {
-    let mut roots = RootCertStore::empty();
     if let Some(path) = ca_file {
+        let mut roots = RootCertStore::empty();
         for certificate in certificates(path)? {
             let unusable = |error: rustls::Error| ClientError::File(path.to_owned(), error.to_string());
             roots.add(certificate).map_err(unusable)?;
         }
         return Ok(roots);
     }
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let words: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(ClientError::Platform(words.join("; ")));
-    }
-    Ok(roots)
+    trust::platform_store().map_err(ClientError::Platform)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {

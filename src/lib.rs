@@ -5,11 +5,12 @@
 //!
 //! - floor 0: [`model`] the vocabulary, [`azure`] what is known of Azure, [`clock`] the only place time enters,
 //!   [`style`] how text for a terminal is dressed, [`mod@file`] small files
-//! - floor 1: [`config`], [`probe`], [`judge`], [`sink`], which do not know each other
-//! - floor 2: [`http`], which reads what the sinks hold; [`client`], which asks a running daemon
-//! - floor 3: [`daemon`] the long run
-//! - floor 4: `commands`, what is done on the command line, a file a command
-//! - floor 5: [`cli`], which lists them
+//! - floor 1: `net`, what every room needs that speaks over the network
+//! - floor 2: [`config`], [`probe`], [`judge`], [`sink`], [`client`] (asks a running daemon), which do not know each other
+//! - floor 3: [`http`], which reads what the sinks hold
+//! - floor 4: [`daemon`] the long run
+//! - floor 5: `commands`, what is done on the command line, a file a command
+//! - floor 6: [`cli`], which lists them
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -27,12 +28,14 @@ pub mod clock;
 pub mod file;
 pub mod style;
 
+mod net;
+
+pub mod client;
 pub mod config;
 pub mod judge;
 pub mod probe;
 pub mod sink;
 
-pub mod client;
 pub mod http;
 
 pub mod daemon;

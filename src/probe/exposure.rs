@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::deadline::{Deadline, Late};
 use super::hello::{self, Answer};
 use super::session::Session;
 use super::walk::Prober;
@@ -27,6 +26,7 @@ use crate::model::{
     AddressClass, Auth, Cache, ExposureReport, Fault, FaultKind, LegacyVersion, Opening, Passage, Resolution, Secret,
     Stage, Timeouts, Tls, TlsSession, Trial, WireText,
 };
+use crate::net::deadline::{Deadline, Late, span};
 
 /// How many tests of one cache are under way at once.
 const TRIALS_AT_ONCE: usize = 8;
@@ -136,7 +136,7 @@ impl Prober {
             Ok(roots) => roots,
             Err(fault) => return Outcome::new(Passage::Unclear, Stage::Tls, fault.detail.as_str()),
         };
-        let handshake = tls::handshake(stream, dialled, cache.server_name(), &roots, limits.tls, deadline).await;
+        let handshake = tls::handshake(stream, dialled, cache.server_name(), roots, limits.tls, deadline).await;
         let outcome = match handshake.outcome {
             Err(fault) => unproven(&fault, handshake.session.is_some(), deadline),
             Ok(stream) => {
@@ -298,7 +298,7 @@ async fn ping(mut stream: TcpStream, limit: Duration, deadline: Deadline) -> Out
     }
     let (passage, words) = match ended {
         _ if !reply.is_empty() => (Passage::Closed, format!("PING was answered with {}", blame::quoted(&reply))),
-        Err(Late) => (silence(deadline), format!("no answer to PING within {}", blame::span(allowed))),
+        Err(Late) => (silence(deadline), format!("no answer to PING within {}", span(allowed))),
         Ok(Err(error)) => (Passage::Closed, error.to_string()),
         Ok(Ok(())) => (Passage::Closed, "closed without an answer to PING".to_owned()),
     };
@@ -348,6 +348,6 @@ async fn greet(
         Ok(Ok(None)) if heard.len() < hello::LONGEST_ANSWER => refused("refused: closed by the peer".to_owned()),
         Ok(Ok(None)) => unclear("the peer warns and never answers".to_owned()),
         Ok(Err(error)) => refused(format!("refused: {error}")),
-        Err(Late) => unclear(format!("no answer within {}", blame::span(allowed))),
+        Err(Late) => unclear(format!("no answer within {}", span(allowed))),
     }
 }

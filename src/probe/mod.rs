@@ -12,11 +12,8 @@
 //! - A peer costs a bounded amount of memory and time, whatever it sends.
 
 mod blame;
-mod certificate;
 mod connect;
-mod deadline;
 mod exposure;
-mod guarded;
 mod hello;
 mod info;
 mod machine;

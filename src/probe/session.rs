@@ -13,13 +13,13 @@ use futures_util::FutureExt;
 use redis::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::deadline::{Deadline, Late};
-use super::guarded::{End, Guarded};
 use super::reply::{self, Expected, Frame};
 use super::withheld::Withheld;
 use super::{blame, info};
 use crate::clock;
 use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage, Timestamp};
+use crate::net::deadline::{Deadline, Late, span};
+use crate::net::limited::{LimitedStream, StreamEnd};
 
 /// How much is read at once.
 const PART: usize = 4 << 10;
@@ -32,7 +32,7 @@ fn skew(theirs: Timestamp, ours: Timestamp) -> i64 {
 
 /// A conversation with a server.
 pub(super) struct Session<S> {
-    stream: Guarded<S>,
+    stream: LimitedStream<S>,
     /// What has come and is not answered for yet.
     heard: Vec<u8>,
     /// Whether nothing was sent yet.
@@ -46,7 +46,7 @@ pub(super) struct Session<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn new(stream: S, withheld: Arc<Withheld>, limit: Duration, deadline: Deadline) -> Self {
-        Self { stream: Guarded::new(stream), heard: Vec::new(), is_first: true, withheld, limit, deadline }
+        Self { stream: LimitedStream::new(stream), heard: Vec::new(), is_first: true, withheld, limit, deadline }
     }
 
     /// Proves who we are.
@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// The stream, to close it.
-    pub(super) fn stream(&mut self) -> &mut Guarded<S> {
+    pub(super) fn stream(&mut self) -> &mut LimitedStream<S> {
         &mut self.stream
     }
 
@@ -139,11 +139,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok(Ok(reply)) => reply,
             Ok(Err(error)) => {
                 self.withheld.blot(&mut self.heard);
-                let end = self.stream.take_end().unwrap_or(End::Broken(error));
+                let end = self.stream.take_end().unwrap_or(StreamEnd::Broken(error));
                 return Err(blame::command(stage, name, end));
             }
             Err(Late) => {
-                let words = format!("no reply to {name} within {}", blame::span(allowed));
+                let words = format!("no reply to {name} within {}", span(allowed));
                 return Err(Fault::new(stage, FaultKind::Timeout, words));
             }
         };

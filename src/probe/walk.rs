@@ -8,10 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::connect;
-use super::deadline::Deadline;
 use super::resolve::{self, System};
 use super::session::Session;
-use super::tls::{self, Trust};
+use super::tls;
 use super::withheld::{Sent, Withheld};
 use crate::clock::{self, Stopwatch};
 use crate::file::FileCache;
@@ -19,6 +18,8 @@ use crate::model::{
     Auth, Cache, Fault, FaultKind, Leg, LookupReport, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret,
     Stage, SystemFiles,
 };
+use crate::net::deadline::Deadline;
+use crate::net::trust::Trust;
 
 /// How many addresses of one cache are dialled at once.
 const LEGS_AT_ONCE: usize = 4;
@@ -166,7 +167,7 @@ impl Prober {
         let roots = self.trust.roots(settings.ca_file.as_deref())?;
         let watch = Stopwatch::start();
         let name = cache.server_name();
-        let handshake = tls::handshake(stream, leg.dialled, name, &roots, cache.timeouts.tls, deadline).await;
+        let handshake = tls::handshake(stream, leg.dialled, name, roots, cache.timeouts.tls, deadline).await;
         leg.timings.set(Stage::Tls, watch.elapsed());
         leg.tls = handshake.session;
         self.converse(cache, leg, (secret, withheld), handshake.outcome?, deadline).await

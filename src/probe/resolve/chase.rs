@@ -5,7 +5,7 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType as WireType};
 
 use super::exchange::{Exchange, Servers, shown};
 use crate::model::{Alias, Answer, Outcome, Query, RecordType, WireText};
-use crate::probe::deadline::Deadline;
+use crate::net::deadline::Deadline;
 
 /// The longest way that is followed. Public resolvers give up at 8 to 16; Azure's own chains have 2 to 4.
 const LONGEST_CHAIN: usize = 16;

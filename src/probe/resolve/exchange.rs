@@ -14,8 +14,8 @@ use super::lines::Lines;
 use super::secure::Secure;
 use crate::clock::Stopwatch;
 use crate::model::{Outcome, Query, RecordType, Transport, WireText};
+use crate::net::deadline::{Deadline, Late};
 use crate::probe::blame;
-use crate::probe::deadline::{Deadline, Late};
 
 /// The largest answer over UDP: without EDNS a server sends at most 512 bytes, and what sends more is read all the same.
 const LARGEST_DATAGRAM: usize = 4096;

@@ -18,8 +18,7 @@ use super::exchange::{Failure, Servers, Way, answers, decode, encode, framed};
 use super::https::Client;
 use super::secure::Secure;
 use crate::model::Outcome;
-use crate::probe::blame;
-use crate::probe::deadline::{Deadline, Late};
+use crate::net::deadline::{Deadline, Late, span};
 
 /// How many questions may wait to be written; a lookup has two under way.
 const WAITING: usize = 4;
@@ -122,7 +121,7 @@ impl Lines {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Failure::of_socket(server, &error)),
             Err(Late) => {
-                let words = format!("{server}: no answer to SYN within {}", blame::span(allowed));
+                let words = format!("{server}: no answer to SYN within {}", span(allowed));
                 return Err(Failure::new(Outcome::Timeout, words));
             }
         };

@@ -21,13 +21,13 @@ pub(super) use system::System;
 use self::chase::{Chased, chase};
 use self::exchange::{Servers, Way};
 use self::secure::Secure;
-use super::deadline::Deadline;
-use super::tls::Trust;
 use crate::clock::Stopwatch;
 use crate::model::{
     AddressClass, Answer, Fault, FaultKind, Outcome, Protocol, Resolution, Resolver, ResolverName, Source, Stage,
     WireText,
 };
+use crate::net::deadline::Deadline;
+use crate::net::trust::Trust;
 
 /// Asks one resolver for the addresses of `host`. It always gives a resolution; failure is part of it.
 pub(super) async fn resolve(

@@ -17,7 +17,7 @@ use super::exchange::{Servers, Way};
 use crate::clock;
 use crate::file::CachedFile;
 use crate::model::{Answer, Fault, FaultKind, Outcome, Resolution, Resolver, Source, Stage};
-use crate::probe::deadline::Deadline;
+use crate::net::deadline::Deadline;
 
 /// The resolver of this machine.
 #[derive(Debug)]
