@@ -11,8 +11,8 @@ use super::{Watch, narrate};
 use crate::model::{
     AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, Expectation, Exposure, ExposureReport,
     Fault, FaultKind, Isolation, Leg, LegacyVersion, LookupReport, Observation, Opening, Outcome, Passage, Password,
-    ProbeReport, Query, RecordType, Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage, Thresholds,
-    Timeouts, Timestamp, Timings, Tls, TlsSession, Transport, Trial, WireText,
+    ProbeReport, Protocol, Query, RecordType, Resolution, Resolver, ResolverName, Rules, ServerFacts, Source, Stage,
+    Thresholds, Timeouts, Timestamp, Timings, Tls, TlsSession, Trial, WireText,
 };
 
 const HOST: &str = "orders.redis.cache.windows.net";
@@ -67,7 +67,7 @@ fn resolution(aliases: &[&str], addresses: &[&str]) -> Resolution {
         addresses_dropped: 0,
         queries: vec![Query {
             server: "10.0.0.4:53".parse().unwrap(),
-            transport: Transport::Udp,
+            transport: Protocol::Udp,
             name: WireText::new(HOST),
             record_type: RecordType::A,
             outcome: Outcome::Answered,

@@ -30,7 +30,7 @@ pub use observation::{Observation, ObservationKind};
 pub use report::{
     Certificate, Clients, Leg, LimitSource, LookupReport, Mode, ProbeReport, Role, ServerFacts, TlsSession,
 };
-pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source, Transport};
+pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source};
 pub use round::{Pending, Round, Verdict};
 pub use secret::{NoSecret, Secret};
 pub use stage::{Fault, FaultKind, Stage, Timings};

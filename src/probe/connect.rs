@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::blame;
+use super::classify;
 use crate::model::{Fault, FaultKind, Stage};
 use crate::net::deadline::{Deadline, Late, span};
 
@@ -24,7 +24,7 @@ pub(super) async fn connect(to: SocketAddr, limit: Duration, deadline: Deadline)
             let _ = stream.set_nodelay(true);
             Ok(stream)
         }
-        Ok(Err(error)) => Err(blame::connect(to, &error)),
+        Ok(Err(error)) => Err(classify::connect(to, &error)),
         Err(Late) => {
             let words = format!("no answer to SYN from {to} within {}", span(allowed));
             Err(Fault::new(Stage::Connect, FaultKind::Filtered, words))

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{blame, plaintext};
+use super::{classify, plaintext};
 use crate::model::{Fault, FaultKind, Stage, TlsSession};
 use crate::net::certificate;
 use crate::net::deadline::{Deadline, Late, span};
@@ -89,11 +89,11 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Ok(stream)) => stream,
         Ok(Err((error, mut stream))) => {
             let end = stream.take_end();
-            return Handshake::failed(session, blame::handshake(&error, end.as_ref(), stream.first(), seen.asked));
+            return Handshake::failed(session, classify::handshake(&error, end.as_ref(), stream.first(), seen.asked));
         }
         Err(Late) => {
             if let Some(answer) = plain {
-                return Handshake::failed(session, blame::plaintext(allowed, &answer));
+                return Handshake::failed(session, classify::plaintext(allowed, &answer));
             }
             let words = format!("the handshake did not end within {}", span(allowed));
             return Handshake::failed(session, Fault::new(Stage::Tls, FaultKind::Timeout, words));
@@ -111,7 +111,7 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
             Handshake { session, outcome: Ok(stream) }
         }
         Some(Err(error)) => {
-            let fault = blame::certificate(&error, session.as_ref().and_then(TlsSession::leaf));
+            let fault = classify::certificate(&error, session.as_ref().and_then(TlsSession::leaf));
             Handshake::failed(session, fault)
         }
         // Without resumption every handshake presents a certificate; one that did not proves nothing.

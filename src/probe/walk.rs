@@ -8,10 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::connect;
-use super::resolve::{self, System};
-use super::session::Session;
+use super::dns::{self, System};
+use super::redis::{Sent, Session, Withheld};
 use super::tls;
-use super::withheld::{Sent, Withheld};
 use crate::clock::{self, Stopwatch};
 use crate::file::FileCache;
 use crate::model::{
@@ -120,7 +119,7 @@ impl Prober {
             let mut resolution = self.resolve(cache, first, deadline).await;
             let addresses = resolution.addresses.iter().map(|answer| answer.address).collect();
             let beneath = async {
-                let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline).await;
+                let beneath = dns::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline).await;
                 (beneath, watch.elapsed())
             };
             let (legs, (beneath, took)) = future::join(dial(addresses), beneath).await;
@@ -136,7 +135,7 @@ impl Prober {
 
     pub(super) async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
         let of_machine = (&self.system, &self.trust);
-        resolve::resolve(&cache.host, resolver, of_machine, cache.timeouts.resolve, deadline).await
+        dns::resolve(&cache.host, resolver, of_machine, cache.timeouts.resolve, deadline).await
     }
 
     /// Walks from one address to the server's word.

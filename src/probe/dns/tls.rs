@@ -16,26 +16,27 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::exchange::{Failure, framed};
+use super::failure::Failure;
+use super::message::framed;
 use crate::model::{Fault, FaultKind, Outcome, Protocol, Stage, Tls};
 use crate::net::certificate;
 use crate::net::deadline::{Deadline, Late, span};
 use crate::net::limited::LimitedStream;
 use crate::net::trust::Trust;
-use crate::probe::{blame, plaintext};
+use crate::probe::{classify, plaintext};
 
 /// A stream over which a name server has proved who it is.
-pub(super) type Proven = TlsStream<LimitedStream<TcpStream>>;
+pub(super) type VerifiedStream = TlsStream<LimitedStream<TcpStream>>;
 
 /// How one name server proves who it is, ready for use.
 #[derive(Debug, Clone)]
-pub(super) struct Secure {
+pub(super) struct DnsTls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     protocol: Protocol,
 }
 
-impl Secure {
+impl DnsTls {
     /// Reads the roots that are trusted. Without a name of its own the server must prove its address.
     ///
     /// # Errors
@@ -53,8 +54,8 @@ impl Secure {
         let mut config = roots.client_config(|end_entity, _, verdict| {
             verdict.map_err(|error| {
                 let leaf = certificate::chain(std::slice::from_ref(end_entity));
-                let fault = blame::certificate(&error, leaf.first());
-                CertificateError::Other(OtherError(Arc::new(Distrusted(fault)))).into()
+                let fault = classify::certificate(&error, leaf.first());
+                CertificateError::Other(OtherError(Arc::new(VerifyError(fault)))).into()
             })
         });
         // DNS over TLS has a word for it too ("dot"), which servers need not know.
@@ -76,7 +77,7 @@ impl Secure {
         stream: TcpStream,
         server: SocketAddr,
         deadline: Deadline,
-    ) -> Result<Proven, Failure> {
+    ) -> Result<VerifiedStream, Failure> {
         let allowed = deadline.remaining();
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let connecting = connector.connect(self.name.clone(), LimitedStream::new(stream)).into_fallible();
@@ -103,8 +104,8 @@ impl Secure {
             }
             Ok(Err((error, mut stream))) => {
                 let end = stream.take_end();
-                let fault =
-                    distrusted(&error).unwrap_or_else(|| blame::handshake(&error, end.as_ref(), stream.first(), false));
+                let fault = distrusted(&error)
+                    .unwrap_or_else(|| classify::handshake(&error, end.as_ref(), stream.first(), false));
                 Err(Failure::new(outcome(fault.kind), format!("{server}: {}", fault.detail)))
             }
             Err(Late) if is_plain => {
@@ -155,10 +156,10 @@ async fn answers_plainly(server: SocketAddr, deadline: Deadline) -> bool {
 fn distrusted(error: &std::io::Error) -> Option<Fault> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return None };
-    inner.downcast_ref::<Distrusted>().map(|Distrusted(fault)| fault.clone())
+    inner.downcast_ref::<VerifyError>().map(|VerifyError(fault)| fault.clone())
 }
 
 /// Why a certificate was not accepted, in words for a person. It travels inside the library's error.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.detail)]
-struct Distrusted(Fault);
+struct VerifyError(Fault);
