@@ -1,8 +1,7 @@
 //! Asks a running daemon over HTTP, for commands that need what it knows.
 //!
-//! Invariant: an answer costs a bounded amount of time and memory, and a password is in no message.
+//! Invariant: a password is in no message.
 
-use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,35 +9,21 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
+use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Uri};
-use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use crate::file;
 use crate::model::{Secret, WireText};
+use crate::net::http::{HttpAnswer, HttpClient, HttpError};
+use crate::net::{pem, trust};
 
 /// How long an answer may take, from the first packet to its last byte, where nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(40);
-
-/// How long the connection, TLS included, may take of it.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// The largest answer that is read.
-const LARGEST: usize = 16 << 20;
 
 /// Where a daemon is, and how it is asked.
 #[derive(Debug, Clone, Default)]
@@ -60,9 +45,7 @@ pub struct Settings {
 pub struct Client {
     /// As it was given, without a slash at its end.
     server: String,
-    host: String,
-    port: u16,
-    tls: Option<Arc<ClientConfig>>,
+    http: HttpClient,
     authorization: Option<HeaderValue>,
     /// What is sent in its place with what changes state.
     admin: Option<HeaderValue>,
@@ -186,7 +169,7 @@ impl Client {
         let authorization = settings.login.as_ref().map(|(user, password)| basic(user, password));
         let admin = settings.token.as_ref().map(bearer).transpose()?;
         let port = authority.port_u16().unwrap_or(if speaks_tls { 443 } else { 80 });
-        Ok(Self { server, host, port, tls, authorization, admin, patience: PATIENCE })
+        Ok(Self { server, http: HttpClient { host, port, tls }, authorization, admin, patience: PATIENCE })
     }
 
     /// This client, with less patience or more.
@@ -204,9 +187,10 @@ impl Client {
     /// Whether what is sent, a password too, can be read on the way.
     #[must_use]
     pub fn is_in_the_clear(&self) -> bool {
-        let is_here = self.host == "localhost"
-            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-        self.tls.is_none() && !is_here
+        let HttpClient { host, tls, .. } = &self.http;
+        let is_here = host == "localhost"
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+        tls.is_none() && !is_here
     }
 
     /// Asks for a path.
@@ -227,82 +211,30 @@ impl Client {
 
     async fn ask(&self, method: Method, path: &str) -> Result<Answer, ClientError> {
         let url = format!("{}{path}", self.server);
-        let late = |words: &str| Err(ClientError::Broken { url: url.clone(), words: words.to_owned(), hint: "" });
-        let asked = async {
-            let stream = match timeout(CONNECT, self.connect(&url)).await {
-                Ok(stream) => stream?,
-                Err(_) => return late(&format!("no connection within {CONNECT:?}")),
-            };
-            match stream {
-                Stream::Plain(stream) => self.exchange(stream, method, path, &url).await,
-                Stream::Tls(stream) => self.exchange(*stream, method, path, &url).await,
-            }
-        };
-        match timeout(self.patience, asked).await {
-            Ok(answer) => answer,
-            Err(_) => late(&format!("no whole answer within {:?}", self.patience)),
-        }
-    }
-
-    async fn connect(&self, url: &str) -> Result<Stream, ClientError> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port))
-            .await
-            .map_err(|source| ClientError::Unreachable { url: url.to_owned(), source })?;
-        let Some(config) = &self.tls else { return Ok(Stream::Plain(stream)) };
-        let name = ServerName::try_from(self.host.clone())
-            .map_err(|_| ClientError::Server(self.server.clone(), "no certificate can cover its host"))?;
-        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-        stream.map(|stream| Stream::Tls(Box::new(stream))).map_err(|source| {
-            let hint = hint(&source);
-            ClientError::Tls { url: url.to_owned(), source, hint }
-        })
-    }
-
-    async fn exchange<S>(&self, stream: S, method: Method, path: &str, url: &str) -> Result<Answer, ClientError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let broken =
-            |error: &dyn Display, hint| ClientError::Broken { url: url.to_owned(), words: error.to_string(), hint };
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error, ""))?;
-        let uri: Uri = url.parse().map_err(|error| broken(&error, ""))?;
-        let path = uri.path_and_query().map_or(path, |path| path.as_str());
         let admin = self.admin.as_ref().filter(|_| method != Method::GET);
-        let mut request = Request::builder().method(method).uri(path).header(header::CONNECTION, "close");
-        if let Some(authority) = uri.authority() {
-            request = request.header(header::HOST, authority.as_str());
-        }
+        let mut request = Request::builder().method(method).uri(&url);
         if let Some(authorization) = admin.or(self.authorization.as_ref()) {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| broken(&error, ""))?;
-        let answered = async {
-            let response = sender.send_request(request).await.map_err(|error| causes(&error));
-            let response = response.map_err(|words| self.unanswered(url, words))?;
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), LARGEST).collect().await;
-            let body = body.map_err(|error| broken(&error, ""))?.to_bytes().to_vec();
-            Ok(Answer { status, body })
+        let answer = match request.body(Full::default()) {
+            Ok(request) => self.http.send(request, self.patience).await,
+            Err(error) => Err(HttpError::Broken(error.to_string())),
         };
-        // The connection moves the bytes while the answer is awaited; it breaks or closes with it.
-        let mut answered = std::pin::pin!(answered);
-        tokio::select! {
-            biased;
-            answer = &mut answered => answer,
-            ended = connection => match (answered.await, ended) {
-                // Which of the two is told why it broke is a matter of luck.
-                (Err(ClientError::Broken { words, .. }), Err(error)) => {
-                    Err(self.unanswered(url, format!("{words}: {}", causes(&error))))
-                }
-                (answer, _) => answer,
-            },
-        }
+        answer.map(|HttpAnswer { status, body }| Answer { status, body }).map_err(|error| match error {
+            HttpError::Unreachable(source) => ClientError::Unreachable { url, source },
+            HttpError::NoServerName => ClientError::Server(self.server.clone(), "no certificate can cover its host"),
+            HttpError::Tls(source) => {
+                let hint = hint(&source);
+                ClientError::Tls { url, source, hint }
+            }
+            HttpError::Unanswered(words) => self.unanswered(url, words),
+            HttpError::Broken(words) => ClientError::Broken { url, words, hint: "" },
+        })
     }
 
     /// The request was sent, and what came back is no answer.
-    fn unanswered(&self, url: &str, words: String) -> ClientError {
-        let hint = match &self.tls {
+    fn unanswered(&self, url: String, words: String) -> ClientError {
+        let hint = match &self.http.tls {
             // Under TLS 1.3 a server tells only after the handshake that it wanted a certificate.
             Some(_) if words.contains("CertificateRequired") => {
                 "; the daemon asks for a client certificate: --client-cert FILE --client-key FILE"
@@ -311,24 +243,8 @@ impl Client {
             Some(_) => "",
             None => "; does it speak TLS? then write https://",
         };
-        ClientError::Broken { url: url.to_owned(), words, hint }
+        ClientError::Broken { url, words, hint }
     }
-}
-
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-/// An error with all that caused it.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }
 
 fn basic(user: &str, password: &Secret) -> HeaderValue {
@@ -369,51 +285,24 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 fn client_config(settings: &Settings) -> Result<ClientConfig, ClientError> {
+    let of_file = |path: &Path, words: String| ClientError::File(path.to_owned(), words);
+    let roots = match &settings.ca_file {
+        Some(path) => pem::roots(path).map_err(|words| of_file(path, words))?,
+        None => trust::platform_store().map_err(ClientError::Platform)?,
+    };
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring offers the default versions")
-        .with_root_certificates(roots(settings.ca_file.as_deref())?);
+        .with_root_certificates(roots);
     match &settings.identity {
         None => Ok(builder.with_no_client_auth()),
         Some((cert_file, key_file)) => {
-            let chain = certificates(cert_file)?;
-            let key = PrivateKeyDer::from_pem_slice(&read(key_file)?).map_err(|error| {
-                ClientError::File(key_file.clone(), format!("holds no private key in PEM: {error}"))
-            })?;
-            let unusable =
-                |error| ClientError::File(cert_file.clone(), format!("cannot be used with its key: {error}"));
+            let chain = pem::certificates(cert_file).map_err(|words| of_file(cert_file, words))?;
+            let key = pem::private_key(key_file).map_err(|words| of_file(key_file, words))?;
+            let unusable = |error| of_file(cert_file, format!("cannot be used with its key: {error}"));
             builder.with_client_auth_cert(chain, key).map_err(unusable)
         }
     }
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, ClientError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = ca_file {
-        for certificate in certificates(path)? {
-            let unusable = |error: rustls::Error| ClientError::File(path.to_owned(), error.to_string());
-            roots.add(certificate).map_err(unusable)?;
-        }
-        return Ok(roots);
-    }
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let words: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(ClientError::Platform(words.join("; ")));
-    }
-    Ok(roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-    let unusable = |words: String| ClientError::File(path.to_owned(), words);
-    let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| unusable(format!("is not PEM: {error}")))?;
-    if found.is_empty() { Err(unusable("holds no certificate in PEM".to_owned())) } else { Ok(found) }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
-    file::read(path).map_err(|error| ClientError::File(path.to_owned(), format!("cannot be read: {error}")))
 }
 
 #[cfg(test)]

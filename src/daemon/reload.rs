@@ -16,8 +16,9 @@ use super::sinks::Sinks;
 use super::systemd::{self, Init};
 use crate::clock;
 use crate::config::{self, Config, Inputs, Server};
+use crate::file::{self, FileVersions, FileWatch};
 use crate::http::Reload;
-use crate::model::{Event, EventKind, FileVersion};
+use crate::model::{Event, EventKind};
 use crate::probe::Prober;
 use crate::sink::{Board, Chronicle, Loop, Metrics, Pulse};
 
@@ -62,7 +63,7 @@ pub(super) struct Others {
 struct Loaded {
     config: Config,
     /// Its files as they were before they were read.
-    read: Vec<Version>,
+    read: FileVersions,
     /// What is to be said of its password files.
     notices: Vec<String>,
 }
@@ -80,12 +81,9 @@ pub(super) struct Reloader {
     chronicle: Chronicle,
     looks: Interval,
     /// The look that is under way.
-    looking: Option<JoinHandle<Vec<Version>>>,
+    looking: Option<JoinHandle<FileVersions>>,
     pulse: Arc<Pulse>,
-    /// The files as they were when they were last read.
-    read: Vec<Version>,
-    /// The files as they were at the last look: a change is taken up once it has come to rest.
-    seen: Vec<Version>,
+    watch: FileWatch,
 }
 
 impl Reloader {
@@ -96,24 +94,10 @@ impl Reloader {
         Sinks { metrics, board, pulse, chronicle }: Sinks,
     ) -> Self {
         let config = Arc::clone(&configs.borrow());
-        let read = versions(&config.files);
+        let watch = FileWatch::new(versions(&config.files));
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            inputs,
-            config,
-            configs,
-            caches,
-            plans,
-            metrics,
-            board,
-            chronicle,
-            looks,
-            looking: None,
-            pulse,
-            seen: read.clone(),
-            read,
-        }
+        Self { inputs, config, configs, caches, plans, metrics, board, chronicle, looks, looking: None, pulse, watch }
     }
 
     /// Takes the configuration the daemon was started with into use.
@@ -134,10 +118,7 @@ impl Reloader {
         self.pulse.waits_for_disk(Loop::Reload);
         let looked = looking.await;
         self.looking = None;
-        let Ok(now) = looked else { return false };
-        let at_rest = now == self.seen;
-        self.seen = now;
-        at_rest && self.seen != self.read
+        looked.is_ok_and(|seen| self.watch.has_changed(seen))
     }
 
     /// Reads everything again. What is wrong changes nothing, and is told.
@@ -158,8 +139,7 @@ impl Reloader {
         self.pulse.waits_for_disk(Loop::Reload);
         let outcome = match reading.await {
             Ok((read, outcome)) => {
-                self.read = read;
-                self.seen.clone_from(&self.read);
+                self.watch = FileWatch::new(read);
                 outcome.map_err(|problems| problems.iter().map(ToString::to_string).collect())
             }
             Err(error) => {
@@ -232,8 +212,7 @@ impl Reloader {
         let summary = format!("{} caches, {kept} of them unchanged", new.caches.len());
         self.config = Arc::new(new);
         self.configs.send_replace(Arc::clone(&self.config));
-        self.read = read;
-        self.seen.clone_from(&self.read);
+        self.watch = FileWatch::new(read);
         self.apply(plan).await;
         summary
     }
@@ -258,28 +237,20 @@ fn nothing_to_watch() -> Vec<String> {
     vec!["the configuration names no cache, so there would be nothing to watch".to_owned()]
 }
 
-/// A file and its version; `None` where it is missing.
-type Version = (PathBuf, Option<FileVersion>);
-
 /// The versions of the configuration's files and of the `*.toml` files that lie in its directories.
-fn versions(paths: &[PathBuf]) -> Vec<Version> {
-    let mut versions = Vec::new();
+fn versions(paths: &[PathBuf]) -> FileVersions {
+    let mut files = Vec::new();
     for path in paths {
         if let Ok(directory) = fs::read_dir(path) {
             let parts = directory.filter_map(|part| Some(part.ok()?.path()));
             let mut parts: Vec<_> = parts.filter(|part| part.extension().is_some_and(|end| end == "toml")).collect();
             parts.sort();
-            versions.extend(parts.into_iter().map(version));
+            files.extend(parts);
         } else {
-            versions.push(version(path.clone()));
+            files.push(path.clone());
         }
     }
-    versions
-}
-
-fn version(path: PathBuf) -> Version {
-    let version = fs::metadata(&path).ok().map(|metadata| FileVersion::of(&metadata));
-    (path, version)
+    file::versions(files)
 }
 
 #[cfg(test)]

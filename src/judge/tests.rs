@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::{Watch, describe};
 use crate::model::{
     Alias, Answer, Auth, Cache, CacheName, Certificate, Event, Expectation, Exposure, Fault, FaultKind, Finding,
-    Isolation, Leg, LookupReport, Observation, Outcome, ProbeReport, Query, RecordType, Resolution, Resolver,
+    Isolation, Leg, LookupReport, Observation, Outcome, ProbeReport, Protocol, Query, RecordType, Resolution, Resolver,
     ResolverName, Rules, ServerFacts, Source, Stage, Thresholds, Timeouts, Timestamp, Timings, Tls, TlsSession,
-    Transport, WireText,
+    WireText,
 };
 
 pub(super) const HOST: &str = "orders.redis.cache.windows.net";
@@ -67,7 +67,7 @@ pub(super) fn resolution(aliases: &[&str], addresses: &[&str]) -> Resolution {
         addresses_dropped: 0,
         queries: vec![Query {
             server: "10.0.0.4:53".parse().unwrap(),
-            transport: Transport::Udp,
+            transport: Protocol::Udp,
             name: WireText::new(HOST),
             record_type: RecordType::A,
             outcome: Outcome::Answered,

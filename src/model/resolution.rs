@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AddressClass, Fault, ResolverName, WireText, seconds, vocabulary};
+use super::{AddressClass, Fault, Protocol, ResolverName, WireText, seconds, vocabulary};
 
 /// One resolver's answer about one name. It exists also when the lookup failed: the aliases seen up to there are what
 /// tells one cause from another.
@@ -136,8 +136,8 @@ impl Answer {
 pub struct Query {
     /// The name server.
     pub server: SocketAddr,
-    /// How it was asked.
-    pub transport: Transport,
+    /// How it was asked: over TCP too where a server is asked over UDP and cut its answer short.
+    pub transport: Protocol,
     /// The name asked for.
     pub name: WireText,
     /// A or AAAA.
@@ -149,20 +149,6 @@ pub struct Query {
     /// From question to answer.
     #[serde(rename = "took_seconds", serialize_with = "seconds::serialize")]
     pub took: Duration,
-}
-
-vocabulary! {
-    /// How a question travelled.
-    pub enum Transport {
-        /// One datagram each way.
-        Udp = "udp",
-        /// A connection.
-        Tcp = "tcp",
-        /// A connection over TLS.
-        Tls = "tls",
-        /// A request over HTTPS.
-        Https = "https",
-    }
 }
 
 vocabulary! {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::blame;
-use super::deadline::{Deadline, Late};
+use super::classify;
 use crate::model::{Fault, FaultKind, Stage};
+use crate::net::deadline::{Deadline, Late, span};
 
 /// Dials one address. The name plays no part any more.
 pub(super) async fn connect(to: SocketAddr, limit: Duration, deadline: Deadline) -> Result<TcpStream, Fault> {
@@ -24,9 +24,9 @@ pub(super) async fn connect(to: SocketAddr, limit: Duration, deadline: Deadline)
             let _ = stream.set_nodelay(true);
             Ok(stream)
         }
-        Ok(Err(error)) => Err(blame::connect(to, &error)),
+        Ok(Err(error)) => Err(classify::connect(to, &error)),
         Err(Late) => {
-            let words = format!("no answer to SYN from {to} within {}", blame::span(allowed));
+            let words = format!("no answer to SYN from {to} within {}", span(allowed));
             Err(Fault::new(Stage::Connect, FaultKind::Filtered, words))
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::deadline::Deadline;
+use crate::net::deadline::Deadline;
 
 /// How long an answer may take; a server that is there says it at once.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);

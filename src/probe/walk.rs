@@ -8,17 +8,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::connect;
-use super::deadline::Deadline;
-use super::remembered::Shelf;
-use super::resolve::{self, System};
-use super::session::Session;
-use super::tls::{self, Trust};
-use super::withheld::{Sent, Withheld};
+use super::dns::{self, System};
+use super::redis::{Sent, Session, Withheld};
+use super::tls;
 use crate::clock::{self, Stopwatch};
+use crate::file::FileCache;
 use crate::model::{
     Auth, Cache, Fault, FaultKind, Leg, LookupReport, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret,
     Stage, SystemFiles,
 };
+use crate::net::deadline::Deadline;
+use crate::net::trust::Trust;
 
 /// How many addresses of one cache are dialled at once.
 const LEGS_AT_ONCE: usize = 4;
@@ -29,7 +29,7 @@ const LEGS_AT_ONCE: usize = 4;
 pub struct Prober {
     system: System,
     pub(super) trust: Trust,
-    passwords: Shelf<Result<Secret, NoSecret>>,
+    passwords: FileCache<Result<Secret, NoSecret>>,
     /// What was read to be sent.
     sent: Mutex<Sent>,
 }
@@ -41,7 +41,7 @@ impl Prober {
         Self {
             system: System::new(&files.resolv_conf, &files.hosts),
             trust: Trust::new(),
-            passwords: Shelf::new(Secret::of_file),
+            passwords: FileCache::new(Secret::of_file),
             sent: Mutex::default(),
         }
     }
@@ -119,7 +119,7 @@ impl Prober {
             let mut resolution = self.resolve(cache, first, deadline).await;
             let addresses = resolution.addresses.iter().map(|answer| answer.address).collect();
             let beneath = async {
-                let beneath = resolve::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline).await;
+                let beneath = dns::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline).await;
                 (beneath, watch.elapsed())
             };
             let (legs, (beneath, took)) = future::join(dial(addresses), beneath).await;
@@ -135,7 +135,7 @@ impl Prober {
 
     pub(super) async fn resolve(&self, cache: &Cache, resolver: &Resolver, deadline: Deadline) -> Resolution {
         let of_machine = (&self.system, &self.trust);
-        resolve::resolve(&cache.host, resolver, of_machine, cache.timeouts.resolve, deadline).await
+        dns::resolve(&cache.host, resolver, of_machine, cache.timeouts.resolve, deadline).await
     }
 
     /// Walks from one address to the server's word.
@@ -166,7 +166,7 @@ impl Prober {
         let roots = self.trust.roots(settings.ca_file.as_deref())?;
         let watch = Stopwatch::start();
         let name = cache.server_name();
-        let handshake = tls::handshake(stream, leg.dialled, name, &roots, cache.timeouts.tls, deadline).await;
+        let handshake = tls::handshake(stream, leg.dialled, name, roots, cache.timeouts.tls, deadline).await;
         leg.timings.set(Stage::Tls, watch.elapsed());
         leg.tls = handshake.session;
         self.converse(cache, leg, (secret, withheld), handshake.outcome?, deadline).await
@@ -251,8 +251,8 @@ impl Prober {
         let unreadable = |words: String| Fault::new(Stage::Auth, FaultKind::CredentialUnreadable, words);
         match password {
             Password::File(path) => {
-                let secret =
-                    self.passwords.read(path).map_err(|error| unreadable(format!("{}: {error}", path.display())))?;
+                let secret = self.passwords.read(path, clock::instant());
+                let secret = secret.map_err(|error| unreadable(format!("{}: {error}", path.display())))?;
                 secret.as_ref().clone().map_err(|why| unreadable(format!("{}: {why}", path.display())))
             }
             Password::Environment(name) => match std::env::var(name) {

@@ -15,7 +15,6 @@ mod users;
 mod web_config;
 mod yaml;
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -36,15 +35,15 @@ use self::users::Users;
 use self::web_config::WebConfig;
 use crate::clock;
 use crate::config::Server;
+use crate::file::{self, FileWatch};
 use crate::http::peer::Peer;
-use crate::model::FileVersion;
 
 /// What guards the daemon, as its files say now.
 #[derive(Debug)]
 pub struct Guard {
     server: Server,
     current: RwLock<Arc<Protection>>,
-    files: Mutex<Looks>,
+    files: Mutex<FileWatch>,
     bucket: Mutex<Bucket>,
     /// Not replaced with the users, so that a change of the file makes no second queue.
     turns: Arc<Turns>,
@@ -69,13 +68,6 @@ pub(super) struct Protection {
     files: Vec<PathBuf>,
 }
 
-/// The files as they were when they were last read, and at the last look.
-#[derive(Debug, Default)]
-struct Looks {
-    read: Vec<Option<FileVersion>>,
-    seen: Vec<Option<FileVersion>>,
-}
-
 /// What a look at the files gave.
 #[derive(Debug)]
 pub(super) enum Look {
@@ -94,11 +86,11 @@ impl Guard {
     /// Where a file cannot be read or does not hold what it should, with every problem of it.
     pub fn load(server: &Server) -> Result<Self, GuardError> {
         let protection = Protection::read(server)?;
-        let read = versions(&protection.files);
+        let read = file::versions(protection.files.clone());
         Ok(Self {
             server: server.clone(),
             current: RwLock::new(Arc::new(protection)),
-            files: Mutex::new(Looks { seen: read.clone(), read }),
+            files: Mutex::new(FileWatch::new(read)),
             bucket: Mutex::default(),
             turns: Arc::default(),
             hosts: Hosts::new(server),
@@ -154,15 +146,13 @@ impl Guard {
     /// Looks whether a file has changed, and takes into use what it says once the change has come to rest. Reads files,
     /// so it belongs on a thread that may block.
     pub(super) fn look(&self) -> Look {
-        let looks = &mut *self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = &mut *self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.now();
-        let now = versions(&before.files);
-        let at_rest = now == looks.seen;
-        looks.seen = now;
-        if !at_rest || looks.seen == looks.read {
+        let seen = file::versions(before.files.clone());
+        if !watch.has_changed(seen.clone()) {
             return Look::Same;
         }
-        looks.read.clone_from(&looks.seen);
+        *watch = FileWatch::new(seen);
         let new = Protection::read(&self.server).and_then(|new| {
             let lost = before.lost_in(&new);
             if lost.is_empty() { Ok(new) } else { Err(self.opened(&lost)) }
@@ -170,8 +160,7 @@ impl Guard {
         match new {
             Ok(new) => {
                 if new.files != before.files {
-                    looks.read = versions(&new.files);
-                    looks.seen.clone_from(&looks.read);
+                    *watch = FileWatch::new(file::versions(new.files.clone()));
                 }
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
                 Look::Taken
@@ -285,9 +274,4 @@ impl Protection {
         let lost = guards(self).into_iter().zip(guards(new)).map(|(before, after)| before && !after);
         named.zip(lost).filter_map(|(name, lost)| lost.then_some(name)).collect()
     }
-}
-
-/// The versions of these files; `None` for one that is missing.
-fn versions(files: &[PathBuf]) -> Vec<Option<FileVersion>> {
-    files.iter().map(|file| fs::metadata(file).ok().map(|metadata| FileVersion::of(&metadata))).collect()
 }

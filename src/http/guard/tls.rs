@@ -1,17 +1,14 @@
 //! The certificate the daemon shows, and whose certificates it asks for.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{NamedGroup, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{NamedGroup, ServerConfig, SupportedProtocolVersion, version};
 
 use super::error::FileFault;
-use super::read;
+use crate::net::pem;
 
 /// How the daemon speaks TLS.
 #[derive(Debug)]
@@ -48,20 +45,20 @@ impl TlsSettings {
     /// Reads the files.
     pub(super) fn server_config(&self) -> Result<ServerConfig, FileFault> {
         let provider = Arc::new(self.provider.clone());
-        let at = |path: &Path, error: &dyn Display| FileFault::new(path, None, error.to_string());
+        let at = |path| move |words: String| FileFault::new(path, None, words);
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
-            .map_err(|error| at(&self.cert_file, &error))?;
+            .map_err(|error| at(&self.cert_file)(error.to_string()))?;
         let builder = match &self.client_ca_file {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider).build();
-                builder.with_client_cert_verifier(verifier.map_err(|error| at(path, &error))?)
+                let roots = pem::roots(path).map_err(at(path))?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                builder.with_client_cert_verifier(verifier.map_err(|error| at(path)(error.to_string()))?)
             }
         };
-        let chain = certificates(&self.cert_file)?;
-        let key = PrivateKeyDer::from_pem_slice(&read::bytes(&self.key_file)?)
-            .map_err(|error| at(&self.key_file, &format_args!("holds no private key in PEM: {error}")))?;
+        let chain = pem::certificates(&self.cert_file).map_err(at(&self.cert_file))?;
+        let key = pem::private_key(&self.key_file).map_err(at(&self.key_file))?;
         let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 let words = format!("is not the key of the certificate in {}", self.cert_file.display());
@@ -121,22 +118,4 @@ pub(super) fn choose_groups(provider: &mut CryptoProvider, names: &[&str]) -> Re
         provider.kx_groups.push(*group);
     }
     Ok(())
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, FileFault> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| FileFault::new(path, None, error.to_string()))?;
-    }
-    Ok(roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
-    let bytes = read::bytes(path)?;
-    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
-    match found {
-        Ok(found) if found.is_empty() => Err(FileFault::new(path, None, "holds no certificate in PEM")),
-        Ok(found) => Ok(found),
-        Err(error) => Err(FileFault::new(path, None, format!("is not PEM: {error}"))),
-    }
 }

@@ -3,16 +3,18 @@
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{Name, RData, RecordType as WireType};
 
-use super::exchange::{Exchange, Servers, shown};
-use crate::model::{Alias, Answer, Outcome, Query, RecordType, WireText};
-use crate::probe::deadline::Deadline;
+use super::message::shown;
+use super::query::Queries;
+use super::upstream::NameServers;
+use crate::model::{Alias, Answer, Fault, FaultKind, Outcome, Query, RecordType, Resolution, Stage, WireText};
+use crate::net::deadline::Deadline;
 
 /// The longest way that is followed. Public resolvers give up at 8 to 16; Azure's own chains have 2 to 4.
 const LONGEST_CHAIN: usize = 16;
 
 /// What a name led to.
 #[derive(Debug)]
-pub(super) struct Chased {
+pub(super) struct CnameChain {
     /// The name that was asked for.
     pub(super) name: Name,
     pub(super) chain: Vec<Alias>,
@@ -26,39 +28,95 @@ pub(super) struct Chased {
     pub(super) looped: bool,
 }
 
+impl CnameChain {
+    /// Writes what was found into a resolution.
+    pub(super) fn write(self, resolution: &mut Resolution) {
+        resolution.name = shown(&self.name);
+        resolution.fault = self.fault();
+        resolution.chain = self.chain;
+        resolution.queries.extend(self.queries);
+        for answer in self.addresses {
+            if resolution.addresses.iter().any(|known| known.address == answer.address) {
+                continue;
+            }
+            if resolution.addresses.len() < Resolution::MOST_ADDRESSES {
+                resolution.addresses.push(answer);
+            } else {
+                resolution.addresses_dropped += 1;
+            }
+        }
+    }
+
+    /// Why there is no address, if there is none.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        if !self.addresses.is_empty() {
+            return None;
+        }
+        let last = self.chain.last().map_or_else(|| shown(&self.name), |alias| alias.target.clone());
+        let (kind, words) = match self.outcome {
+            Outcome::NxDomain => (FaultKind::NameNotFound, format!("{last} does not exist (NXDOMAIN)")),
+            Outcome::Answered | Outcome::NoData => {
+                (FaultKind::NoAddress, format!("{last} exists and has neither an A nor an AAAA record"))
+            }
+            Outcome::ServFail => (FaultKind::ServerFailure, format!("SERVFAIL for {last}")),
+            Outcome::Refused => (FaultKind::QueryRefused, format!("the name server refuses to answer for {last}")),
+            Outcome::Timeout | Outcome::Truncated if self.detail.as_str().is_empty() => {
+                (FaultKind::Timeout, format!("no answer for {last} in time"))
+            }
+            Outcome::Timeout | Outcome::Truncated => {
+                (FaultKind::Timeout, format!("no answer for {last} in time: {}", self.detail))
+            }
+            Outcome::Unreachable => {
+                (FaultKind::ResolverUnreachable, format!("the name server cannot be reached: {}", self.detail))
+            }
+            Outcome::Untrusted => {
+                (FaultKind::ResolverUntrusted, format!("the name server is not to be trusted: {}", self.detail))
+            }
+            Outcome::NotTls => (FaultKind::NotTls, format!("the name server does not speak TLS: {}", self.detail)),
+            Outcome::HandshakeFailed => {
+                (FaultKind::HandshakeFailed, format!("no TLS with the name server: {}", self.detail))
+            }
+            Outcome::HttpError => (FaultKind::HttpError, self.detail.to_string()),
+            Outcome::Closed => (FaultKind::Closed, self.detail.to_string()),
+            Outcome::TooLarge => (FaultKind::ReplyTooLarge, self.detail.to_string()),
+            Outcome::LocalExhaustion => {
+                (FaultKind::LocalExhaustion, format!("no socket for a lookup: {}", self.detail))
+            }
+            Outcome::Malformed if self.looped => (FaultKind::AliasLoop, self.detail.to_string()),
+            Outcome::Malformed => (FaultKind::MalformedAnswer, self.detail.to_string()),
+            Outcome::OtherCode => (FaultKind::Unrecognised, format!("{} for {last}", self.detail)),
+        };
+        Some(Fault::new(Stage::Resolve, kind, words))
+    }
+}
+
 /// Asks for IPv4 and IPv6 addresses at once and joins what came.
-pub(super) async fn chase(name: &Name, servers: &Servers, deadline: Deadline) -> Chased {
-    let exchange = Exchange::new(servers);
+pub(super) async fn follow_cnames(name: &Name, servers: &NameServers, deadline: Deadline) -> CnameChain {
+    let queries = Queries::new(servers);
     let (v4, v6) = tokio::join!(
-        chase_one(name, RecordType::A, &exchange, deadline),
-        chase_one(name, RecordType::Aaaa, &exchange, deadline)
+        follow_type(name, RecordType::A, &queries, deadline),
+        follow_type(name, RecordType::Aaaa, &queries, deadline)
     );
-    exchange.close(deadline).await;
+    queries.close(deadline).await;
     join(v4, v6)
 }
 
 /// Joins the two halves. Where neither has an address, the IPv4 half says why: private endpoints have no other.
-fn join(v4: Chased, v6: Chased) -> Chased {
-    let v4_settles_nothing = v4.addresses.is_empty() && matches!(v4.outcome, Outcome::NoData | Outcome::Answered);
-    let blames_v6 = v4_settles_nothing && !matches!(v6.outcome, Outcome::NoData | Outcome::Answered);
-    let has_v4 = !v4.addresses.is_empty();
-    let keeps_v4_chain = has_v4 || v6.addresses.is_empty() && v4.chain.len() >= v6.chain.len();
-    let (reason, other) = if blames_v6 { (v6, v4) } else { (v4, v6) };
-    let mut joined = Chased { addresses: Vec::new(), queries: Vec::new(), chain: Vec::new(), ..reason };
-    let (first, second) = if blames_v6 {
-        ((other.addresses, other.queries, other.chain), (reason.addresses, reason.queries, reason.chain))
-    } else {
-        ((reason.addresses, reason.queries, reason.chain), (other.addresses, other.queries, other.chain))
-    };
-    joined.addresses = first.0.into_iter().chain(second.0).collect();
-    joined.queries = first.1.into_iter().chain(second.1).collect();
-    joined.chain = if keeps_v4_chain { first.2 } else { second.2 };
-    joined
+fn join(mut v4: CnameChain, mut v6: CnameChain) -> CnameChain {
+    let says_nothing = |half: &CnameChain| matches!(half.outcome, Outcome::NoData | Outcome::Answered);
+    let reason_is_v6 = v4.addresses.is_empty() && says_nothing(&v4) && !says_nothing(&v6);
+    let keeps_v4_chain = !v4.addresses.is_empty() || v6.addresses.is_empty() && v4.chain.len() >= v6.chain.len();
+    let mut addresses = std::mem::take(&mut v4.addresses);
+    addresses.append(&mut v6.addresses);
+    let mut queries = std::mem::take(&mut v4.queries);
+    queries.append(&mut v6.queries);
+    let chain = std::mem::take(if keeps_v4_chain { &mut v4.chain } else { &mut v6.chain });
+    CnameChain { chain, addresses, queries, ..if reason_is_v6 { v6 } else { v4 } }
 }
 
 /// Follows one record type.
-async fn chase_one(name: &Name, record_type: RecordType, exchange: &Exchange<'_>, deadline: Deadline) -> Chased {
-    let mut chased = Chased {
+async fn follow_type(name: &Name, record_type: RecordType, queries: &Queries<'_>, deadline: Deadline) -> CnameChain {
+    let mut found = CnameChain {
         name: name.clone(),
         chain: Vec::new(),
         addresses: Vec::new(),
@@ -67,41 +125,41 @@ async fn chase_one(name: &Name, record_type: RecordType, exchange: &Exchange<'_>
         detail: WireText::default(),
         looped: false,
     };
-    let mut walk = Walk { at: name.clone(), seen: vec![name.clone()] };
+    let mut follower = Follower { at: name.clone(), seen: vec![name.clone()] };
     loop {
-        let reply = exchange.ask(&walk.at, record_type, deadline, &mut chased.queries).await;
-        chased.outcome = reply.outcome;
-        chased.detail = reply.detail;
-        let Some(message) = reply.message else { return chased };
-        let steps = chased.chain.len();
-        if let Err(words) = walk.follow(&message, &mut chased.chain) {
-            chased.outcome = Outcome::Malformed;
-            chased.detail = WireText::new(&words);
-            chased.looped = true;
-            return chased;
+        let response = queries.ask(&follower.at, record_type, deadline, &mut found.queries).await;
+        found.outcome = response.outcome;
+        found.detail = response.detail;
+        let Some(message) = response.message else { return found };
+        let steps = found.chain.len();
+        if let Err(words) = follower.follow(&message, &mut found.chain) {
+            found.outcome = Outcome::Malformed;
+            found.detail = WireText::new(&words);
+            found.looped = true;
+            return found;
         }
-        chased.addresses = addresses(&message, &walk.at, record_type);
-        let advanced = chased.chain.len() > steps;
-        if !chased.addresses.is_empty() || chased.outcome != Outcome::Answered {
-            return chased;
+        found.addresses = addresses(&message, &follower.at, record_type);
+        let advanced = found.chain.len() > steps;
+        if !found.addresses.is_empty() || found.outcome != Outcome::Answered {
+            return found;
         }
         // The answer had aliases and no address. A server that says where the zone begins has said that there is none;
         // another one left the rest of the way to be asked.
         let says_no_data = message.authorities.iter().any(|record| record.record_type() == WireType::SOA);
         if !advanced || says_no_data {
-            chased.outcome = Outcome::NoData;
-            return chased;
+            found.outcome = Outcome::NoData;
+            return found;
         }
     }
 }
 
 /// Where the walk along the aliases stands.
-struct Walk {
+struct Follower {
     at: Name,
     seen: Vec<Name>,
 }
 
-impl Walk {
+impl Follower {
     /// Follows the aliases of one message as far as they go.
     ///
     /// # Errors
@@ -170,10 +228,10 @@ mod tests {
     }
 
     fn follow(start: &str, message: &Message) -> (Result<(), String>, usize, Name) {
-        let mut walk = Walk { at: name(start), seen: vec![name(start)] };
+        let mut follower = Follower { at: name(start), seen: vec![name(start)] };
         let mut chain = Vec::new();
-        let result = walk.follow(message, &mut chain);
-        (result, chain.len(), walk.at)
+        let result = follower.follow(message, &mut chain);
+        (result, chain.len(), follower.at)
     }
 
     #[test]
@@ -200,7 +258,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever aliases a message holds, the walk ends within its bound.
+        /// Whatever aliases a message holds, the follower ends within its bound.
         #[test]
         fn every_walk_ends(edges in proptest::collection::vec((0u8..24, 0u8..24), 0..60)) {
             let names: Vec<_> = edges.iter().map(|(from, to)| (format!("n{from}.test."), format!("n{to}.test."))).collect();

@@ -1,4 +1,4 @@
-//! Stages four to seven: AUTH, PING and INFO over one stream.
+//! Stages four to six: AUTH, PING and INFO over one stream.
 //!
 //! Commands are packed and replies parsed by the `redis` crate; the stream is ours, so that every round trip is timed on
 //! its own and a hostile peer meets our limits. The protocol is RESP2, which every server speaks without a greeting.
@@ -13,13 +13,14 @@ use futures_util::FutureExt;
 use redis::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::deadline::{Deadline, Late};
-use super::guarded::{End, Guarded};
+use super::info;
 use super::reply::{self, Expected, Frame};
 use super::withheld::Withheld;
-use super::{blame, info};
 use crate::clock;
 use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage, Timestamp};
+use crate::net::deadline::{Deadline, Late, span};
+use crate::net::limited::{LimitedStream, StreamEnd};
+use crate::probe::classify;
 
 /// How much is read at once.
 const PART: usize = 4 << 10;
@@ -31,8 +32,8 @@ fn skew(theirs: Timestamp, ours: Timestamp) -> i64 {
 }
 
 /// A conversation with a server.
-pub(super) struct Session<S> {
-    stream: Guarded<S>,
+pub(in crate::probe) struct Session<S> {
+    stream: LimitedStream<S>,
     /// What has come and is not answered for yet.
     heard: Vec<u8>,
     /// Whether nothing was sent yet.
@@ -45,12 +46,12 @@ pub(super) struct Session<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    pub(super) fn new(stream: S, withheld: Arc<Withheld>, limit: Duration, deadline: Deadline) -> Self {
-        Self { stream: Guarded::new(stream), heard: Vec::new(), is_first: true, withheld, limit, deadline }
+    pub(in crate::probe) fn new(stream: S, withheld: Arc<Withheld>, limit: Duration, deadline: Deadline) -> Self {
+        Self { stream: LimitedStream::new(stream), heard: Vec::new(), is_first: true, withheld, limit, deadline }
     }
 
     /// Proves who we are.
-    pub(super) async fn auth(&mut self, username: Option<&str>, password: &Secret) -> Result<(), Fault> {
+    pub(in crate::probe) async fn auth(&mut self, username: Option<&str>, password: &Secret) -> Result<(), Fault> {
         let mut command = redis::cmd("AUTH");
         if let Some(username) = username {
             command.arg(username);
@@ -63,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Asks for a sign of life.
-    pub(super) async fn ping(&mut self) -> Result<(), Fault> {
+    pub(in crate::probe) async fn ping(&mut self) -> Result<(), Fault> {
         match self.call(Stage::Ping, "PING", &redis::cmd("PING"), Expected::Word).await? {
             Value::SimpleString(pong) if pong == "PONG" => Ok(()),
             Value::BulkString(pong) if pong == b"PONG" => Ok(()),
@@ -72,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Asks the server about itself.
-    pub(super) async fn inspect(&mut self) -> Result<ServerFacts, Fault> {
+    pub(in crate::probe) async fn inspect(&mut self) -> Result<ServerFacts, Fault> {
         let reply = self.call(Stage::Inspect, "INFO", &redis::cmd("INFO"), Expected::Text).await?;
         let now = clock::now();
         let text = match &reply {
@@ -104,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// The stream, to close it.
-    pub(super) fn stream(&mut self) -> &mut Guarded<S> {
+    pub(in crate::probe) fn stream(&mut self) -> &mut LimitedStream<S> {
         &mut self.stream
     }
 
@@ -139,11 +140,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok(Ok(reply)) => reply,
             Ok(Err(error)) => {
                 self.withheld.blot(&mut self.heard);
-                let end = self.stream.take_end().unwrap_or(End::Broken(error));
-                return Err(blame::command(stage, name, end));
+                let end = self.stream.take_end().unwrap_or(StreamEnd::Broken(error));
+                return Err(classify::command(stage, name, end));
             }
             Err(Late) => {
-                let words = format!("no reply to {name} within {}", blame::span(allowed));
+                let words = format!("no reply to {name} within {}", span(allowed));
                 return Err(Fault::new(stage, FaultKind::Timeout, words));
             }
         };
@@ -156,17 +157,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let behind = self.heard.split_off(length);
                 std::mem::replace(&mut self.heard, behind)
             }
-            Reply::TooLarge => return Err(blame::too_large(stage, name)),
-            Reply::Foreign => return Err(self.withheld.fault(blame::foreign(stage, name, &self.heard))),
+            Reply::TooLarge => return Err(classify::too_large(stage, name)),
+            Reply::Foreign => return Err(self.withheld.fault(classify::foreign(stage, name, &self.heard))),
         };
         match redis::parse_redis_value(&whole) {
             Ok(_) if !self.heard.is_empty() => Err(self.unasked(stage, name)),
-            Ok(Value::ServerError(error)) if blame::speaks_of_another(name, &error) => {
-                Err(blame::out_of_step(stage, format!("{name} was answered with an error about another command")))
+            Ok(Value::ServerError(error)) if classify::speaks_of_another(name, &error) => {
+                Err(classify::out_of_step(stage, format!("{name} was answered with an error about another command")))
             }
-            Ok(Value::ServerError(error)) => Err(self.withheld.fault(blame::server_error(stage, name, &error))),
+            Ok(Value::ServerError(error)) => Err(self.withheld.fault(classify::server_error(stage, name, &error))),
             Ok(value) => Ok(value),
-            Err(_) => Err(self.withheld.fault(blame::foreign(stage, name, &whole))),
+            Err(_) => Err(self.withheld.fault(classify::foreign(stage, name, &whole))),
         }
     }
 
@@ -203,17 +204,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn unasked(&mut self, stage: Stage, name: &str) -> Fault {
         self.withheld.blot(&mut self.heard);
         if reply::looks_like_redis(&self.heard) {
-            let words = format!("around {name} the peer said, unasked, {}", blame::quoted(&self.heard));
-            blame::out_of_step(stage, words)
+            let words = format!("around {name} the peer said, unasked, {}", classify::quoted(&self.heard));
+            classify::out_of_step(stage, words)
         } else {
-            blame::foreign(stage, name, &self.heard)
+            classify::foreign(stage, name, &self.heard)
         }
     }
 
     /// What a wrong answer means: where another one follows unasked, as long as a command may take, it was the answer to
     /// something else.
     async fn unexpected(&mut self, stage: Stage, name: &str, value: &Value) -> Fault {
-        let fault = blame::unexpected(stage, name, value);
+        let fault = classify::unexpected(stage, name, value);
         let next = async {
             self.heard.reserve_exact(PART);
             let part = &mut (&mut self.stream).take(PART as u64);
@@ -222,8 +223,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let _ = self.deadline.or_within(self.limit).run(next).await;
         if reply::looks_like_redis(&self.heard) {
             self.withheld.blot(&mut self.heard);
-            let words = format!("{}, and then, unasked, with {}", fault.detail, blame::quoted(&self.heard));
-            return blame::out_of_step(stage, words);
+            let words = format!("{}, and then, unasked, with {}", fault.detail, classify::quoted(&self.heard));
+            return classify::out_of_step(stage, words);
         }
         fault
     }

@@ -16,9 +16,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Mutex;
 
-use super::exchange::{Failure, answers, decode, encode};
-use super::lines::{Spawner, Tasks};
-use super::secure::Proven;
+use super::failure::Failure;
+use super::message::{answers, decode, encode};
+use super::tasks::{Spawner, Tasks};
+use super::tls::VerifiedStream;
 use crate::model::{Outcome, Protocol};
 
 /// The media type of a message (RFC 8484, 6).
@@ -36,7 +37,7 @@ const MOST_PIECES: usize = 256;
 const WINDOW: u32 = 1 << 18;
 
 /// A connection that takes questions.
-pub(super) struct Client {
+pub(super) struct HttpsChannel {
     requests: Requests,
     server: SocketAddr,
     /// `host` or `host:port`.
@@ -49,10 +50,10 @@ enum Requests {
     Http1(Mutex<http1::SendRequest<Full<Bytes>>>),
 }
 
-impl Client {
+impl HttpsChannel {
     /// Speaks HTTP over `stream`, whichever version was agreed on inside TLS.
     pub(super) async fn new(
-        stream: Proven,
+        stream: VerifiedStream,
         server: SocketAddr,
         host: &str,
         path: &str,
@@ -131,10 +132,10 @@ impl Client {
             let shown = if bare.is_empty() { "no content type" } else { bare };
             return Err(wrong(format!("{shown}, and not {MEDIA_TYPE}; is the path right?")));
         }
-        let body = gather(response.into_body()).await.map_err(|spoiled| match spoiled {
-            Spoiled::TooLarge => too_large(self.server),
-            Spoiled::TooManyPieces => too_many_pieces(self.server),
-            Spoiled::Broken(error) => failure(self.server, &error),
+        let body = gather(response.into_body()).await.map_err(|error| match error {
+            BodyError::TooLarge => too_large(self.server),
+            BodyError::TooManyPieces => too_many_pieces(self.server),
+            BodyError::Broken(error) => failure(self.server, &error),
         })?;
         let message = decode(self.server, &body)?;
         if answers(&message, question) {
@@ -148,14 +149,14 @@ impl Client {
 
 /// Why a body is no answer.
 #[derive(Debug, PartialEq, Eq)]
-enum Spoiled<E> {
+enum BodyError<E> {
     TooLarge,
     TooManyPieces,
     Broken(E),
 }
 
 /// Reads a body, within its bounds in bytes and in pieces.
-async fn gather<B>(mut body: B) -> Result<Vec<u8>, Spoiled<B::Error>>
+async fn gather<B>(mut body: B) -> Result<Vec<u8>, BodyError<B::Error>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -163,12 +164,12 @@ where
     while let Some(frame) = body.frame().await {
         pieces += 1;
         if pieces > MOST_PIECES {
-            return Err(Spoiled::TooManyPieces);
+            return Err(BodyError::TooManyPieces);
         }
         // What is not data is a trailer, and says nothing of the answer.
-        let Ok(data) = frame.map_err(Spoiled::Broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
         if gathered.len() + data.len() > LARGEST {
-            return Err(Spoiled::TooLarge);
+            return Err(BodyError::TooLarge);
         }
         gathered.extend_from_slice(&data);
     }
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     /// What comes of a body of so many pieces of this length, and how many of them were taken.
-    async fn gathered(pieces: usize, length: usize) -> (Result<usize, Spoiled<Infallible>>, usize) {
+    async fn gathered(pieces: usize, length: usize) -> (Result<usize, BodyError<Infallible>>, usize) {
         let taken = AtomicUsize::new(0);
         let body = stream::iter(0..pieces).map(|_| {
             taken.fetch_add(1, Ordering::Relaxed);
@@ -237,9 +238,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_taken_of_an_answer_is_bounded_in_bytes_and_in_pieces() {
         assert_eq!(gathered(MOST_PIECES, 1).await, (Ok(MOST_PIECES), MOST_PIECES));
-        assert_eq!(gathered(60_000, 1).await, (Err(Spoiled::TooManyPieces), MOST_PIECES + 1));
-        assert_eq!(gathered(60_000, 0).await, (Err(Spoiled::TooManyPieces), MOST_PIECES + 1));
+        assert_eq!(gathered(60_000, 1).await, (Err(BodyError::TooManyPieces), MOST_PIECES + 1));
+        assert_eq!(gathered(60_000, 0).await, (Err(BodyError::TooManyPieces), MOST_PIECES + 1));
         assert_eq!(gathered(5, LARGEST / 5).await, (Ok(LARGEST), 5));
-        assert_eq!(gathered(60_000, 1_024).await, (Err(Spoiled::TooLarge), 64));
+        assert_eq!(gathered(60_000, 1_024).await, (Err(BodyError::TooLarge), 64));
     }
 }

@@ -23,7 +23,7 @@ const BLOT: u8 = b'*';
 
 /// What was read to be sent, to whichever cache: a peer may say it again at another one, and after it was replaced.
 #[derive(Default)]
-pub(super) struct Sent {
+pub(in crate::probe) struct Sent {
     /// The latest is the last.
     secrets: VecDeque<Secret>,
     withheld: Arc<Withheld>,
@@ -34,12 +34,12 @@ impl Sent {
     const MOST: usize = 2_048;
 
     /// What must not be shown.
-    pub(super) fn withheld(&self) -> Arc<Withheld> {
+    pub(in crate::probe) fn withheld(&self) -> Arc<Withheld> {
         Arc::clone(&self.withheld)
     }
 
     /// The same once `secret` is sent as well.
-    pub(super) fn and(&mut self, secret: &Secret) -> Arc<Withheld> {
+    pub(in crate::probe) fn and(&mut self, secret: &Secret) -> Arc<Withheld> {
         if !self.secrets.contains(secret) {
             self.secrets.push_back(secret.clone());
             if self.secrets.len() > Self::MOST {
@@ -60,7 +60,7 @@ impl fmt::Debug for Sent {
 
 /// What must not be shown of a peer's words. Upper and lower case count as the same.
 #[derive(Default)]
-pub(super) struct Withheld {
+pub(in crate::probe) struct Withheld {
     /// Every [`TELLING`] bytes of the secret that stand in a row, in order.
     pieces: Zeroizing<Vec<u64>>,
     /// A bit for the hash of each piece, so that most places are passed over at once. Its length is a power of two.
@@ -71,7 +71,7 @@ pub(super) struct Withheld {
 
 impl Withheld {
     /// Withholds each of these secrets.
-    pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+    pub(in crate::probe) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let mut withheld = Self::default();
         for secret in secrets {
             for form in forms(secret.reveal()) {
@@ -107,7 +107,7 @@ impl Withheld {
 
     /// Blots the secret out of what a peer said. Its length stays, so a reply stays a reply. A short secret stays: it may
     /// be the name of a field.
-    pub(super) fn blot(&self, bytes: &mut [u8]) {
+    pub(in crate::probe) fn blot(&self, bytes: &mut [u8]) {
         if self.pieces.is_empty() {
             return;
         }
@@ -128,12 +128,12 @@ impl Withheld {
     }
 
     /// A text without the secret.
-    pub(super) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(in crate::probe) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         changed(text, |bytes| self.blot(bytes))
     }
 
     /// What a peer answered, without the secret, be it a short one: a server repeats what it was told.
-    pub(super) fn words<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(in crate::probe) fn words<'a>(&self, text: &'a str) -> Cow<'a, str> {
         changed(text, |bytes| {
             self.blot(bytes);
             for short in &self.short {
@@ -143,7 +143,7 @@ impl Withheld {
     }
 
     /// A fault in such words.
-    pub(super) fn fault(&self, fault: Fault) -> Fault {
+    pub(in crate::probe) fn fault(&self, fault: Fault) -> Fault {
         match self.words(fault.detail.as_str()) {
             Cow::Borrowed(_) => fault,
             Cow::Owned(words) => Fault::new(fault.stage, fault.kind, words),
@@ -151,7 +151,7 @@ impl Withheld {
     }
 
     /// The same for all that was seen on one leg.
-    pub(super) fn leg(&self, leg: &mut Leg) {
+    pub(in crate::probe) fn leg(&self, leg: &mut Leg) {
         leg.fault = leg.fault.take().map(|fault| self.fault(fault));
         leg.notes = std::mem::take(&mut leg.notes).into_iter().map(|note| self.fault(note)).collect();
         if let Some(session) = &mut leg.tls {
@@ -160,7 +160,7 @@ impl Withheld {
     }
 
     /// The same for a session of TLS.
-    pub(super) fn session(&self, session: &mut TlsSession) {
+    pub(in crate::probe) fn session(&self, session: &mut TlsSession) {
         let texts = session.chain.iter_mut().flat_map(|certificate| {
             let own = [&mut certificate.subject, &mut certificate.issuer, &mut certificate.serial];
             own.into_iter().chain(&mut certificate.names)

@@ -6,11 +6,11 @@
 use crate::model::LegacyVersion;
 
 /// The longest beginning of an answer that is looked at: its first message, behind a few warnings.
-pub(super) const LONGEST_ANSWER: usize = 1024;
+pub(super) const LONGEST_RESPONSE: usize = 1024;
 
 /// What a server answers a `ClientHello` with, as far as it decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum ServerResponse {
     /// A `ServerHello` that chooses this version: `(3, 1)` is TLS 1.0.
     Chosen(u8, u8),
     /// An alert that ends the handshake.
@@ -44,7 +44,7 @@ pub(super) const fn on_the_wire(version: LegacyVersion) -> (u8, u8) {
 }
 
 /// A `ClientHello` that offers nothing newer than `version`, with the name of the server where it is a name.
-pub(super) fn client_hello(version: LegacyVersion, server_name: Option<&str>) -> Vec<u8> {
+pub(super) fn encode(version: LegacyVersion, server_name: Option<&str>) -> Vec<u8> {
     let (major, minor) = on_the_wire(version);
     let mut body = vec![major, minor];
     // The handshake ends before a key could be made of these, so anything will do.
@@ -93,7 +93,7 @@ fn extension(into: &mut Vec<u8>, number: u16, fill: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// What these bytes, the first of a server, come to; `None` while they do not decide.
-pub(super) fn answer(mut bytes: &[u8]) -> Option<Answer> {
+pub(super) fn response(mut bytes: &[u8]) -> Option<ServerResponse> {
     loop {
         let (kind, length, rest) = match bytes {
             [kind @ (ALERT | HANDSHAKE), 3, _, high, low, rest @ ..] => {
@@ -101,23 +101,23 @@ pub(super) fn answer(mut bytes: &[u8]) -> Option<Answer> {
             }
             // The head of a record is not whole yet.
             [] | [ALERT | HANDSHAKE] | [ALERT | HANDSHAKE, 3, ..] => return None,
-            _ => return Some(Answer::Foreign),
+            _ => return Some(ServerResponse::Foreign),
         };
         if kind == HANDSHAKE {
             // A message may be cut into records, and no server cuts its first one within six bytes.
             return match rest {
-                _ if length < 6 => Some(Answer::Foreign),
-                [message, ..] if *message != SERVER_HELLO => Some(Answer::Foreign),
-                [_, _, _, _, major, minor, ..] => Some(Answer::Chosen(*major, *minor)),
+                _ if length < 6 => Some(ServerResponse::Foreign),
+                [message, ..] if *message != SERVER_HELLO => Some(ServerResponse::Foreign),
+                [_, _, _, _, major, minor, ..] => Some(ServerResponse::Chosen(*major, *minor)),
                 _ => None,
             };
         }
         match rest {
             // An alert in the clear has two bytes, and before the first message there is no other.
-            _ if length != 2 => return Some(Answer::Foreign),
+            _ if length != 2 => return Some(ServerResponse::Foreign),
             // That the name is unknown, for example: the handshake goes on.
             [WARNING, description, rest @ ..] if *description != CLOSE_NOTIFY => bytes = rest,
-            [_, description, ..] => return Some(Answer::Alert(*description)),
+            [_, description, ..] => return Some(ServerResponse::Alert(*description)),
             _ => return None,
         }
     }
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_hello_is_as_the_standard_has_it() {
-        let hello = client_hello(LegacyVersion::Tls11, Some("orders.test"));
+        let hello = encode(LegacyVersion::Tls11, Some("orders.test"));
         assert_eq!(hello[..3], [22, 3, 1]);
         assert_eq!(usize::from(u16::from_be_bytes([hello[3], hello[4]])), hello.len() - 5);
         assert_eq!(hello[5..7], [1, 0]);
@@ -166,7 +166,7 @@ mod tests {
         let name = [&[0, 0, 0, 16, 0, 14, 0, 0, 11][..], b"orders.test"].concat();
         assert_eq!(hello[after..after + 2], [1, 0]);
         assert_eq!(hello[after + 4..after + 4 + name.len()], name);
-        let nameless = client_hello(LegacyVersion::Tls10, None);
+        let nameless = encode(LegacyVersion::Tls10, None);
         assert_eq!((nameless[9..11].to_vec(), nameless.len()), (vec![3, 1], hello.len() - name.len()));
     }
 
@@ -174,21 +174,21 @@ mod tests {
     fn each_answer_is_what_it_says() {
         let unknown_name = record(ALERT, 1, &[WARNING, 112]);
         let table = [
-            (server_hello(1), Some(Answer::Chosen(3, 1))),
-            (server_hello(2), Some(Answer::Chosen(3, 2))),
-            (record(ALERT, 1, &[2, 70]), Some(Answer::Alert(70))),
-            (record(ALERT, 1, &[WARNING, CLOSE_NOTIFY]), Some(Answer::Alert(0))),
-            ([unknown_name.clone(), server_hello(1)].concat(), Some(Answer::Chosen(3, 1))),
+            (server_hello(1), Some(ServerResponse::Chosen(3, 1))),
+            (server_hello(2), Some(ServerResponse::Chosen(3, 2))),
+            (record(ALERT, 1, &[2, 70]), Some(ServerResponse::Alert(70))),
+            (record(ALERT, 1, &[WARNING, CLOSE_NOTIFY]), Some(ServerResponse::Alert(0))),
+            ([unknown_name.clone(), server_hello(1)].concat(), Some(ServerResponse::Chosen(3, 1))),
             (unknown_name, None),
-            (b"-ERR unknown command\r\n".to_vec(), Some(Answer::Foreign)),
-            (b"HTTP/1.1 400 Bad Request\r\n".to_vec(), Some(Answer::Foreign)),
-            (record(HANDSHAKE, 1, &[SERVER_HELLO, 0]), Some(Answer::Foreign)),
-            (record(HANDSHAKE, 1, &[0; 20]), Some(Answer::Foreign)),
-            (record(ALERT, 1, &[0; 40]), Some(Answer::Foreign)),
+            (b"-ERR unknown command\r\n".to_vec(), Some(ServerResponse::Foreign)),
+            (b"HTTP/1.1 400 Bad Request\r\n".to_vec(), Some(ServerResponse::Foreign)),
+            (record(HANDSHAKE, 1, &[SERVER_HELLO, 0]), Some(ServerResponse::Foreign)),
+            (record(HANDSHAKE, 1, &[0; 20]), Some(ServerResponse::Foreign)),
+            (record(ALERT, 1, &[0; 40]), Some(ServerResponse::Foreign)),
             (vec![], None),
         ];
         for (bytes, expected) in table {
-            assert_eq!(answer(&bytes), expected, "{bytes:?}");
+            assert_eq!(response(&bytes), expected, "{bytes:?}");
         }
     }
 
@@ -207,16 +207,16 @@ mod tests {
         /// However the bytes arrive, they come to the same.
         #[test]
         fn an_answer_that_is_decided_stays(bytes in answers()) {
-            let whole = answer(&bytes);
+            let whole = response(&bytes);
             for end in 0..bytes.len() {
-                let part = answer(&bytes[..end]);
+                let part = response(&bytes[..end]);
                 prop_assert!(part.is_none() || part == whole, "{:?} of {:?} says {part:?}", end, bytes);
             }
         }
 
         #[test]
         fn a_hello_is_one_record_whatever_the_name(name in "[a-z.-]{0,253}") {
-            let hello = client_hello(LegacyVersion::Tls10, Some(&name));
+            let hello = encode(LegacyVersion::Tls10, Some(&name));
             prop_assert_eq!(usize::from(u16::from_be_bytes([hello[3], hello[4]])), hello.len() - 5);
         }
     }

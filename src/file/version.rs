@@ -1,7 +1,8 @@
 //! What tells one version of a file from the next.
 
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// The identity of a file's content, as far as its metadata tells: a write in place, a rename over the file and a swapped
 /// symbolic link all give another one.
@@ -27,5 +28,11 @@ impl FileVersion {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// The version that lies there now; `None` where there is none.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
     }
 }

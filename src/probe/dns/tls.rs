@@ -9,34 +9,34 @@ use std::sync::Arc;
 
 use hickory_resolver::proto::op::{Message, Query as Question};
 use hickory_resolver::proto::rr::{Name, RecordType as WireType};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig, OtherError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::exchange::{Failure, framed};
+use super::failure::Failure;
+use super::message::framed;
 use crate::model::{Fault, FaultKind, Outcome, Protocol, Stage, Tls};
-use crate::probe::deadline::{Deadline, Late};
-use crate::probe::guarded::Guarded;
-use crate::probe::tls::{Roots, Trust, verdict};
-use crate::probe::{blame, certificate, plaintext};
+use crate::net::certificate;
+use crate::net::deadline::{Deadline, Late, span};
+use crate::net::limited::LimitedStream;
+use crate::net::trust::Trust;
+use crate::probe::{classify, plaintext};
 
 /// A stream over which a name server has proved who it is.
-pub(super) type Proven = TlsStream<Guarded<TcpStream>>;
+pub(super) type VerifiedStream = TlsStream<LimitedStream<TcpStream>>;
 
 /// How one name server proves who it is, ready for use.
 #[derive(Debug, Clone)]
-pub(super) struct Secure {
+pub(super) struct DnsTls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     protocol: Protocol,
 }
 
-impl Secure {
+impl DnsTls {
     /// Reads the roots that are trusted. Without a name of its own the server must prove its address.
     ///
     /// # Errors
@@ -51,8 +51,13 @@ impl Secure {
         };
         let roots =
             trust.roots(settings.ca_file.as_deref()).map_err(|fault| Fault { stage: Stage::Resolve, ..fault })?;
-        let mut config = roots.config.clone();
-        config.dangerous().set_certificate_verifier(Arc::new(Strict::new(&roots)));
+        let mut config = roots.client_config(|end_entity, _, verdict| {
+            verdict.map_err(|error| {
+                let leaf = certificate::chain(std::slice::from_ref(end_entity));
+                let fault = classify::certificate(&error, leaf.first());
+                CertificateError::Other(OtherError(Arc::new(VerifyError(fault)))).into()
+            })
+        });
         // DNS over TLS has a word for it too ("dot"), which servers need not know.
         if protocol == Protocol::Https {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -72,10 +77,10 @@ impl Secure {
         stream: TcpStream,
         server: SocketAddr,
         deadline: Deadline,
-    ) -> Result<Proven, Failure> {
+    ) -> Result<VerifiedStream, Failure> {
         let allowed = deadline.remaining();
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let connecting = connector.connect(self.name.clone(), Guarded::new(stream)).into_fallible();
+        let connecting = connector.connect(self.name.clone(), LimitedStream::new(stream)).into_fallible();
         let mut handshake = pin!(deadline.run(connecting));
         // A name server takes a TLS greeting for the length of a question, and waits for the rest of it, for ever. So
         // towards the end it is asked in plain text whether it is one.
@@ -99,8 +104,8 @@ impl Secure {
             }
             Ok(Err((error, mut stream))) => {
                 let end = stream.take_end();
-                let fault =
-                    distrusted(&error).unwrap_or_else(|| blame::handshake(&error, end.as_ref(), stream.first(), false));
+                let fault = distrusted(&error)
+                    .unwrap_or_else(|| classify::handshake(&error, end.as_ref(), stream.first(), false));
                 Err(Failure::new(outcome(fault.kind), format!("{server}: {}", fault.detail)))
             }
             Err(Late) if is_plain => {
@@ -108,7 +113,7 @@ impl Secure {
                 Err(Failure::new(Outcome::NotTls, words))
             }
             Err(Late) => {
-                let words = format!("{server}: the TLS handshake did not end within {}", blame::span(allowed));
+                let words = format!("{server}: the TLS handshake did not end within {}", span(allowed));
                 Err(Failure::new(Outcome::Timeout, words))
             }
         }
@@ -151,64 +156,10 @@ async fn answers_plainly(server: SocketAddr, deadline: Deadline) -> bool {
 fn distrusted(error: &std::io::Error) -> Option<Fault> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return None };
-    inner.downcast_ref::<Distrusted>().map(|Distrusted(fault)| fault.clone())
+    inner.downcast_ref::<VerifyError>().map(|VerifyError(fault)| fault.clone())
 }
 
 /// Why a certificate was not accepted, in words for a person. It travels inside the library's error.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.detail)]
-struct Distrusted(Fault);
-
-/// Accepts what the verifier of caches accepts, and nothing else.
-#[derive(Debug)]
-struct Strict {
-    inner: Arc<WebPkiServerVerifier>,
-    pinned: Arc<[CertificateDer<'static>]>,
-}
-
-impl Strict {
-    fn new(roots: &Roots) -> Self {
-        Self { inner: Arc::clone(&roots.verifier), pinned: Arc::clone(&roots.pinned) }
-    }
-}
-
-impl ServerCertVerifier for Strict {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        verdict(&self.inner, &self.pinned, end_entity, intermediates, server_name, ocsp_response, now)
-            .map(|()| ServerCertVerified::assertion())
-            .map_err(|error| {
-                let leaf = certificate::chain(std::slice::from_ref(end_entity));
-                let fault = blame::certificate(&error, leaf.first());
-                CertificateError::Other(OtherError(Arc::new(Distrusted(fault)))).into()
-            })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
+struct VerifyError(Fault);

@@ -6,6 +6,8 @@
 //! Invariant: a password is sent only over a session that verified, at a public address, and only where the operator asks
 //! for it. All else that is said is a TLS greeting or PING.
 
+mod client_hello;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +17,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::deadline::{Deadline, Late};
-use super::hello::{self, Answer};
-use super::session::Session;
+use self::client_hello::ServerResponse;
+use super::redis::{Session, Withheld};
 use super::walk::Prober;
-use super::withheld::Withheld;
-use super::{blame, connect, tls};
+use super::{classify, connect, tls};
 use crate::azure;
 use crate::clock::Stopwatch;
 use crate::model::{
     AddressClass, Auth, Cache, ExposureReport, Fault, FaultKind, LegacyVersion, Opening, Passage, Resolution, Secret,
     Stage, Timeouts, Tls, TlsSession, Trial, WireText,
 };
+use crate::net::deadline::{Deadline, Late, span};
 
 /// How many tests of one cache are under way at once.
 const TRIALS_AT_ONCE: usize = 8;
@@ -35,7 +36,7 @@ const TRIALS_AT_ONCE: usize = 8;
 const LONGEST_REPLY: usize = 64;
 
 /// What is tested, before it is.
-struct Test {
+struct PlannedTest {
     opening: Opening,
     version: Option<LegacyVersion>,
     address: IpAddr,
@@ -43,14 +44,14 @@ struct Test {
 }
 
 /// What came of a test.
-struct Outcome {
+struct TestResult {
     passage: Passage,
     stage: Stage,
     detail: String,
     tls: Option<TlsSession>,
 }
 
-impl Outcome {
+impl TestResult {
     fn new(passage: Passage, stage: Stage, detail: impl Into<String>) -> Self {
         Self { passage, stage, detail: detail.into(), tls: None }
     }
@@ -86,12 +87,12 @@ impl Prober {
     }
 
     /// One test; `None` where this machine has no address of the family, so that no application here would dial it.
-    async fn try_one(&self, cache: &Cache, test: Test, deadline: Deadline) -> Option<Trial> {
+    async fn try_one(&self, cache: &Cache, test: PlannedTest, deadline: Deadline) -> Option<Trial> {
         let watch = Stopwatch::start();
         let limits = limits(cache);
         let secret = self.secret(cache);
         let withheld = self.withheld(secret.as_ref());
-        let mut outcome = match connect::connect(test.dialled, limits.connect, deadline).await {
+        let mut result = match connect::connect(test.dialled, limits.connect, deadline).await {
             Err(fault) if fault.kind == FaultKind::FamilyUnavailable => return None,
             Err(fault) => unconnected(&fault, deadline),
             Ok(stream) => match test.version {
@@ -104,7 +105,7 @@ impl Prober {
                 },
             },
         };
-        if let Some(session) = &mut outcome.tls {
+        if let Some(session) = &mut result.tls {
             withheld.session(session);
         }
         Some(Trial {
@@ -113,10 +114,10 @@ impl Prober {
             address: test.address,
             class: AddressClass::of(test.address),
             dialled: test.dialled,
-            passage: outcome.passage,
-            stage: outcome.stage,
-            detail: WireText::new(&withheld.words(&outcome.detail)),
-            tls: outcome.tls,
+            passage: result.passage,
+            stage: result.stage,
+            detail: WireText::new(&withheld.words(&result.detail)),
+            tls: result.tls,
             took: watch.elapsed(),
         })
     }
@@ -130,13 +131,13 @@ impl Prober {
         stream: TcpStream,
         dialled: SocketAddr,
         deadline: Deadline,
-    ) -> Outcome {
+    ) -> TestResult {
         let limits = limits(cache);
         let roots = match self.trust.roots(settings.ca_file.as_deref()) {
             Ok(roots) => roots,
-            Err(fault) => return Outcome::new(Passage::Unclear, Stage::Tls, fault.detail.as_str()),
+            Err(fault) => return TestResult::new(Passage::Unclear, Stage::Tls, fault.detail.as_str()),
         };
-        let handshake = tls::handshake(stream, dialled, cache.server_name(), &roots, limits.tls, deadline).await;
+        let handshake = tls::handshake(stream, dialled, cache.server_name(), roots, limits.tls, deadline).await;
         let outcome = match handshake.outcome {
             Err(fault) => unproven(&fault, handshake.session.is_some(), deadline),
             Ok(stream) => {
@@ -146,7 +147,7 @@ impl Prober {
                 outcome
             }
         };
-        Outcome { tls: handshake.session, ..outcome }
+        TestResult { tls: handshake.session, ..outcome }
     }
 
     /// Talks to a peer that has proved to be the cache.
@@ -155,7 +156,7 @@ impl Prober {
         cache: &Cache,
         secret: Option<Result<Secret, Fault>>,
         session: &mut Session<S>,
-    ) -> Outcome {
+    ) -> TestResult {
         let mut said = String::new();
         if let (Auth::AccessKey { username, .. }, Some(secret), true) =
             (&cache.auth, secret, cache.exposure.send_credentials)
@@ -175,18 +176,18 @@ impl Prober {
             }
         }
         match session.ping().await {
-            Ok(()) => Outcome::new(Passage::Open, Stage::Ping, format!("{said}answered PING with PONG")),
+            Ok(()) => TestResult::new(Passage::Open, Stage::Ping, format!("{said}answered PING with PONG")),
             Err(fault) => spoken(&said, &fault),
         }
     }
 }
 
 /// Every test the cache is to have, in the order of the openings and of the addresses.
-fn tests(cache: &Cache, used: &[IpAddr], public: Option<&Resolution>) -> Vec<Test> {
+fn tests(cache: &Cache, used: &[IpAddr], public: Option<&Resolution>) -> Vec<PlannedTest> {
     let mut tests = Vec::new();
     let mut add = |opening, version, address, port| {
         let dialled = cache.dial_at(address, port);
-        tests.push(Test { opening, version, address, dialled });
+        tests.push(PlannedTest { opening, version, address, dialled });
     };
     let answers = public.into_iter().flat_map(|resolution| &resolution.addresses);
     let public = answers.filter(|answer| answer.class == AddressClass::Public).map(|answer| answer.address);
@@ -229,20 +230,20 @@ fn silence(deadline: Deadline) -> Passage {
 }
 
 /// No connection.
-fn unconnected(fault: &Fault, deadline: Deadline) -> Outcome {
+fn unconnected(fault: &Fault, deadline: Deadline) -> TestResult {
     let passage = match fault.kind {
         FaultKind::Refused | FaultKind::Unreachable => Passage::Closed,
         FaultKind::Filtered => silence(deadline),
         _ => Passage::Unclear,
     };
-    Outcome::new(passage, Stage::Connect, fault.detail.as_str())
+    TestResult::new(passage, Stage::Connect, fault.detail.as_str())
 }
 
 /// A connection, and no session that verified.
 ///
 /// How a cache looks whose public access is disabled is documented nowhere for every product, and a front door that accepts
 /// TCP for many may well close it again for one: an accepted connection proves nothing.
-fn unproven(fault: &Fault, shows_certificate: bool, deadline: Deadline) -> Outcome {
+fn unproven(fault: &Fault, shows_certificate: bool, deadline: Deadline) -> TestResult {
     let (passage, words) = match fault.kind {
         _ if shows_certificate => (Passage::Unclear, "accepted TCP; who answers does not prove to be the cache"),
         FaultKind::Timeout => (silence(deadline), "accepted TCP; TLS leads nowhere"),
@@ -251,11 +252,11 @@ fn unproven(fault: &Fault, shows_certificate: bool, deadline: Deadline) -> Outco
         }
         _ => (Passage::Unclear, "accepted TCP; no session of TLS"),
     };
-    Outcome::new(passage, Stage::Tls, format!("{words}: {}", fault.detail))
+    TestResult::new(passage, Stage::Tls, format!("{words}: {}", fault.detail))
 }
 
 /// A session that verified, and a command that did not end well. An error of Redis is an answer like any other.
-fn spoken(said: &str, fault: &Fault) -> Outcome {
+fn spoken(said: &str, fault: &Fault) -> TestResult {
     let is_reply = matches!(
         fault.kind,
         FaultKind::AuthRequired
@@ -271,11 +272,11 @@ fn spoken(said: &str, fault: &Fault) -> Outcome {
             | FaultKind::ServerError
     );
     let passage = if is_reply { Passage::Open } else { Passage::HalfOpen };
-    Outcome::new(passage, fault.stage, format!("{said}{}", fault.detail))
+    TestResult::new(passage, fault.stage, format!("{said}{}", fault.detail))
 }
 
 /// Says PING in plain text. What answers as Redis does, be it with an error, is open.
-async fn ping(mut stream: TcpStream, limit: Duration, deadline: Deadline) -> Outcome {
+async fn ping(mut stream: TcpStream, limit: Duration, deadline: Deadline) -> TestResult {
     let mut reply = Vec::with_capacity(LONGEST_REPLY);
     let (limited, allowed) = deadline.stage(limit);
     let exchange = limited.run(async {
@@ -294,15 +295,15 @@ async fn ping(mut stream: TcpStream, limit: Duration, deadline: Deadline) -> Out
     });
     let ended = exchange.await;
     if reply.starts_with(b"+PONG") || reply.starts_with(b"-") {
-        return Outcome::new(Passage::Open, Stage::Ping, format!("answered PING with {}", blame::quoted(&reply)));
+        return TestResult::new(Passage::Open, Stage::Ping, format!("answered PING with {}", classify::quoted(&reply)));
     }
     let (passage, words) = match ended {
-        _ if !reply.is_empty() => (Passage::Closed, format!("PING was answered with {}", blame::quoted(&reply))),
-        Err(Late) => (silence(deadline), format!("no answer to PING within {}", blame::span(allowed))),
+        _ if !reply.is_empty() => (Passage::Closed, format!("PING was answered with {}", classify::quoted(&reply))),
+        Err(Late) => (silence(deadline), format!("no answer to PING within {}", span(allowed))),
         Ok(Err(error)) => (Passage::Closed, error.to_string()),
         Ok(Ok(())) => (Passage::Closed, "closed without an answer to PING".to_owned()),
     };
-    Outcome::new(passage, Stage::Ping, format!("accepted TCP, does not speak Redis: {words}"))
+    TestResult::new(passage, Stage::Ping, format!("accepted TCP, does not speak Redis: {words}"))
 }
 
 /// Begins a handshake of an old version and looks at the first answer.
@@ -312,42 +313,50 @@ async fn greet(
     server_name: &str,
     limit: Duration,
     deadline: Deadline,
-) -> Outcome {
+) -> TestResult {
     // The name of the server is a name: an address is not sent (RFC 6066, 3).
     let name = Some(server_name).filter(|name| name.parse::<IpAddr>().is_err());
     let mut heard = Vec::new();
     let (limited, allowed) = deadline.stage(limit);
     let exchange = limited.run(async {
-        let written = stream.write_all(&hello::client_hello(version, name)).await;
-        while heard.len() < hello::LONGEST_ANSWER {
+        let written = stream.write_all(&client_hello::encode(version, name)).await;
+        while heard.len() < client_hello::LONGEST_RESPONSE {
             let mut part = [0; 256];
             match stream.read(&mut part).await {
                 Ok(0) => break,
                 Ok(length) => heard.extend_from_slice(&part[..length]),
                 Err(error) => return written.and(Err(error)),
             }
-            if let Some(answer) = hello::answer(&heard) {
-                return Ok(Some(answer));
+            if let Some(response) = client_hello::response(&heard) {
+                return Ok(Some(response));
             }
         }
         Ok(None)
     });
-    let refused = |words: String| Outcome::new(Passage::Closed, Stage::Tls, words);
-    let unclear = |words: String| Outcome::new(Passage::Unclear, Stage::Tls, words);
+    let refused = |words: String| TestResult::new(Passage::Closed, Stage::Tls, words);
+    let unclear = |words: String| TestResult::new(Passage::Unclear, Stage::Tls, words);
     match exchange.await {
-        Ok(Ok(Some(Answer::Chosen(major, minor)))) if (major, minor) == hello::on_the_wire(version) => {
-            Outcome::new(Passage::Open, Stage::Tls, "accepted with a ServerHello")
+        Ok(Ok(Some(ServerResponse::Chosen(major, minor)))) if (major, minor) == client_hello::on_the_wire(version) => {
+            TestResult::new(Passage::Open, Stage::Tls, "accepted with a ServerHello")
         }
         // TLS 1.0 where 1.1 was offered: it is asked for by itself.
-        Ok(Ok(Some(Answer::Chosen(3, 1)))) => refused("not taken: the server chose TLS 1.0 in its place".to_owned()),
-        Ok(Ok(Some(Answer::Chosen(major, minor)))) => unclear(format!("the server chose version {major}.{minor}")),
-        Ok(Ok(Some(Answer::Alert(number)))) => refused(format!("refused with the alert {}", hello::alert_name(number))),
-        Ok(Ok(Some(Answer::Foreign))) => {
-            unclear(format!("the peer answered {}, which is no TLS", blame::quoted(&heard)))
+        Ok(Ok(Some(ServerResponse::Chosen(3, 1)))) => {
+            refused("not taken: the server chose TLS 1.0 in its place".to_owned())
         }
-        Ok(Ok(None)) if heard.len() < hello::LONGEST_ANSWER => refused("refused: closed by the peer".to_owned()),
+        Ok(Ok(Some(ServerResponse::Chosen(major, minor)))) => {
+            unclear(format!("the server chose version {major}.{minor}"))
+        }
+        Ok(Ok(Some(ServerResponse::Alert(number)))) => {
+            refused(format!("refused with the alert {}", client_hello::alert_name(number)))
+        }
+        Ok(Ok(Some(ServerResponse::Foreign))) => {
+            unclear(format!("the peer answered {}, which is no TLS", classify::quoted(&heard)))
+        }
+        Ok(Ok(None)) if heard.len() < client_hello::LONGEST_RESPONSE => {
+            refused("refused: closed by the peer".to_owned())
+        }
         Ok(Ok(None)) => unclear("the peer warns and never answers".to_owned()),
         Ok(Err(error)) => refused(format!("refused: {error}")),
-        Err(Late) => unclear(format!("no answer within {}", blame::span(allowed))),
+        Err(Late) => unclear(format!("no answer within {}", span(allowed))),
     }
 }

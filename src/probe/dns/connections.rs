@@ -4,22 +4,23 @@
 //! other's answers. Each connection is served by a task of its own; none outlives the lookup.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex as Turns, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::exchange::{Failure, Servers, Way, answers, decode, encode, framed};
-use super::https::Client;
-use super::secure::Secure;
+use super::failure::Failure;
+use super::https::HttpsChannel;
+use super::message::{answers, decode, encode, framed};
+use super::tasks::Tasks;
+use super::tls::DnsTls;
+use super::upstream::{NameServers, Transport};
 use crate::model::Outcome;
-use crate::probe::blame;
-use crate::probe::deadline::{Deadline, Late};
+use crate::net::deadline::{Deadline, Late, span};
 
 /// How many questions may wait to be written; a lookup has two under way.
 const WAITING: usize = 4;
@@ -31,10 +32,10 @@ const PIECE: usize = 4096;
 const GOODBYE: Duration = Duration::from_millis(100);
 
 /// The connections of one lookup.
-pub(super) struct Lines {
-    servers: Servers,
+pub(super) struct Connections {
+    servers: NameServers,
     /// One for each server.
-    slots: Vec<Turns<Slot>>,
+    slots: Vec<Mutex<Slot>>,
     tasks: Tasks,
 }
 
@@ -42,42 +43,42 @@ pub(super) struct Lines {
 enum Slot {
     /// Nothing yet, or no longer.
     Empty,
-    Open(Arc<Line>),
+    Open(Arc<Connection>),
     /// It could not be opened, which is not tried again in this lookup.
     Failed(Failure),
 }
 
 /// One connection.
-struct Line {
-    way: Questions,
-    /// Whether anything was answered over it; known before anybody hears that it ended.
+struct Connection {
+    channel: Channel,
+    /// Whether anything was answered over it; set before a question fails because it ended.
     has_answered: Arc<AtomicBool>,
 }
 
 /// Where questions go.
-enum Questions {
-    Stream(mpsc::Sender<Asked>),
-    Https(Client),
+enum Channel {
+    Stream(mpsc::Sender<PendingQuery>),
+    Https(HttpsChannel),
 }
 
-impl Lines {
-    pub(super) fn new(servers: &Servers) -> Self {
-        let slots = servers.addresses.iter().map(|_| Turns::new(Slot::Empty)).collect();
+impl Connections {
+    pub(super) fn new(servers: &NameServers) -> Self {
+        let slots = servers.addresses.iter().map(|_| Mutex::new(Slot::Empty)).collect();
         Self { servers: servers.clone(), slots, tasks: Tasks::default() }
     }
 
     /// Asks one server, over the connection there is or over a new one.
     pub(super) async fn ask(&self, place: usize, question: &Message, deadline: Deadline) -> Result<Message, Failure> {
         loop {
-            let line = self.line(place, deadline).await?;
-            let answer = line.ask(question, deadline).await;
+            let connection = self.connection(place, deadline).await?;
+            let answer = connection.ask(question, deadline).await;
             // A server may end a connection after as many answers as it likes, and the question then goes to a new one.
             // This ends: every connection that is given up has answered another question of the lookup.
             let has_ended = matches!(&answer, Err(failure) if failure.outcome == Outcome::Closed);
-            if !has_ended || !line.has_answered.load(Ordering::Relaxed) {
+            if !has_ended || !connection.has_answered.load(Ordering::Relaxed) {
                 return answer;
             }
-            self.forget(place, &line).await;
+            self.forget(place, &connection).await;
         }
     }
 
@@ -88,17 +89,17 @@ impl Lines {
         let _ = deadline.or_within(GOODBYE).run(tasks.ended()).await;
     }
 
-    /// The connection to that server. Whoever comes first opens it; the others wait, and share what came of it.
-    async fn line(&self, place: usize, deadline: Deadline) -> Result<Arc<Line>, Failure> {
+    /// The connection to that server. The first question opens it; the others wait, and share what came of it.
+    async fn connection(&self, place: usize, deadline: Deadline) -> Result<Arc<Connection>, Failure> {
         let mut slot = deadline.run(self.slots[place].lock()).await.map_err(Failure::late)?;
         match &*slot {
-            Slot::Open(line) => Ok(Arc::clone(line)),
+            Slot::Open(connection) => Ok(Arc::clone(connection)),
             Slot::Failed(failure) => Err(failure.clone()),
             Slot::Empty => match self.open(self.servers.addresses[place], deadline).await {
-                Ok(line) => {
-                    let line = Arc::new(line);
-                    *slot = Slot::Open(Arc::clone(&line));
-                    Ok(line)
+                Ok(connection) => {
+                    let connection = Arc::new(connection);
+                    *slot = Slot::Open(Arc::clone(&connection));
+                    Ok(connection)
                 }
                 Err(failure) => {
                     *slot = Slot::Failed(failure.clone());
@@ -109,47 +110,47 @@ impl Lines {
     }
 
     /// Takes a connection that ended out of its slot, unless another stands there by now.
-    async fn forget(&self, place: usize, ended: &Arc<Line>) {
+    async fn forget(&self, place: usize, ended: &Arc<Connection>) {
         let mut slot = self.slots[place].lock().await;
-        if matches!(&*slot, Slot::Open(line) if Arc::ptr_eq(line, ended)) {
+        if matches!(&*slot, Slot::Open(connection) if Arc::ptr_eq(connection, ended)) {
             *slot = Slot::Empty;
         }
     }
 
-    async fn open(&self, server: SocketAddr, deadline: Deadline) -> Result<Line, Failure> {
+    async fn open(&self, server: SocketAddr, deadline: Deadline) -> Result<Connection, Failure> {
         let allowed = deadline.remaining();
         let stream = match deadline.run(TcpStream::connect(server)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Failure::of_socket(server, &error)),
             Err(Late) => {
-                let words = format!("{server}: no answer to SYN within {}", blame::span(allowed));
+                let words = format!("{server}: no answer to SYN within {}", span(allowed));
                 return Err(Failure::new(Outcome::Timeout, words));
             }
         };
         // Two small questions in a row: the second must not wait for the first to be acknowledged. Failing to set it makes
         // a lookup slower, and nothing wrong.
         let _ = stream.set_nodelay(true);
-        let prove = async |secure: &Secure, stream| secure.handshake(stream, server, deadline).await;
+        let prove = async |tls: &DnsTls, stream| tls.handshake(stream, server, deadline).await;
         let has_answered = Arc::<AtomicBool>::default();
         let heard = Arc::clone(&has_answered);
-        let way = match &self.servers.way {
+        let channel = match &self.servers.transport {
             // A server that is asked with datagrams is asked over TCP where an answer was cut short.
-            Way::Udp | Way::Tcp => Questions::Stream(self.tasks.serve(stream, server, heard)),
-            Way::Tls(secure) => Questions::Stream(self.tasks.serve(prove(secure, stream).await?, server, heard)),
-            Way::Https { secure, path } => {
-                let stream = prove(secure, stream).await?;
-                Questions::Https(Client::new(stream, server, &secure.host(), path, &self.tasks).await?)
+            Transport::Udp | Transport::Tcp => Channel::Stream(serve(&self.tasks, stream, server, heard)),
+            Transport::Tls(tls) => Channel::Stream(serve(&self.tasks, prove(tls, stream).await?, server, heard)),
+            Transport::Https { tls, path } => {
+                let stream = prove(tls, stream).await?;
+                Channel::Https(HttpsChannel::new(stream, server, &tls.host(), path, &self.tasks).await?)
             }
         };
-        Ok(Line { way, has_answered })
+        Ok(Connection { channel, has_answered })
     }
 }
 
-impl Line {
+impl Connection {
     async fn ask(&self, question: &Message, deadline: Deadline) -> Result<Message, Failure> {
-        let answer = match &self.way {
-            Questions::Stream(line) => deadline.run(over_stream(line, question)).await,
-            Questions::Https(client) => deadline.run(client.ask(question)).await,
+        let answer = match &self.channel {
+            Channel::Stream(queries) => deadline.run(over_stream(queries, question)).await,
+            Channel::Https(channel) => deadline.run(channel.ask(question)).await,
         };
         let answer = answer.unwrap_or_else(|late| Err(Failure::late(late)));
         self.has_answered.fetch_or(answer.is_ok(), Ordering::Relaxed);
@@ -157,76 +158,47 @@ impl Line {
     }
 }
 
-/// Tasks that end with their owner.
-#[derive(Default)]
-pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl Tasks {
-    /// Serves a stream until nobody has a question for it any more.
-    fn serve<S>(&self, stream: S, server: SocketAddr, has_answered: Arc<AtomicBool>) -> mpsc::Sender<Asked>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (questions, asked) = mpsc::channel(WAITING);
-        self.spawner().spawn(serve(stream, server, asked, has_answered));
-        questions
-    }
-
-    /// Spawns without being one of those that the tasks end with: a task may hold it.
-    pub(super) fn spawner(&self) -> Spawner {
-        Spawner(Arc::downgrade(&self.0))
-    }
-
-    /// Waits until every task has ended by itself.
-    async fn ended(self) {
-        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        while tasks.join_next().await.is_some() {}
-    }
-}
-
-/// Starts tasks for as long as their owner is there.
-#[derive(Clone)]
-pub(super) struct Spawner(Weak<Mutex<JoinSet<()>>>);
-
-impl Spawner {
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Some(tasks) = self.0.upgrade() {
-            tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
-        }
-    }
+/// Serves a stream until no question can come any more.
+fn serve<S>(tasks: &Tasks, stream: S, server: SocketAddr, has_answered: Arc<AtomicBool>) -> mpsc::Sender<PendingQuery>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (queries, asked) = mpsc::channel(WAITING);
+    tasks.spawner().spawn(run(stream, server, asked, has_answered));
+    queries
 }
 
 /// A question on its way, and where its answer goes.
-struct Asked {
+struct PendingQuery {
     question: Message,
     bytes: Vec<u8>,
     answer: oneshot::Sender<Result<Message, Failure>>,
 }
 
-async fn over_stream(line: &mpsc::Sender<Asked>, question: &Message) -> Result<Message, Failure> {
+async fn over_stream(queries: &mpsc::Sender<PendingQuery>, question: &Message) -> Result<Message, Failure> {
     let (answer, answered) = oneshot::channel();
     let bytes = framed(&encode(question)?);
-    let asked = Asked { question: question.clone(), bytes, answer };
+    let asked = PendingQuery { question: question.clone(), bytes, answer };
     let has_ended = |()| Failure::new(Outcome::Closed, "the connection had ended before the question");
-    line.send(asked).await.map_err(|_| has_ended(()))?;
+    queries.send(asked).await.map_err(|_| has_ended(()))?;
     answered.await.unwrap_or_else(|_| Err(has_ended(())))
 }
 
-/// Writes questions as they come and hands answers to whom they belong, until the questions end or the stream does.
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+/// Writes questions as they come and hands answers to those they belong to, until the questions end or the stream does.
+async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     server: SocketAddr,
-    mut asked: mpsc::Receiver<Asked>,
+    mut asked: mpsc::Receiver<PendingQuery>,
     has_answered: Arc<AtomicBool>,
 ) {
-    let mut waiting: Vec<Asked> = Vec::new();
+    let mut waiting: Vec<PendingQuery> = Vec::new();
     let mut received = Vec::with_capacity(PIECE);
     let failure = loop {
         received.reserve(PIECE);
         let outcome = tokio::select! {
             question = asked.recv() => {
                 let Some(question) = question else {
-                    // The answers are there or given up; what goes wrong now is of no account.
+                    // The answers are there or given up; what goes wrong now changes nothing.
                     let _ = stream.shutdown().await;
                     return;
                 };
@@ -251,7 +223,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         waiting.push(question);
     }
     for question in waiting {
-        // Whoever asked may have given up.
+        // The lookup may have given up.
         let _ = question.answer.send(Err(failure.clone()));
     }
 }
@@ -265,7 +237,7 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> std::io::
 ///
 /// # Errors
 /// Where an answer cannot be read, or belongs to no question.
-fn hand_out(server: SocketAddr, received: &mut Vec<u8>, waiting: &mut Vec<Asked>) -> Result<usize, Failure> {
+fn hand_out(server: SocketAddr, received: &mut Vec<u8>, waiting: &mut Vec<PendingQuery>) -> Result<usize, Failure> {
     let mut answers_given = 0;
     while let Some(length) = received.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))) {
         let Some(answer) = received.get(2..2 + length) else { break };
@@ -306,9 +278,9 @@ mod tests {
 
     type Answered = oneshot::Receiver<Result<Message, Failure>>;
 
-    fn asked(question: &Message) -> (Asked, Answered) {
+    fn asked(question: &Message) -> (PendingQuery, Answered) {
         let (answer, answered) = oneshot::channel();
-        (Asked { question: question.clone(), bytes: Vec::new(), answer }, answered)
+        (PendingQuery { question: question.clone(), bytes: Vec::new(), answer }, answered)
     }
 
     #[test]
@@ -332,7 +304,7 @@ mod tests {
         let (one, two) = (question(1, "one.test."), question(2, "two.test."));
         let (ours, mut theirs) = tokio::io::duplex(4096);
         let tasks = Tasks::default();
-        let line = tasks.serve(ours, SERVER, Arc::default());
+        let line = serve(&tasks, ours, SERVER, Arc::default());
         let (mut abandoned, given_up) = asked(&one);
         abandoned.bytes = framed(&one.to_vec().unwrap());
         drop(given_up);

@@ -1,8 +1,17 @@
-//! Reads small files. What is configured as one may be a pipe that never ends or a device that never fills.
+//! Reads small files, and knows when they change. What is configured as one may be a pipe that never ends or a device
+//! that never fills.
+
+mod cached;
+mod version;
+mod watch;
 
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::Path;
+
+pub use cached::{CachedFile, FileCache};
+pub use version::FileVersion;
+pub use watch::{FileVersions, FileWatch, versions};
 
 /// The largest file that is read: what is larger is no configuration, password, resolv.conf or set of roots.
 const LARGEST: u64 = 4 << 20;

@@ -12,31 +12,32 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::parse_resolv_conf;
 
-use super::chase::chase;
-use super::exchange::{Servers, Way};
+use super::cname::follow_cnames;
+use super::upstream::{NameServers, Transport};
+use crate::clock;
+use crate::file::CachedFile;
 use crate::model::{Answer, Fault, FaultKind, Outcome, Resolution, Resolver, Source, Stage};
-use crate::probe::deadline::Deadline;
-use crate::probe::remembered::Remembered;
+use crate::net::deadline::Deadline;
 
 /// The resolver of this machine.
 #[derive(Debug)]
 pub(in crate::probe) struct System {
-    resolv_conf: Remembered<Result<Arc<ResolvConf>, String>>,
-    hosts: Remembered<Hosts>,
+    resolv_conf: CachedFile<Result<Arc<ResolvConf>, String>>,
+    hosts: CachedFile<Hosts>,
 }
 
 impl System {
     pub(in crate::probe) fn new(resolv_conf: &Path, hosts: &Path) -> Self {
         Self {
-            resolv_conf: Remembered::new(resolv_conf, |bytes| ResolvConf::parse(bytes).map(Arc::new)),
-            hosts: Remembered::new(hosts, Hosts::parse),
+            resolv_conf: CachedFile::new(resolv_conf, |bytes| ResolvConf::parse(bytes).map(Arc::new)),
+            hosts: CachedFile::new(hosts, Hosts::parse),
         }
     }
 
     /// Asks as an application would, and writes what came into `resolution`.
     pub(super) async fn resolve(&self, host: &str, name: &Name, deadline: Deadline, resolution: &mut Resolution) {
         // A hosts file that is missing or unreadable pins nothing; the C library goes on without it as well.
-        if let Some(pinned) = self.hosts.read().ok().and_then(|hosts| hosts.addresses(host)) {
+        if let Some(pinned) = self.hosts.read(clock::instant()).ok().and_then(|hosts| hosts.addresses(host)) {
             resolution.source = Source::HostsFile;
             resolution.addresses = pinned;
             return;
@@ -56,24 +57,24 @@ impl System {
         let mut as_it_stands = None;
         let mut queries = Vec::new();
         for (candidate, searched) in conf.candidates(name) {
-            let mut chased = chase(&candidate, &conf.servers, deadline).await;
-            queries.append(&mut chased.queries);
-            let goes_on = matches!(chased.outcome, Outcome::NxDomain | Outcome::NoData | Outcome::ServFail)
-                && chased.addresses.is_empty();
+            let mut found = follow_cnames(&candidate, &conf.servers, deadline).await;
+            queries.append(&mut found.queries);
+            let goes_on = matches!(found.outcome, Outcome::NxDomain | Outcome::NoData | Outcome::ServFail)
+                && found.addresses.is_empty();
             if !goes_on {
                 resolution.searched = searched;
                 resolution.queries = queries;
-                chased.write(resolution);
+                found.write(resolution);
                 return;
             }
             // Of all names that were tried in vain, the one the operator wrote is the one to speak of.
             if !searched {
-                as_it_stands = Some(chased);
+                as_it_stands = Some(found);
             }
         }
         resolution.queries = queries;
-        if let Some(chased) = as_it_stands {
-            chased.write(resolution);
+        if let Some(found) = as_it_stands {
+            found.write(resolution);
         }
     }
 
@@ -92,7 +93,7 @@ impl System {
 
     /// What resolv.conf says now.
     fn conf(&self) -> Result<Arc<ResolvConf>, Fault> {
-        let words = match self.resolv_conf.read().as_deref() {
+        let words = match self.resolv_conf.read(clock::instant()).as_deref() {
             Ok(Ok(conf)) => return Ok(Arc::clone(conf)),
             Ok(Err(words)) => words.clone(),
             Err(error) => error.to_string(),
@@ -105,7 +106,7 @@ impl System {
 /// What resolv.conf says.
 #[derive(Debug, Clone)]
 struct ResolvConf {
-    servers: Servers,
+    servers: NameServers,
     search: Vec<Name>,
     ndots: usize,
 }
@@ -115,9 +116,9 @@ impl ResolvConf {
         let (config, options) = parse_resolv_conf(bytes).map_err(|error| error.to_string())?;
         let listed = config.name_servers().iter().take(Resolver::MOST_LISTED);
         let addresses = listed.map(|server| SocketAddr::new(server.ip, 53)).collect();
-        let servers = Servers {
+        let servers = NameServers {
             addresses,
-            way: Way::Udp,
+            transport: Transport::Udp,
             patience: options.timeout.max(Duration::from_secs(1)),
             rounds: options.attempts.clamp(1, 5),
         };

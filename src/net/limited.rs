@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most bytes a peer may send before the allowance is renewed: one reply of Redis, or one TLS handshake.
-pub(super) const ALLOWANCE: usize = 1 << 20;
+pub(crate) const ALLOWANCE: usize = 1 << 20;
 
 /// How many of the first bytes are kept to show what spoke.
 const KEPT: usize = 64;
@@ -18,50 +18,50 @@ const KEPT: usize = 64;
 /// A peer that hangs up may have said why before, so writing to it does not fail: what it said is read first, and then
 /// the end.
 #[derive(Debug)]
-pub(super) struct Guarded<S> {
+pub(crate) struct LimitedStream<S> {
     inner: S,
     allowance: usize,
     first: Vec<u8>,
     /// How writing failed, where the end of reading is yet to come.
     unsent: Option<io::Error>,
-    end: Option<End>,
+    end: Option<StreamEnd>,
 }
 
 /// How a stream ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum StreamEnd {
     /// The peer closed it.
     Closed,
     /// The peer sent more than it may.
-    TooMuch,
+    LimitExceeded,
     /// It broke.
     Broken(io::Error),
 }
 
-/// What a guarded stream fails with when its peer sent more than it may. A type of its own, so that a guard around a TLS
-/// session knows the verdict of the guard below it.
+/// What a limited stream fails with when its peer sent more than it may. A type of its own, so that a limit around a TLS
+/// session knows the verdict of the limit below it.
 #[derive(Debug, thiserror::Error)]
 #[error("the peer sent more than a probe accepts")]
-pub(super) struct TooMuch;
+pub(crate) struct LimitExceeded;
 
-impl<S> Guarded<S> {
-    pub(super) fn new(inner: S) -> Self {
+impl<S> LimitedStream<S> {
+    pub(crate) fn new(inner: S) -> Self {
         Self { inner, allowance: ALLOWANCE, first: Vec::new(), unsent: None, end: None }
     }
 
     /// Lets the peer send a full allowance again, and forgets its first bytes.
-    pub(super) fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         self.allowance = ALLOWANCE;
         self.first.clear();
     }
 
     /// The first bytes since the allowance was renewed.
-    pub(super) fn first(&self) -> &[u8] {
+    pub(crate) fn first(&self) -> &[u8] {
         &self.first
     }
 
     /// How the stream ended, if it did.
-    pub(super) fn take_end(&mut self) -> Option<End> {
+    pub(crate) fn take_end(&mut self) -> Option<StreamEnd> {
         self.end.take()
     }
 
@@ -74,7 +74,7 @@ impl<S> Guarded<S> {
             }
             Err(error) => {
                 let copy = io::Error::new(error.kind(), error.to_string());
-                self.end = Some(End::Broken(error));
+                self.end = Some(StreamEnd::Broken(error));
                 Err(copy)
             }
             Ok(written) => Ok(written),
@@ -82,7 +82,7 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
@@ -91,17 +91,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let failure = match outcome {
             Err(error) => {
                 let copy = io::Error::new(error.kind(), error.to_string());
-                let is_too_much = error.get_ref().and_then(|inner| inner.downcast_ref::<TooMuch>()).is_some();
-                this.end = Some(if is_too_much { End::TooMuch } else { End::Broken(error) });
+                let is_exceeded = error.get_ref().and_then(|inner| inner.downcast_ref::<LimitExceeded>()).is_some();
+                this.end = Some(if is_exceeded { StreamEnd::LimitExceeded } else { StreamEnd::Broken(error) });
                 copy
             }
             Ok(()) if received.is_empty() && buf.remaining() > 0 => {
-                this.end = Some(this.unsent.take().map_or(End::Closed, End::Broken));
+                this.end = Some(this.unsent.take().map_or(StreamEnd::Closed, StreamEnd::Broken));
                 return Poll::Ready(Ok(()));
             }
             Ok(()) if received.len() > this.allowance => {
-                this.end = Some(End::TooMuch);
-                io::Error::other(TooMuch)
+                this.end = Some(StreamEnd::LimitExceeded);
+                io::Error::other(LimitExceeded)
             }
             Ok(()) => {
                 this.allowance -= received.len();
@@ -116,7 +116,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = ready!(Pin::new(&mut this.inner).poll_write(cx, buf));
@@ -157,13 +157,13 @@ mod tests {
     async fn a_flood_ends_at_the_allowance() {
         let (mut peer, ours) = tokio::io::duplex(1 << 16);
         let flood = tokio::spawn(async move { while peer.write_all(&[b'x'; 4096]).await.is_ok() {} });
-        let mut guarded = Guarded::new(ours);
+        let mut stream = LimitedStream::new(ours);
         let mut sink = Vec::new();
-        assert!(guarded.read_to_end(&mut sink).await.is_err());
+        assert!(stream.read_to_end(&mut sink).await.is_err());
         assert!(sink.len() <= ALLOWANCE);
-        assert!(matches!(guarded.take_end(), Some(End::TooMuch)));
-        assert_eq!(guarded.first(), [b'x'; KEPT]);
-        drop(guarded);
+        assert!(matches!(stream.take_end(), Some(StreamEnd::LimitExceeded)));
+        assert_eq!(stream.first(), [b'x'; KEPT]);
+        drop(stream);
         flood.await.unwrap();
     }
 
@@ -172,24 +172,26 @@ mod tests {
         let (mut peer, ours) = tokio::io::duplex(64);
         peer.write_all(b"goodbye").await.unwrap();
         drop(peer);
-        let mut guarded = Guarded::new(ours);
-        guarded.write_all(b"PING").await.unwrap();
+        let mut stream = LimitedStream::new(ours);
+        stream.write_all(b"PING").await.unwrap();
         let mut heard = String::new();
-        guarded.read_to_string(&mut heard).await.unwrap();
+        stream.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "goodbye");
-        assert!(matches!(guarded.take_end(), Some(End::Broken(error)) if error.kind() == io::ErrorKind::BrokenPipe));
+        assert!(
+            matches!(stream.take_end(), Some(StreamEnd::Broken(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+        );
     }
 
     #[tokio::test]
     async fn a_close_is_told_from_a_full_buffer() {
         let (mut peer, ours) = tokio::io::duplex(64);
         peer.write_all(b"+PONG\r\n").await.unwrap();
-        let mut guarded = Guarded::new(ours);
+        let mut stream = LimitedStream::new(ours);
         let mut buffer = [0; 7];
-        guarded.read_exact(&mut buffer).await.unwrap();
-        assert!(guarded.take_end().is_none());
+        stream.read_exact(&mut buffer).await.unwrap();
+        assert!(stream.take_end().is_none());
         drop(peer);
-        assert_eq!(guarded.read(&mut buffer).await.unwrap(), 0);
-        assert!(matches!(guarded.take_end(), Some(End::Closed)));
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+        assert!(matches!(stream.take_end(), Some(StreamEnd::Closed)));
     }
 }

@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock;
-use crate::file;
-use crate::model::FileVersion;
+use super::FileVersion;
 
-/// How long the file is trusted not to have changed: one look a second serves every probe that falls into it.
+/// How long the file is trusted not to have changed: one look a second serves every read that falls into it.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// What a file holds, parsed once per version of the file.
@@ -21,7 +19,7 @@ const TRUSTED: Duration = Duration::from_secs(1);
 /// The files read this way are local and small (resolv.conf, hosts, a password, a set of roots), so they are read in
 /// place; a rename over the file, a swapped symbolic link and a write in place are all seen.
 #[derive(Debug)]
-pub(super) struct Remembered<T> {
+pub struct CachedFile<T> {
     path: PathBuf,
     parse: fn(&[u8]) -> T,
     last: Mutex<Option<Last<T>>>,
@@ -34,26 +32,32 @@ struct Last<T> {
     value: Arc<T>,
 }
 
-impl<T> Remembered<T> {
-    pub(super) fn new(path: &Path, parse: fn(&[u8]) -> T) -> Self {
+impl<T> CachedFile<T> {
+    /// Nothing is read yet. `parse` makes a value of what the file holds.
+    #[must_use]
+    pub fn new(path: &Path, parse: fn(&[u8]) -> T) -> Self {
         Self { path: path.to_owned(), parse, last: Mutex::new(None) }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where the file lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the file holds now. An error is never remembered: the next call looks again.
-    pub(super) fn read(&self) -> io::Result<Arc<T>> {
+    /// What the file holds at `now`.
+    ///
+    /// # Errors
+    /// As [`read`](super::read) says. An error is never kept: the next call looks again.
+    pub fn read(&self, now: Instant) -> io::Result<Arc<T>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = clock::instant();
         if let Some(last) = &*last
             && now.saturating_duration_since(last.looked) < TRUSTED
         {
             return Ok(Arc::clone(&last.value));
         }
         let version =
-            fs::metadata(&self.path).and_then(|metadata| file::check(&metadata).map(|()| FileVersion::of(&metadata)));
+            fs::metadata(&self.path).and_then(|metadata| super::check(&metadata).map(|()| FileVersion::of(&metadata)));
         let version = match version {
             Ok(version) => version,
             Err(error) => {
@@ -67,31 +71,36 @@ impl<T> Remembered<T> {
             last.looked = now;
             return Ok(Arc::clone(&last.value));
         }
-        let value = Arc::new((self.parse)(&file::read(&self.path)?));
+        let value = Arc::new((self.parse)(&super::read(&self.path)?));
         *last = Some(Last { looked: now, version, value: Arc::clone(&value) });
         Ok(value)
     }
 }
 
-/// Files of one kind, each remembered under its path.
+/// Files of one kind, each cached under its path.
 #[derive(Debug)]
-pub(super) struct Shelf<T> {
+pub struct FileCache<T> {
     parse: fn(&[u8]) -> T,
-    files: Mutex<HashMap<PathBuf, Arc<Remembered<T>>>>,
+    files: Mutex<HashMap<PathBuf, Arc<CachedFile<T>>>>,
 }
 
-impl<T> Shelf<T> {
-    pub(super) fn new(parse: fn(&[u8]) -> T) -> Self {
+impl<T> FileCache<T> {
+    /// Nothing is read yet. `parse` makes a value of what a file holds.
+    #[must_use]
+    pub fn new(parse: fn(&[u8]) -> T) -> Self {
         Self { parse, files: Mutex::default() }
     }
 
-    /// What that file holds now; see [`Remembered::read`].
-    pub(super) fn read(&self, path: &Path) -> io::Result<Arc<T>> {
+    /// What that file holds at `now`.
+    ///
+    /// # Errors
+    /// See [`CachedFile::read`].
+    pub fn read(&self, path: &Path, now: Instant) -> io::Result<Arc<T>> {
         let file = {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(files.entry(path.to_owned()).or_insert_with(|| Arc::new(Remembered::new(path, self.parse))))
+            Arc::clone(files.entry(path.to_owned()).or_insert_with(|| Arc::new(CachedFile::new(path, self.parse))))
         };
-        file.read()
+        file.read(now)
     }
 }
 
@@ -99,31 +108,33 @@ impl<T> Shelf<T> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_changed_file_is_seen_and_an_unchanged_one_is_parsed_once() {
+    #[test]
+    fn a_changed_file_is_seen_and_an_unchanged_one_is_parsed_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
-        let file = Remembered::new(&path, <[u8]>::to_vec);
-        assert_eq!(file.read().unwrap_err().kind(), io::ErrorKind::NotFound);
+        let file = CachedFile::new(&path, <[u8]>::to_vec);
+        #[expect(clippy::disallowed_methods, reason = "time is an argument here, and a test begins somewhere")]
+        let mut now = Instant::now();
+        assert_eq!(file.read(now).unwrap_err().kind(), io::ErrorKind::NotFound);
 
         fs::write(&path, "one").unwrap();
-        let one = file.read().unwrap();
+        let one = file.read(now).unwrap();
         assert_eq!(*one, b"one");
 
-        tokio::time::advance(TRUSTED).await;
-        assert!(Arc::ptr_eq(&one, &file.read().unwrap()), "an unchanged file was parsed again");
+        now += TRUSTED;
+        assert!(Arc::ptr_eq(&one, &file.read(now).unwrap()), "an unchanged file was parsed again");
 
         let next = directory.path().join("next");
         fs::write(&next, "two").unwrap();
         fs::rename(&next, &path).unwrap();
-        tokio::time::advance(TRUSTED).await;
-        assert_eq!(*file.read().unwrap(), b"two");
+        now += TRUSTED;
+        assert_eq!(*file.read(now).unwrap(), b"two");
 
         fs::remove_file(&path).unwrap();
-        tokio::time::advance(TRUSTED).await;
-        assert_eq!(file.read().unwrap_err().kind(), io::ErrorKind::NotFound);
+        now += TRUSTED;
+        assert_eq!(file.read(now).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(
-            Remembered::new(directory.path(), <[u8]>::to_vec).read().unwrap_err().to_string(),
+            CachedFile::new(directory.path(), <[u8]>::to_vec).read(now).unwrap_err().to_string(),
             "not a regular file"
         );
     }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use redis::{ServerError, Value};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
-use super::guarded::{End, TooMuch};
 use crate::model::{Certificate, Fault, FaultKind, Outcome, Stage, WireText};
+use crate::net::deadline::span;
+use crate::net::limited::{LimitExceeded, StreamEnd};
 
 /// Error numbers of Linux that `io::ErrorKind` does not tell apart.
 mod errno {
@@ -25,15 +26,6 @@ mod errno {
     pub(super) const ENOBUFS: i32 = 105;
     pub(super) const EHOSTDOWN: i32 = 112;
     pub(super) const EHOSTUNREACH: i32 = 113;
-}
-
-/// A time as a person says it: `5s`, `250ms`.
-pub(super) fn span(time: Duration) -> String {
-    if time >= Duration::from_secs(1) {
-        format!("{:.1}s", time.as_secs_f64()).replace(".0s", "s")
-    } else {
-        format!("{}ms", time.as_millis())
-    }
 }
 
 /// Why a TCP connection did not come about.
@@ -76,15 +68,15 @@ pub(super) fn dns_stream(error: &io::Error) -> Outcome {
     match broken(error).0 {
         FaultKind::Closed => Outcome::Closed,
         // HTTP/2 keeps of an error its words alone.
-        _ if error.to_string() == TooMuch.to_string() => Outcome::TooLarge,
+        _ if error.to_string() == LimitExceeded.to_string() => Outcome::TooLarge,
         _ => dns_socket(error),
     }
 }
 
 /// Why a TLS handshake did not come about. `first` is what the peer sent before it broke off, and `asked` whether it had
 /// asked for a client certificate.
-pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8], asked: bool) -> Fault {
-    if matches!(end, Some(End::TooMuch)) {
+pub(super) fn handshake(error: &io::Error, end: Option<&StreamEnd>, first: &[u8], asked: bool) -> Fault {
+    if matches!(end, Some(StreamEnd::LimitExceeded)) {
         return Fault::new(Stage::Tls, FaultKind::ReplyTooLarge, "more than 1 MiB inside the handshake");
     }
     if !first.is_empty() && !looks_like_tls(first) {
@@ -97,12 +89,12 @@ pub(super) fn handshake(error: &io::Error, end: Option<&End>, first: &[u8], aske
         return Fault::new(Stage::Tls, kind, tls.to_string());
     }
     let (kind, words) = match end {
-        Some(End::Closed) => (FaultKind::Closed, "closed by the peer inside the handshake".to_owned()),
-        Some(End::Broken(error)) => broken(error),
-        Some(End::TooMuch) | None if error.kind() == io::ErrorKind::UnexpectedEof => {
+        Some(StreamEnd::Closed) => (FaultKind::Closed, "closed by the peer inside the handshake".to_owned()),
+        Some(StreamEnd::Broken(error)) => broken(error),
+        Some(StreamEnd::LimitExceeded) | None if error.kind() == io::ErrorKind::UnexpectedEof => {
             (FaultKind::Closed, "closed by the peer inside the handshake".to_owned())
         }
-        Some(End::TooMuch) | None => broken(error),
+        Some(StreamEnd::LimitExceeded) | None => broken(error),
     };
     Fault::new(Stage::Tls, kind, words)
 }
@@ -206,12 +198,12 @@ fn certificate_kind(error: &CertificateError) -> FaultKind {
 }
 
 /// Why a command got no reply. `command` is its name, never its arguments.
-pub(super) fn command(stage: Stage, command: &str, end: End) -> Fault {
+pub(super) fn command(stage: Stage, command: &str, end: StreamEnd) -> Fault {
     let (stage, kind, words) = match end {
-        End::TooMuch => return too_large(stage, command),
+        StreamEnd::LimitExceeded => return too_large(stage, command),
         // A broken stream is known by its cause; half a reply before it is not what is wrong.
-        End::Closed => (stage, FaultKind::Closed, format!("closed by the peer before the reply to {command}")),
-        End::Broken(error) => {
+        StreamEnd::Closed => (stage, FaultKind::Closed, format!("closed by the peer before the reply to {command}")),
+        StreamEnd::Broken(error) => {
             // Under TLS 1.3 a server that wants a client certificate says so only now.
             if let Some(tls) = tls_error(&error) {
                 (Stage::Tls, tls_kind(tls), tls.to_string())

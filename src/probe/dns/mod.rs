@@ -3,13 +3,17 @@
 //! One name server is asked at a time and nothing of its answer is edited: the alias chain, the TTLs, the response code
 //! and who answered are what this stage is for. Nothing is cached: a monitor that reads a cache measures the cache.
 
-mod chase;
-mod exchange;
-mod lines;
+mod cname;
+mod connections;
+mod failure;
+mod message;
+mod query;
 mod system;
+mod tasks;
+mod upstream;
 
 mod https;
-mod secure;
+mod tls;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,16 +22,15 @@ use hickory_resolver::proto::rr::Name;
 
 pub(super) use system::System;
 
-use self::chase::{Chased, chase};
-use self::exchange::{Servers, Way};
-use self::secure::Secure;
-use super::deadline::Deadline;
-use super::tls::Trust;
+use self::cname::follow_cnames;
+use self::tls::DnsTls;
+use self::upstream::{NameServers, Transport};
 use crate::clock::Stopwatch;
 use crate::model::{
-    AddressClass, Answer, Fault, FaultKind, Outcome, Protocol, Resolution, Resolver, ResolverName, Source, Stage,
-    WireText,
+    AddressClass, Answer, Fault, FaultKind, Protocol, Resolution, Resolver, ResolverName, Source, Stage, WireText,
 };
+use crate::net::deadline::Deadline;
+use crate::net::trust::Trust;
 
 /// Asks one resolver for the addresses of `host`. It always gives a resolution; failure is part of it.
 pub(super) async fn resolve(
@@ -50,7 +53,7 @@ pub(super) async fn resolve(
     match absolute(host) {
         Ok(name) => match servers {
             Ok(None) => system.resolve(host, &name, deadline, &mut resolution).await,
-            Ok(Some(servers)) => chase(&name, &servers, deadline).await.write(&mut resolution),
+            Ok(Some(servers)) => follow_cnames(&name, &servers, deadline).await.write(&mut resolution),
             Err(fault) => resolution.fault = Some(fault),
         },
         Err(words) => {
@@ -62,19 +65,19 @@ pub(super) async fn resolve(
 }
 
 /// The one name server that a resolver stands for; `None` where it is what an application would ask.
-fn servers(resolver: &Resolver, system: &System, trust: &Trust) -> Result<Option<Servers>, Fault> {
+fn servers(resolver: &Resolver, system: &System, trust: &Trust) -> Result<Option<NameServers>, Fault> {
     match resolver {
         Resolver::System => Ok(None),
-        Resolver::Listed(position) => Ok(Some(Servers::single(system.listed(*position)?, Way::Udp))),
+        Resolver::Listed(position) => Ok(Some(NameServers::single(system.listed(*position)?, Transport::Udp))),
         Resolver::Server { address, protocol, tls, path, .. } => {
-            let secure = || Secure::new(tls, *address, *protocol, trust);
-            let way = match protocol {
-                Protocol::Udp => Way::Udp,
-                Protocol::Tcp => Way::Tcp,
-                Protocol::Tls => Way::Tls(secure()?),
-                Protocol::Https => Way::Https { secure: secure()?, path: path.clone() },
+            let proof = || DnsTls::new(tls, *address, *protocol, trust);
+            let transport = match protocol {
+                Protocol::Udp => Transport::Udp,
+                Protocol::Tcp => Transport::Tcp,
+                Protocol::Tls => Transport::Tls(proof()?),
+                Protocol::Https => Transport::Https { tls: proof()?, path: path.clone() },
             };
-            Ok(Some(Servers::single(*address, way)))
+            Ok(Some(NameServers::single(*address, transport)))
         }
     }
 }
@@ -124,68 +127,6 @@ fn absolute(host: &str) -> Result<Name, String> {
     Ok(name)
 }
 
-impl Chased {
-    /// Writes what was found into a resolution.
-    fn write(self, resolution: &mut Resolution) {
-        resolution.name = exchange::shown(&self.name);
-        resolution.fault = self.fault();
-        resolution.chain = self.chain;
-        resolution.queries.extend(self.queries);
-        for answer in self.addresses {
-            if resolution.addresses.iter().any(|known| known.address == answer.address) {
-                continue;
-            }
-            if resolution.addresses.len() < Resolution::MOST_ADDRESSES {
-                resolution.addresses.push(answer);
-            } else {
-                resolution.addresses_dropped += 1;
-            }
-        }
-    }
-
-    /// Why there is no address, if there is none.
-    fn fault(&self) -> Option<Fault> {
-        if !self.addresses.is_empty() {
-            return None;
-        }
-        let last = self.chain.last().map_or_else(|| exchange::shown(&self.name), |alias| alias.target.clone());
-        let (kind, words) = match self.outcome {
-            Outcome::NxDomain => (FaultKind::NameNotFound, format!("{last} does not exist (NXDOMAIN)")),
-            Outcome::Answered | Outcome::NoData => {
-                (FaultKind::NoAddress, format!("{last} exists and has neither an A nor an AAAA record"))
-            }
-            Outcome::ServFail => (FaultKind::ServerFailure, format!("SERVFAIL for {last}")),
-            Outcome::Refused => (FaultKind::QueryRefused, format!("the name server refuses to answer for {last}")),
-            Outcome::Timeout | Outcome::Truncated if self.detail.as_str().is_empty() => {
-                (FaultKind::Timeout, format!("no answer for {last} in time"))
-            }
-            Outcome::Timeout | Outcome::Truncated => {
-                (FaultKind::Timeout, format!("no answer for {last} in time: {}", self.detail))
-            }
-            Outcome::Unreachable => {
-                (FaultKind::ResolverUnreachable, format!("the name server cannot be reached: {}", self.detail))
-            }
-            Outcome::Untrusted => {
-                (FaultKind::ResolverUntrusted, format!("the name server is not to be trusted: {}", self.detail))
-            }
-            Outcome::NotTls => (FaultKind::NotTls, format!("the name server does not speak TLS: {}", self.detail)),
-            Outcome::HandshakeFailed => {
-                (FaultKind::HandshakeFailed, format!("no TLS with the name server: {}", self.detail))
-            }
-            Outcome::HttpError => (FaultKind::HttpError, self.detail.to_string()),
-            Outcome::Closed => (FaultKind::Closed, self.detail.to_string()),
-            Outcome::TooLarge => (FaultKind::ReplyTooLarge, self.detail.to_string()),
-            Outcome::LocalExhaustion => {
-                (FaultKind::LocalExhaustion, format!("no socket for a lookup: {}", self.detail))
-            }
-            Outcome::Malformed if self.looped => (FaultKind::AliasLoop, self.detail.to_string()),
-            Outcome::Malformed => (FaultKind::MalformedAnswer, self.detail.to_string()),
-            Outcome::OtherCode => (FaultKind::Unrecognised, format!("{} for {last}", self.detail)),
-        };
-        Some(Fault::new(Stage::Resolve, kind, words))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
@@ -195,6 +136,7 @@ mod tests {
     use tokio::net::{TcpListener, UdpSocket};
 
     use super::*;
+    use crate::model::Outcome;
 
     /// What stands behind the question: any bytes, or records that can be read and hold any bytes.
     fn tail() -> impl Strategy<Value = Vec<u8>> {
@@ -253,12 +195,12 @@ mod tests {
             is_tcp in any::<bool>(),
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let chased = runtime.block_on(async {
+            let found = runtime.block_on(async {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
                 let address: SocketAddr = listener.local_addr().unwrap();
                 // Where the port is taken over UDP, the questions go over TCP.
                 let socket = UdpSocket::bind(address).await.ok();
-                let way = if is_tcp || socket.is_none() { Way::Tcp } else { Way::Udp };
+                let transport = if is_tcp || socket.is_none() { Transport::Tcp } else { Transport::Udp };
                 let over_udp = async {
                     let Some(socket) = socket else { return std::future::pending().await };
                     let mut question = [0; 512];
@@ -283,20 +225,20 @@ mod tests {
                         }
                     }
                 };
-                let servers = Servers::single(address, way);
+                let servers = NameServers::single(address, transport);
                 let name = absolute("orders.test").unwrap();
                 tokio::select! {
-                    chased = chase(&name, &servers, Deadline::after(Duration::from_secs(20))) => chased,
+                    found = follow_cnames(&name, &servers, Deadline::after(Duration::from_secs(20))) => found,
                     () = over_udp => unreachable!("a socket that is bound stays"),
                     () = over_tcp => unreachable!("a listener that is bound stays"),
                 }
             });
-            prop_assert!(chased.outcome != Outcome::Timeout, "{:?}", chased);
-            let fault = chased.fault();
-            prop_assert_eq!(fault.is_none(), !chased.addresses.is_empty());
-            let mut texts: Vec<WireText> = fault.into_iter().map(|fault| fault.detail).chain([chased.detail]).collect();
-            texts.extend(chased.chain.into_iter().flat_map(|alias| [alias.owner, alias.target]));
-            texts.extend(chased.queries.into_iter().flat_map(|query| [query.name, query.detail]));
+            prop_assert!(found.outcome != Outcome::Timeout, "{:?}", found);
+            let fault = found.fault();
+            prop_assert_eq!(fault.is_none(), !found.addresses.is_empty());
+            let mut texts: Vec<WireText> = fault.into_iter().map(|fault| fault.detail).chain([found.detail]).collect();
+            texts.extend(found.chain.into_iter().flat_map(|alias| [alias.owner, alias.target]));
+            texts.extend(found.queries.into_iter().flat_map(|query| [query.name, query.detail]));
             for text in &texts {
                 assert_safe(text)?;
             }

@@ -10,7 +10,7 @@ use x509_parser::x509::X509Name;
 use crate::model::{Certificate, Timestamp, TlsSession, WireText};
 
 /// The chain, leaf first. A certificate that cannot be read keeps its place, with that as its subject.
-pub(super) fn chain(presented: &[CertificateDer<'_>]) -> Vec<Certificate> {
+pub(crate) fn chain(presented: &[CertificateDer<'_>]) -> Vec<Certificate> {
     presented.iter().take(TlsSession::LONGEST_CHAIN).map(|der| read(der)).collect()
 }
 
@@ -37,20 +37,20 @@ fn read(der: &[u8]) -> Certificate {
 }
 
 /// When a certificate is valid, in seconds since 1970.
-pub(super) struct Validity {
-    pub(super) not_before: i64,
-    pub(super) not_after: i64,
+pub(crate) struct Validity {
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
 }
 
 /// When a certificate is valid; `None` where it cannot be read.
-pub(super) fn validity(der: &[u8]) -> Option<Validity> {
+pub(crate) fn validity(der: &[u8]) -> Option<Validity> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
     Some(Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
 }
 
 /// Whether a certificate names itself as its issuer.
-pub(super) fn is_self_issued(der: &[u8]) -> bool {
+pub(crate) fn is_self_issued(der: &[u8]) -> bool {
     X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.subject() == certificate.issuer())
 }
 
