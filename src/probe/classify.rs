@@ -3,41 +3,29 @@
 //! Every error that a library or the kernel can give is either named here or becomes
 //! [`FaultKind::Unrecognised`] with its raw words, which a metric counts: never a wrong name.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis::{ServerError, Value};
+use rustix::io::Errno;
 use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
 
 use crate::model::{Certificate, Fault, FaultKind, Outcome, Stage, WireText};
 use crate::net::deadline::span;
 use crate::net::limited::{LimitExceeded, StreamEnd};
 
-/// Error numbers of Linux that `io::ErrorKind` does not tell apart.
-mod errno {
-    pub(super) const ENOMEM: i32 = 12;
-    pub(super) const ENFILE: i32 = 23;
-    pub(super) const EMFILE: i32 = 24;
-    pub(super) const EAFNOSUPPORT: i32 = 97;
-    pub(super) const EADDRNOTAVAIL: i32 = 99;
-    pub(super) const ENETDOWN: i32 = 100;
-    pub(super) const ENETUNREACH: i32 = 101;
-    pub(super) const ENOBUFS: i32 = 105;
-    pub(super) const EHOSTDOWN: i32 = 112;
-    pub(super) const EHOSTUNREACH: i32 = 113;
-}
-
 /// Why a TCP connection did not come about.
 pub(super) fn connect(to: SocketAddr, error: &io::Error) -> Fault {
-    let kind = match error.raw_os_error() {
+    let kind = match Errno::from_io_error(error) {
         _ if error.kind() == io::ErrorKind::ConnectionRefused => FaultKind::Refused,
         _ if error.kind() == io::ErrorKind::TimedOut => FaultKind::Filtered,
-        Some(errno::ENETUNREACH | errno::EADDRNOTAVAIL | errno::EAFNOSUPPORT) if to.is_ipv6() => {
+        Some(Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT) if to.is_ipv6() => {
             FaultKind::FamilyUnavailable
         }
-        Some(errno::ENETUNREACH | errno::EHOSTUNREACH | errno::ENETDOWN | errno::EHOSTDOWN) => FaultKind::Unreachable,
-        code if is_local_exhaustion(code) => FaultKind::LocalExhaustion,
+        Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN) => FaultKind::Unreachable,
+        Some(errno) if is_local_exhaustion(errno) => FaultKind::LocalExhaustion,
         _ if error.kind() == io::ErrorKind::ConnectionReset => FaultKind::Closed,
         _ => FaultKind::Unrecognised,
     };
@@ -45,16 +33,16 @@ pub(super) fn connect(to: SocketAddr, error: &io::Error) -> Fault {
 }
 
 /// Whether this machine ran out of descriptors, ports or memory.
-fn is_local_exhaustion(code: Option<i32>) -> bool {
-    matches!(code, Some(errno::EMFILE | errno::ENFILE | errno::ENOMEM | errno::ENOBUFS | errno::EADDRNOTAVAIL))
+fn is_local_exhaustion(errno: Errno) -> bool {
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::ADDRNOTAVAIL)
 }
 
 /// What came of a question where the socket itself failed.
 pub(super) fn dns_socket(error: &io::Error) -> Outcome {
-    match error.raw_os_error() {
-        code if is_local_exhaustion(code) => Outcome::LocalExhaustion,
+    match Errno::from_io_error(error) {
+        Some(errno) if is_local_exhaustion(errno) => Outcome::LocalExhaustion,
         _ if error.kind() == io::ErrorKind::TimedOut => Outcome::Timeout,
-        // Refused by ICMP or RST, no route, reset: there is nobody who answers.
+        // Refused by ICMP or RST, no route, reset: nothing answers there.
         _ => Outcome::Unreachable,
     }
 }
@@ -65,38 +53,86 @@ pub(super) fn dns_stream(error: &io::Error) -> Outcome {
         // Under TLS 1.3 a server that wants a client certificate says so only now.
         return Outcome::HandshakeFailed;
     }
-    match broken(error).0 {
-        FaultKind::Closed => Outcome::Closed,
+    match error.kind() {
+        kind if is_hang_up(kind) => Outcome::Closed,
         // HTTP/2 keeps of an error its words alone.
         _ if error.to_string() == LimitExceeded.to_string() => Outcome::TooLarge,
         _ => dns_socket(error),
     }
 }
 
-/// Why a TLS handshake did not come about. `first` is what the peer sent before it broke off, and `asked` whether it had
-/// asked for a client certificate.
-pub(super) fn handshake(error: &io::Error, end: Option<&StreamEnd>, first: &[u8], asked: bool) -> Fault {
-    if matches!(end, Some(StreamEnd::LimitExceeded)) {
-        return Fault::new(Stage::Tls, FaultKind::ReplyTooLarge, "more than 1 MiB inside the handshake");
-    }
-    if !first.is_empty() && !looks_like_tls(first) {
-        return Fault::new(Stage::Tls, FaultKind::NotTls, format!("the peer answered {}", quoted(first)));
-    }
-    if let Some(tls) = tls_error(error) {
-        // Before TLS 1.3 there is no alert of its own for it; whoever asks has agreed on a cipher already.
-        let is_refusal = asked && matches!(tls, TlsError::AlertReceived(AlertDescription::HandshakeFailure));
-        let kind = if is_refusal { FaultKind::ClientCertificateRequired } else { tls_kind(tls) };
-        return Fault::new(Stage::Tls, kind, tls.to_string());
-    }
-    let (kind, words) = match end {
-        Some(StreamEnd::Closed) => (FaultKind::Closed, "closed by the peer inside the handshake".to_owned()),
-        Some(StreamEnd::Broken(error)) => broken(error),
-        Some(StreamEnd::LimitExceeded) | None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            (FaultKind::Closed, "closed by the peer inside the handshake".to_owned())
+/// How a TLS handshake broke off, whether with a cache or with a name server.
+enum BrokenHandshake<'a> {
+    LimitExceeded,
+    /// The peer began with these bytes.
+    NotTls(&'a [u8]),
+    Tls(&'a TlsError),
+    Closed,
+    Io(&'a io::Error),
+}
+
+impl<'a> BrokenHandshake<'a> {
+    /// `first` is what the peer sent before it broke off.
+    fn of(error: &'a io::Error, end: Option<&'a StreamEnd>, first: &'a [u8]) -> Self {
+        match (end, tls_error(error)) {
+            (Some(StreamEnd::LimitExceeded), _) => Self::LimitExceeded,
+            _ if !first.is_empty() && !looks_like_tls(first) => Self::NotTls(first),
+            (_, Some(tls)) => Self::Tls(tls),
+            (Some(StreamEnd::Closed), None) => Self::Closed,
+            (Some(StreamEnd::Broken(error)), None) => Self::Io(error),
+            (None, None) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
+            (None, None) => Self::Io(error),
         }
-        Some(StreamEnd::LimitExceeded) | None => broken(error),
+    }
+}
+
+impl fmt::Display for BrokenHandshake<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LimitExceeded => f.write_str("more than 1 MiB inside the handshake"),
+            Self::NotTls(first) => write!(f, "the peer answered {}", quoted(first)),
+            Self::Tls(error) => error.fmt(f),
+            Self::Closed => f.write_str("closed by the peer inside the handshake"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Why a TLS handshake with a cache did not come about. `first` is what the peer sent before it broke off, and `asked`
+/// whether it had asked for a client certificate.
+pub(super) fn handshake(error: &io::Error, end: Option<&StreamEnd>, first: &[u8], asked: bool) -> Fault {
+    let broken = BrokenHandshake::of(error, end, first);
+    let kind = match &broken {
+        BrokenHandshake::LimitExceeded => FaultKind::ReplyTooLarge,
+        BrokenHandshake::NotTls(_) => FaultKind::NotTls,
+        // Before TLS 1.3 there is no alert of its own for it; a peer that asks has agreed on a cipher already.
+        BrokenHandshake::Tls(TlsError::AlertReceived(AlertDescription::HandshakeFailure)) if asked => {
+            FaultKind::ClientCertificateRequired
+        }
+        BrokenHandshake::Tls(error) => tls_kind(error),
+        BrokenHandshake::Closed => FaultKind::Closed,
+        BrokenHandshake::Io(error) => stream_kind(error),
     };
-    Fault::new(Stage::Tls, kind, words)
+    Fault::new(Stage::Tls, kind, broken.to_string())
+}
+
+/// What came of a question where TLS with the name server did not come about, and why. `first` is what the server sent
+/// before it broke off.
+pub(super) fn dns_handshake(error: &io::Error, end: Option<&StreamEnd>, first: &[u8]) -> (Outcome, String) {
+    let broken = BrokenHandshake::of(error, end, first);
+    let outcome = match &broken {
+        BrokenHandshake::LimitExceeded => Outcome::TooLarge,
+        BrokenHandshake::NotTls(_) => Outcome::NotTls,
+        BrokenHandshake::Tls(TlsError::InvalidCertificate(_) | TlsError::NoCertificatesPresented) => Outcome::Untrusted,
+        BrokenHandshake::Tls(TlsError::AlertReceived(
+            AlertDescription::CloseNotify | AlertDescription::UserCanceled,
+        ))
+        | BrokenHandshake::Closed => Outcome::Closed,
+        BrokenHandshake::Io(error) if is_hang_up(error.kind()) => Outcome::Closed,
+        BrokenHandshake::Io(error) if error.kind() == io::ErrorKind::TimedOut => Outcome::Timeout,
+        BrokenHandshake::Tls(_) | BrokenHandshake::Io(_) => Outcome::HandshakeFailed,
+    };
+    (outcome, broken.to_string())
 }
 
 /// What a peer is that is silent towards TLS and speaks Redis in plain text.
@@ -208,8 +244,7 @@ pub(super) fn command(stage: Stage, command: &str, end: StreamEnd) -> Fault {
             if let Some(tls) = tls_error(&error) {
                 (Stage::Tls, tls_kind(tls), tls.to_string())
             } else {
-                let (kind, words) = broken(&error);
-                (stage, kind, format!("{words} (waiting for the reply to {command})"))
+                (stage, stream_kind(&error), format!("{error} (waiting for the reply to {command})"))
             }
         }
     };
@@ -244,17 +279,24 @@ pub(super) fn speaks_of_another(command: &str, error: &ServerError) -> bool {
 }
 
 /// Why an established connection broke.
-fn broken(error: &io::Error) -> (FaultKind, String) {
-    let kind = match error.kind() {
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::UnexpectedEof
-        | io::ErrorKind::NotConnected => FaultKind::Closed,
+fn stream_kind(error: &io::Error) -> FaultKind {
+    match error.kind() {
+        kind if is_hang_up(kind) => FaultKind::Closed,
         io::ErrorKind::TimedOut => FaultKind::Timeout,
         _ => FaultKind::Unrecognised,
-    };
-    (kind, error.to_string())
+    }
+}
+
+/// Whether an error says that the peer is gone.
+fn is_hang_up(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::NotConnected
+    )
 }
 
 /// What the server's own error means. The words are the server's, made safe to show.

@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::failure::Failure;
 use super::message::framed;
-use crate::model::{Fault, FaultKind, Outcome, Protocol, Stage, Tls};
+use crate::model::{Fault, FaultKind, Outcome, Protocol, Stage, Tls, WireText};
 use crate::net::certificate;
 use crate::net::deadline::{Deadline, Late, span};
 use crate::net::limited::LimitedStream;
@@ -55,7 +55,7 @@ impl DnsTls {
             verdict.map_err(|error| {
                 let leaf = certificate::chain(std::slice::from_ref(end_entity));
                 let fault = classify::certificate(&error, leaf.first());
-                CertificateError::Other(OtherError(Arc::new(VerifyError(fault)))).into()
+                CertificateError::Other(OtherError(Arc::new(VerifyError(fault.detail)))).into()
             })
         });
         // DNS over TLS has a word for it too ("dot"), which servers need not know.
@@ -104,9 +104,11 @@ impl DnsTls {
             }
             Ok(Err((error, mut stream))) => {
                 let end = stream.take_end();
-                let fault = distrusted(&error)
-                    .unwrap_or_else(|| classify::handshake(&error, end.as_ref(), stream.first(), false));
-                Err(Failure::new(outcome(fault.kind), format!("{server}: {}", fault.detail)))
+                let (outcome, words) = match untrusted(&error) {
+                    Some(words) => (Outcome::Untrusted, words.to_string()),
+                    None => classify::dns_handshake(&error, end.as_ref(), stream.first()),
+                };
+                Err(Failure::new(outcome, format!("{server}: {words}")))
             }
             Err(Late) if is_plain => {
                 let words = format!("{server}: no answer to TLS; in plain text a name server answers there");
@@ -117,22 +119,6 @@ impl DnsTls {
                 Err(Failure::new(Outcome::Timeout, words))
             }
         }
-    }
-}
-
-/// What came of a question whose TLS handshake failed.
-fn outcome(kind: FaultKind) -> Outcome {
-    match kind {
-        FaultKind::NameMismatch
-        | FaultKind::CertificateExpired
-        | FaultKind::CertificateNotYetValid
-        | FaultKind::UntrustedIssuer
-        | FaultKind::CertificateInvalid => Outcome::Untrusted,
-        FaultKind::NotTls => Outcome::NotTls,
-        FaultKind::Closed => Outcome::Closed,
-        FaultKind::Timeout => Outcome::Timeout,
-        FaultKind::ReplyTooLarge => Outcome::TooLarge,
-        _ => Outcome::HandshakeFailed,
     }
 }
 
@@ -152,14 +138,14 @@ async fn answers_plainly(server: SocketAddr, deadline: Deadline) -> bool {
     matches!(answer, Ok(Ok(answer)) if answer[2..] == question.metadata.id.to_be_bytes())
 }
 
-/// The verifier's own verdict, where it is what broke the handshake off.
-fn distrusted(error: &std::io::Error) -> Option<Fault> {
+/// Why the verifier did not accept the certificate, where that is what broke the handshake off.
+fn untrusted(error: &std::io::Error) -> Option<&WireText> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return None };
-    inner.downcast_ref::<VerifyError>().map(|VerifyError(fault)| fault.clone())
+    inner.downcast_ref::<VerifyError>().map(|VerifyError(words)| words)
 }
 
 /// Why a certificate was not accepted, in words for a person. It travels inside the library's error.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.detail)]
-struct VerifyError(Fault);
+#[error("{0}")]
+struct VerifyError(WireText);
