@@ -133,7 +133,7 @@ fn entry(
         let path = keys::CACHE_AUTH_PASSWORD_ENV.row.path_in(&path[1]);
         return Some(Entry { path, value: Value { literal: Literal::Text(variable.to_owned()), location } });
     }
-    match key.kind.read(text) {
+    match key.kind.literal(text) {
         Ok(mut literal) => {
             if let Literal::List(parts) = &mut literal {
                 for part in parts {

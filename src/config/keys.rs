@@ -25,8 +25,11 @@ macro_rules! keys {
         /// Every key.
         pub(super) static ROWS: &[Row] = &[$( $( $name.row, )* )*];
 
+        /// Of every key: its tables, its name, and a reading of a value.
         #[cfg(test)]
-        const NAMES: &[(&str, &str)] = &[$( $( (stringify!($tables), stringify!($name)), )* )*];
+        const TESTED: &[(&str, &str, fn(&super::value::Value))] = &[$( $(
+            (stringify!($tables), stringify!($name), |value| { let _ = $name.read(Some(value)); }),
+        )* )*];
     };
     (@key $path:literal, $kind:expr) => {
         Key::open($path, &$kind, |value| value.map(|value| ($kind.read)(value).expect(ADMITTED)))
@@ -133,11 +136,12 @@ keys! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::value::{Literal, Value};
     use super::*;
 
     #[test]
     fn a_key_has_the_name_of_its_path_and_the_tables_it_stands_in() {
-        for (row, (tables, name)) in ROWS.iter().zip(NAMES) {
+        for (row, (tables, name, _)) in ROWS.iter().zip(TESTED) {
             let expected = row.path.replace("caches[]", "cache").replace("resolvers[]", "resolver").replace('.', "_");
             assert_eq!(name.to_ascii_lowercase(), expected);
             let prefix = match *tables {
@@ -147,6 +151,28 @@ mod tests {
             };
             assert!(row.path.starts_with(prefix), "{}", row.path);
             assert_eq!(row.path.contains("[]"), !prefix.is_empty(), "{}", row.path);
+        }
+    }
+
+    #[test]
+    fn what_a_kind_admits_has_a_place_in_the_type_of_its_key() {
+        let text = |text: &str| Literal::Text(text.to_owned());
+        for (row, (_, name, read)) in ROWS.iter().zip(TESTED) {
+            let admitted = match row.kind {
+                Kind::Flag => vec![Literal::Flag(true), Literal::Flag(false)],
+                Kind::Integer { min, max, .. } => vec![Literal::Integer(min), Literal::Integer(max)],
+                Kind::Number { min, max } => vec![Literal::Number(min), Literal::Number(max), Literal::Integer(0)],
+                Kind::Duration { min, max } => [min, max].map(|bound| text(&parse::duration_text(bound))).into(),
+                Kind::Size { min } => vec![text(&parse::size_text(min))],
+                Kind::Word { known, .. } => known().into_iter().map(text).collect(),
+                Kind::OptionalText(_) => vec![text("")],
+                Kind::List(_) => vec![Literal::List(Vec::new())],
+                Kind::Text(_) | Kind::Secret => Vec::new(),
+            };
+            for literal in admitted {
+                assert_eq!(row.kind.check(&literal), Ok(()), "{name}: {literal}");
+                read(&Value::nowhere(literal));
+            }
         }
     }
 }

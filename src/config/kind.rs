@@ -112,7 +112,7 @@ impl Kind {
     }
 
     /// Reads a text that has no syntax of its own, from the environment. Lists are separated by commas.
-    pub(super) fn read(self, text: &str) -> Result<Literal, Diagnostic> {
+    pub(super) fn literal(self, text: &str) -> Result<Literal, Diagnostic> {
         match self {
             Self::Flag => parse::number(text, "true or false").map(Literal::Flag),
             Self::Integer { .. } => parse::number(text, "an integer").map(Literal::Integer),
@@ -153,10 +153,12 @@ impl Kind {
                 diagnostic.hint(format!("write \"{number}MiB\""))
             }
             (Self::List(_), Literal::Text(text)) => diagnostic.hint(format!("write [{}]", parse::quoted(text))),
-            (Self::Flag | Self::Integer { .. } | Self::Number { .. }, Literal::Text(text)) => match self.read(text) {
-                Ok(meant) => diagnostic.hint(format!("write {meant} without quotes")),
-                Err(_) => diagnostic,
-            },
+            (Self::Flag | Self::Integer { .. } | Self::Number { .. }, Literal::Text(text)) => {
+                match self.literal(text) {
+                    Ok(meant) => diagnostic.hint(format!("write {meant} without quotes")),
+                    Err(_) => diagnostic,
+                }
+            }
             _ => diagnostic,
         }
     }
