@@ -11,6 +11,7 @@ mod observation;
 mod refusal;
 mod report;
 mod resolution;
+mod resolver;
 mod round;
 mod secret;
 mod server;
@@ -18,14 +19,13 @@ mod stage;
 mod step;
 mod system_files;
 mod time;
-mod tls_session;
+mod tls;
 mod vocabulary;
 mod wire_text;
 
 pub use address::AddressClass;
 pub use cache::{
-    Auth, Cache, Credential, DialOverride, Expectation, Exposure, Isolation, Password, Protocol, Resolver, Rules,
-    Thresholds, Timeouts, Tls,
+    Auth, Cache, Credential, DialOverride, Expectation, Exposure, Isolation, Password, Rules, Thresholds, Timeouts,
 };
 pub use event::{Event, EventKind, EventOrder, EventQuery};
 pub use exposure::{ExposureReport, LegacyVersion, Opening, Passage, Trial};
@@ -36,6 +36,7 @@ pub use observation::{Observation, ObservationKind};
 pub use refusal::Refusal;
 pub use report::{Leg, LookupReport, ProbeReport};
 pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source};
+pub use resolver::{Protocol, Resolver};
 pub use round::{Pending, Round, Verdict};
 pub use secret::{NoSecret, Secret};
 pub use server::{Clients, LimitSource, Mode, Role, ServerFacts};
@@ -43,7 +44,7 @@ pub use stage::{Fault, FaultKind, Stage, Timings};
 pub use step::Step;
 pub use system_files::SystemFiles;
 pub use time::Timestamp;
-pub use tls_session::{Certificate, TlsSession};
+pub use tls::{Certificate, Tls, TlsSession};
 pub use wire_text::WireText;
 
 pub(crate) use vocabulary::vocabulary;

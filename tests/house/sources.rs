@@ -44,12 +44,13 @@ impl Sources {
             }
         }
         // What is declared for tests alone has no parent that knows it.
-        let is_declared = |module: &Module| match module.split_last() {
-            None => true,
-            Some((name, parent)) => modules.get(parent).is_some_and(|parent| parent.children.contains(name)),
-        };
-        let known = modules.keys().filter(|module| is_declared(module) || module.as_slice() == ["main"]);
-        let known: BTreeSet<_> = known.cloned().collect();
+        let mut known: BTreeSet<Module> = BTreeSet::from([vec!["main".to_owned()]]);
+        let mut open = vec![Module::new()];
+        while let Some(module) = open.pop() {
+            let children = modules.get(&module).into_iter().flat_map(|source| &source.children);
+            open.extend(children.map(|child| [module.as_slice(), &[child.clone()]].concat()));
+            known.insert(module);
+        }
         modules.retain(|module, _| known.contains(module));
         Self { modules }
     }
@@ -115,6 +116,11 @@ impl Sources {
         // Imports that lead in a ring do not compile; this is for what only looks like one.
         if depth > 16 {
             return None;
+        }
+        // A word alone is a name that was imported, or none: not a module, which would be followed by what it holds.
+        if let ([name], 0) = (path, depth) {
+            let (target, _) = self.modules.get(from)?.imports.get(name)?;
+            return self.home_of(from, target, 1);
         }
         let (mut at, mut rest) = match path.first().map(String::as_str)? {
             "crate" => (Module::new(), &path[1..]),

@@ -1,8 +1,19 @@
-//! What a TLS handshake showed.
+//! What is configured of a TLS connection, and what a handshake showed.
+
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::{Timestamp, WireText};
+
+/// How TLS is spoken to a cache, or to a name server.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// Roots to trust, PEM; `None` is the platform's store.
+    pub ca_file: Option<PathBuf>,
+    /// The name to send and to verify; `None` is the cache's host, or the name server's address.
+    pub server_name: Option<String>,
+}
 
 /// A completed TLS handshake. A completed handshake is not yet a trusted one: see `verified`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
