@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Where a daemon is, and how it is asked.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub struct ClientSettings {
     /// `http://` or `https://`, host, port and, behind a proxy, the path it is mounted at.
     pub server: String,
     /// The user and the password, where it asks for them.
@@ -54,14 +54,14 @@ pub struct Client {
 
 /// What a daemon answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ServerAnswer {
     /// The status.
     pub status: u16,
     /// The whole body.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl ServerAnswer {
     /// The document of an answer that is good; of one that is not, what it says is wrong.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl Client {
     ///
     /// # Errors
     /// Where the address makes no sense, or a file cannot be used.
-    pub fn new(settings: &Settings) -> Result<Self, ClientError> {
+    pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
         let server = settings.server.trim_end_matches('/').to_owned();
         let wrong = |words| ClientError::Server(settings.server.clone(), words);
         let uri: Uri = settings.server.parse().map_err(|_| wrong("it cannot be read"))?;
@@ -197,7 +197,7 @@ impl Client {
     ///
     /// # Errors
     /// Where there is no answer. A status that tells of an error is an answer.
-    pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+    pub async fn get(&self, path: &str) -> Result<ServerAnswer, ClientError> {
         self.ask(Method::GET, path).await
     }
 
@@ -205,11 +205,11 @@ impl Client {
     ///
     /// # Errors
     /// Where there is no answer. A status that tells of an error is an answer.
-    pub async fn post(&self, path: &str) -> Result<Answer, ClientError> {
+    pub async fn post(&self, path: &str) -> Result<ServerAnswer, ClientError> {
         self.ask(Method::POST, path).await
     }
 
-    async fn ask(&self, method: Method, path: &str) -> Result<Answer, ClientError> {
+    async fn ask(&self, method: Method, path: &str) -> Result<ServerAnswer, ClientError> {
         let url = format!("{}{path}", self.server);
         let admin = self.admin.as_ref().filter(|_| method != Method::GET);
         let mut request = Request::builder().method(method).uri(&url);
@@ -220,7 +220,7 @@ impl Client {
             Ok(request) => self.http.send(request, self.patience).await,
             Err(error) => Err(HttpError::Broken(error.to_string())),
         };
-        answer.map(|HttpAnswer { status, body }| Answer { status, body }).map_err(|error| match error {
+        answer.map(|HttpAnswer { status, body }| ServerAnswer { status, body }).map_err(|error| match error {
             HttpError::Unreachable(source) => ClientError::Unreachable { url, source },
             HttpError::NoServerName => ClientError::Server(self.server.clone(), "no certificate can cover its host"),
             HttpError::Tls(source) => {
@@ -284,7 +284,7 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-fn client_config(settings: &Settings) -> Result<ClientConfig, ClientError> {
+fn client_config(settings: &ClientSettings) -> Result<ClientConfig, ClientError> {
     let of_file = |path: &Path, words: String| ClientError::File(path.to_owned(), words);
     let roots = match &settings.ca_file {
         Some(path) => pem::roots(path).map_err(|words| of_file(path, words))?,
@@ -310,13 +310,13 @@ mod tests {
     use super::*;
 
     fn refused(server: &str) -> String {
-        Client::new(&Settings { server: server.to_owned(), ..Settings::default() }).unwrap_err().to_string()
+        Client::new(&ClientSettings { server: server.to_owned(), ..ClientSettings::default() }).unwrap_err().to_string()
     }
 
     #[test]
     fn an_address_is_a_scheme_a_host_and_a_port() {
         for server in ["http://127.0.0.1:9847", "http://[::1]:9847/", "http://cachewatch.example/behind/a/proxy"] {
-            Client::new(&Settings { server: server.to_owned(), ..Settings::default() }).unwrap();
+            Client::new(&ClientSettings { server: server.to_owned(), ..ClientSettings::default() }).unwrap();
         }
         for (server, words) in [
             ("127.0.0.1:9847", "scheme"),
@@ -334,7 +334,8 @@ mod tests {
     #[test]
     fn a_password_is_kept_out_of_sight() {
         let login = Some(("alice".to_owned(), Secret::new("hunter2".to_owned())));
-        let client = Client::new(&Settings { server: "http://example:1".to_owned(), login, ..Settings::default() });
+        let client =
+            Client::new(&ClientSettings { server: "http://example:1".to_owned(), login, ..ClientSettings::default() });
         let shown = format!("{:?}", client.unwrap());
         assert!(!shown.contains("hunter2") && !shown.contains(&BASE64_STANDARD.encode("alice:hunter2")), "{shown}");
     }

@@ -193,7 +193,7 @@ impl DaemonOptions {
             (None, None) => None,
         };
         let identity = self.client_cert.clone().zip(self.client_key.clone());
-        let settings = client::Settings { server, login, token, ca_file: self.ca_file.clone(), identity };
+        let settings = client::ClientSettings { server, login, token, ca_file: self.ca_file.clone(), identity };
         let client = Client::new(&settings).map_err(|error| error.to_string())?;
         if let Some(secret) = secret.filter(|_| client.is_in_the_clear()) {
             complain(&format!(

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::checker::{Checker, Setting};
-use super::draft::Draft;
+use super::draft::CacheDraft;
 use super::key::{CacheTable, Key};
 use super::keys;
 use super::parse;
@@ -46,7 +46,7 @@ impl<'a> DeclaredCache<'_, 'a> {
         let (interval, timeout) = self.pace();
         let resolvers = self.resolvers();
         let (auth_method, username, password) = self.auth();
-        let draft = Draft {
+        let draft = CacheDraft {
             name: self.name,
             host: host.parsed,
             port: self.get(keys::CACHE_PORT),

@@ -5,11 +5,11 @@ use toml::de::DeValue;
 use super::key::Row;
 use super::keys::ROWS;
 use super::problem::Origin;
-use super::sources::{Entry, Item};
+use super::sources::{Item, SourceEntry};
 use super::value::{Literal, Location, Value};
 
 /// The defaults of every section, and of every table of an array.
-pub(super) fn defaults(items: &[Item]) -> Vec<Entry> {
+pub(super) fn defaults(items: &[Item]) -> Vec<SourceEntry> {
     let mut entries = Vec::new();
     for row in ROWS {
         let Some(default) = row.default else { continue };
@@ -25,11 +25,11 @@ pub(super) fn defaults(items: &[Item]) -> Vec<Entry> {
 }
 
 /// A default, read from the TOML it is stated in, for the table of that name.
-fn entry(row: &Row, default: &str, table: &str) -> Entry {
+fn entry(row: &Row, default: &str, table: &str) -> SourceEntry {
     let location = Location { origin: Origin::Default, key: row.path.to_owned(), layer: 0 };
     let value = DeValue::parse(default).expect("a test parses every default");
     let literal = Literal::of_toml(value.get_ref(), &mut |_| location.clone());
-    Entry { path: row.path_in(table), value: Value { literal, location } }
+    SourceEntry { path: row.path_in(table), value: Value { literal, location } }
 }
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ mod tests {
         let mut sources = ParsedSources::default();
         sources.add_item("caches", Some("a"), location.clone());
         sources.add_item("resolvers", Some("a"), location);
-        for Entry { path, value } in defaults(&sources.items) {
+        for SourceEntry { path, value } in defaults(&sources.items) {
             let key = leaf(&value.location.key).unwrap();
             assert!(sources.accept(key, &path, &value), "{:?}", sources.problems);
         }

@@ -9,7 +9,7 @@ use crate::azure::Tier;
 use crate::model::{Auth, Cache, DialOverride, Expectation, Password, Resolver, Tls};
 
 /// What is said of a cache. What is not said is as the configuration's defaults have it.
-pub(super) struct Draft<'n> {
+pub(super) struct CacheDraft<'n> {
     pub(super) name: &'n str,
     /// `None` where it is missing or cannot be one, which has been reported.
     pub(super) host: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct Draft<'n> {
     pub(super) connect_to: Vec<DialOverride>,
 }
 
-impl Draft<'_> {
+impl CacheDraft<'_> {
     /// The cache; `None` where it has no host.
     pub(super) fn cache(self, checker: &mut Checker<'_>, defaults: &Defaults) -> Option<Cache> {
         let host = self.host?;

@@ -5,8 +5,8 @@ use super::keys;
 use super::kind::Kind;
 use super::nearest::nearest;
 use super::problem::{Diagnostic, Origin};
-use super::schema::{self, Node, leaf};
-use super::sources::{Entry, ParsedSources};
+use super::schema::{self, SchemaNode, leaf};
+use super::sources::{ParsedSources, SourceEntry};
 use super::strict::unknown_key;
 use super::value::{Literal, Location, Value};
 
@@ -39,7 +39,7 @@ fn locate(sources: &ParsedSources, rest: &str) -> Result<(&'static Row, Vec<Stri
     let rest = rest.to_ascii_lowercase();
     let (section, inner) = rest.split_once("__").unwrap_or((&rest, ""));
     match schema::child("", section) {
-        Some(Node::Items) => {
+        Some(SchemaNode::Items) => {
             let (name, inner) = match_item(sources, section, inner)?;
             let pattern = format!("{section}[]");
             if inner == "name" {
@@ -49,8 +49,8 @@ fn locate(sources: &ParsedSources, rest: &str) -> Result<(&'static Row, Vec<Stri
             }
             follow(pattern, vec![section.to_owned(), name], inner).map_err(Some)
         }
-        Some(Node::Section) => follow(section.to_owned(), vec![section.to_owned()], inner).map_err(Some),
-        Some(Node::Leaf(_)) | None => {
+        Some(SchemaNode::Section) => follow(section.to_owned(), vec![section.to_owned()], inner).map_err(Some),
+        Some(SchemaNode::Leaf(_)) | None => {
             let near = nearest(section, schema::names("")).map(str::to_ascii_uppercase);
             Err(Some(
                 Diagnostic::new("unknown section").suggest(near.map(|near| format!("{PREFIX}{near}__…")).as_deref()),
@@ -127,11 +127,11 @@ fn entry(
     location: Location,
     variable: &str,
     text: &str,
-) -> Option<Entry> {
+) -> Option<SourceEntry> {
     if matches!(key.kind, Kind::Secret) {
         // The name of the variable goes on, never its value.
         let path = keys::CACHE_AUTH_PASSWORD_ENV.row.path_in(&path[1]);
-        return Some(Entry { path, value: Value { literal: Literal::Text(variable.to_owned()), location } });
+        return Some(SourceEntry { path, value: Value { literal: Literal::Text(variable.to_owned()), location } });
     }
     match key.kind.literal(text) {
         Ok(mut literal) => {
@@ -141,7 +141,7 @@ fn entry(
                 }
             }
             let value = Value { literal, location };
-            sources.accept(key, &path, &value).then_some(Entry { path, value })
+            sources.accept(key, &path, &value).then_some(SourceEntry { path, value })
         }
         Err(diagnostic) => {
             sources.mark_invalid(&path);

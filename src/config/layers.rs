@@ -2,7 +2,7 @@
 
 use config::{ConfigError, Map, Source, ValueKind};
 
-use super::sources::Entry;
+use super::sources::SourceEntry;
 use super::value::Value;
 
 /// The merged tree.
@@ -19,7 +19,7 @@ impl Effective {
     ///
     /// # Errors
     /// Where the `config` crate refuses a tree. None that a schema admits is known to be.
-    pub(super) fn merge(layers: Vec<Vec<Entry>>) -> Result<Self, ConfigError> {
+    pub(super) fn merge(layers: Vec<Vec<SourceEntry>>) -> Result<Self, ConfigError> {
         let mut values = Vec::new();
         let mut builder = config::Config::builder();
         for entries in layers {
@@ -51,9 +51,9 @@ impl Effective {
 struct Layer(Map<String, config::Value>);
 
 impl Layer {
-    fn new(entries: Vec<Entry>, values: &mut Vec<Value>) -> Self {
+    fn new(entries: Vec<SourceEntry>, values: &mut Vec<Value>) -> Self {
         let mut root = Map::new();
-        for Entry { path, value } in entries {
+        for SourceEntry { path, value } in entries {
             insert(&mut root, &path, ValueKind::U64(values.len() as u64));
             values.push(value);
         }

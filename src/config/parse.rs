@@ -347,17 +347,17 @@ fn network_or(text: &str, hint: &str) -> Result<IpNet, Diagnostic> {
 }
 
 /// Where a name should lead, as a command line says it.
-pub(super) enum Expected {
+pub(super) enum ExpectedForm {
     Isolation(Isolation),
     Network(IpNet),
 }
 
 /// Where a name should lead: `private`, `public`, a network or an address.
-pub(super) fn expected(text: &str) -> Result<Expected, Diagnostic> {
+pub(super) fn expected(text: &str) -> Result<ExpectedForm, Diagnostic> {
     match text {
-        "private" => Ok(Expected::Isolation(Isolation::PrivateEndpoint)),
-        "public" => Ok(Expected::Isolation(Isolation::Public)),
-        _ => network_or(text, "write private, public, \"10.20.1.0/24\" or \"10.20.1.4\"").map(Expected::Network),
+        "private" => Ok(ExpectedForm::Isolation(Isolation::PrivateEndpoint)),
+        "public" => Ok(ExpectedForm::Isolation(Isolation::Public)),
+        _ => network_or(text, "write private, public, \"10.20.1.0/24\" or \"10.20.1.4\"").map(ExpectedForm::Network),
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) const RESOLVERS: &str = "resolvers";
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Node {
+pub(super) enum SchemaNode {
     /// A value.
     Leaf(&'static Row),
     /// A table.
@@ -20,19 +20,19 @@ pub(super) enum Node {
 }
 
 /// What stands under a name in the table of that pattern, if anything does.
-pub(super) fn child(table: &str, name: &str) -> Option<Node> {
+pub(super) fn child(table: &str, name: &str) -> Option<SchemaNode> {
     // A quoted name may hold what means a path here, and is none.
     if name.is_empty() || name.contains(['.', '[', ']']) { None } else { node(&join(table, name)) }
 }
 
 /// What stands at the path of that pattern, if anything does.
-pub(super) fn node(pattern: &str) -> Option<Node> {
+pub(super) fn node(pattern: &str) -> Option<SchemaNode> {
     ROWS.iter().find_map(|key| {
         let rest = key.path.strip_prefix(pattern)?;
         match rest {
-            "" => Some(Node::Leaf(key)),
-            _ if rest.starts_with("[].") => Some(Node::Items),
-            _ if rest.starts_with('.') => Some(Node::Section),
+            "" => Some(SchemaNode::Leaf(key)),
+            _ if rest.starts_with("[].") => Some(SchemaNode::Items),
+            _ if rest.starts_with('.') => Some(SchemaNode::Section),
             _ => None,
         }
     })
@@ -41,7 +41,7 @@ pub(super) fn node(pattern: &str) -> Option<Node> {
 /// The key at a pattern, where a value and not a table stands there.
 pub(super) fn leaf(pattern: &str) -> Option<&'static Row> {
     match node(pattern) {
-        Some(Node::Leaf(key)) => Some(key),
+        Some(SchemaNode::Leaf(key)) => Some(key),
         _ => None,
     }
 }
@@ -103,7 +103,7 @@ mod tests {
                     flatten(&join(pattern, name), value, into);
                 }
             }
-            toml::Value::Array(items) if matches!(node(pattern), Some(Node::Items)) => {
+            toml::Value::Array(items) if matches!(node(pattern), Some(SchemaNode::Items)) => {
                 for item in items {
                     flatten(&format!("{pattern}[]"), item, into);
                 }
@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn a_path_is_a_value_a_table_or_an_array_of_tables() {
-        assert!(matches!(node("probe.interval"), Some(Node::Leaf(_))));
-        assert!(matches!(node("probe"), Some(Node::Section)));
-        assert!(matches!(node("caches"), Some(Node::Items)));
-        assert!(matches!(node("caches[].auth"), Some(Node::Section)));
+        assert!(matches!(node("probe.interval"), Some(SchemaNode::Leaf(_))));
+        assert!(matches!(node("probe"), Some(SchemaNode::Section)));
+        assert!(matches!(node("caches"), Some(SchemaNode::Items)));
+        assert!(matches!(node("caches[].auth"), Some(SchemaNode::Section)));
         assert!(node("pro").is_none() && node("caches[].auth.user").is_none());
         assert!(child("", "probe").is_some() && child("probe", "interval").is_some());
         for odd in ["", "probe.interval", "caches[]", "caches[].auth", "caches["] {

@@ -13,7 +13,7 @@ pub(super) struct ParsedSources {
     /// What is wrong so far.
     pub(super) problems: Vec<Problem>,
     /// The values that passed, one layer per source, the weakest first. A value that did not pass is in no layer.
-    pub(super) layers: Vec<Vec<Entry>>,
+    pub(super) layers: Vec<Vec<SourceEntry>>,
     /// The tables of the arrays, in the order of declaration.
     pub(super) items: Vec<Item>,
     /// Whether some source could not be read, so that nothing may be concluded from what is missing.
@@ -24,7 +24,7 @@ pub(super) struct ParsedSources {
 
 /// One value and where it goes.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct SourceEntry {
     /// The path in the merged tree, where the tables of an array go by their name.
     pub(super) path: Vec<String>,
     /// The value and where it stood.
@@ -85,7 +85,7 @@ impl ParsedSources {
             Location { origin: Origin::Option(option), key: key.row.path.to_owned(), layer: self.layers.len() + 1 };
         let value = Value { literal: Literal::Text(text.to_owned()), location };
         if self.accept(&key.row, &path, &value) {
-            self.layers.push(vec![Entry { path, value }]);
+            self.layers.push(vec![SourceEntry { path, value }]);
         }
     }
 

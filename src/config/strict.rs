@@ -12,8 +12,8 @@ use super::kind::{self, Kind};
 use super::nearest::nearest;
 use super::parse;
 use super::problem::{Diagnostic, Origin};
-use super::schema::{self, Node};
-use super::sources::{Entry, ParsedSources};
+use super::schema::{self, SchemaNode};
+use super::sources::{ParsedSources, SourceEntry};
 use super::value::{Literal, Location, Value};
 
 /// Reads the text of one file as the next layer.
@@ -38,20 +38,20 @@ pub(super) fn read(sources: &mut ParsedSources, file: &Path, text: &str) {
         reader.sources.is_partial = true;
         reader.sources.report(&reader.origin(line), "", Diagnostic::new(format!("not TOML: {}", error.message())));
     }
-    reader.table(&Place::default(), document.get_ref());
+    reader.table(&SourcePlace::default(), document.get_ref());
     let entries = reader.entries;
     sources.layers.push(entries);
 }
 
 /// A table's place: in the schema, in a message, in the merged tree.
 #[derive(Debug, Clone, Default)]
-struct Place {
+struct SourcePlace {
     pattern: String,
     shown: String,
     path: Vec<String>,
 }
 
-impl Place {
+impl SourcePlace {
     fn join(&self, name: &str) -> Self {
         let path = self.path.iter().cloned().chain([name.to_owned()]).collect();
         let is_bare =
@@ -69,12 +69,12 @@ struct FileReader<'a> {
     layer: usize,
     /// The lines that are not TOML; what was recovered from them is not judged.
     broken: Vec<usize>,
-    entries: Vec<Entry>,
+    entries: Vec<SourceEntry>,
     sources: &'a mut ParsedSources,
 }
 
 impl FileReader<'_> {
-    fn table(&mut self, at: &Place, table: &DeTable<'_>) {
+    fn table(&mut self, at: &SourcePlace, table: &DeTable<'_>) {
         for (name, value) in table {
             let line = self.line(name.span());
             let here = at.join(name.get_ref());
@@ -83,10 +83,10 @@ impl FileReader<'_> {
                 continue;
             }
             match (schema::child(&at.pattern, name.get_ref()), value.get_ref()) {
-                (Some(Node::Section), DeValue::Table(inner)) => self.table(&here, inner),
-                (Some(Node::Items), DeValue::Array(items)) => self.items(&here, items.iter()),
-                (Some(Node::Leaf(_)), _) => self.leaf(&here, value),
-                (Some(Node::Section), other) => {
+                (Some(SchemaNode::Section), DeValue::Table(inner)) => self.table(&here, inner),
+                (Some(SchemaNode::Items), DeValue::Array(items)) => self.items(&here, items.iter()),
+                (Some(SchemaNode::Leaf(_)), _) => self.leaf(&here, value),
+                (Some(SchemaNode::Section), other) => {
                     let diagnostic = Diagnostic::new(format!("{} stands where a table should", other.type_str()));
                     self.report(
                         line,
@@ -94,7 +94,7 @@ impl FileReader<'_> {
                         diagnostic.hint(format!("write [{}]", schema::section(&here.pattern))),
                     );
                 }
-                (Some(Node::Items), other) => {
+                (Some(SchemaNode::Items), other) => {
                     let diagnostic =
                         Diagnostic::new(format!("{} stands where an array of tables should", other.type_str()));
                     self.report(line, &here.shown, diagnostic.hint(format!("write [[{}]]", here.pattern)));
@@ -104,7 +104,7 @@ impl FileReader<'_> {
         }
     }
 
-    fn items<'v, 'i: 'v>(&mut self, at: &Place, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
+    fn items<'v, 'i: 'v>(&mut self, at: &SourcePlace, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
         for (index, item) in items.enumerate() {
             let shown = format!("{}[{index}]", at.shown);
             let line = self.line(item.span());
@@ -123,11 +123,11 @@ impl FileReader<'_> {
             let location = Location { origin: self.origin(line), key: shown.clone(), layer: self.layer };
             let name = self.sources.add_item(&at.shown, usable, location);
             let path = at.path.iter().cloned().chain([name]).collect();
-            self.table(&Place { pattern: format!("{}[]", at.pattern), shown, path }, table);
+            self.table(&SourcePlace { pattern: format!("{}[]", at.pattern), shown, path }, table);
         }
     }
 
-    fn leaf(&mut self, at: &Place, value: &Spanned<DeValue<'_>>) {
+    fn leaf(&mut self, at: &SourcePlace, value: &Spanned<DeValue<'_>>) {
         let Some(key) = schema::leaf(&at.pattern) else { return };
         let location = self.location(&value.span(), at.shown.clone());
         let literal = Literal::of_toml(value.get_ref(), &mut |(index, span)| {
@@ -135,12 +135,12 @@ impl FileReader<'_> {
         });
         let value = Value { literal, location };
         if self.sources.accept(key, &at.path, &value) {
-            self.entries.push(Entry { path: at.path.clone(), value });
+            self.entries.push(SourceEntry { path: at.path.clone(), value });
         }
     }
 
     /// A key nobody knows. Its value is never shown.
-    fn unknown(&mut self, line: usize, table: &Place, at: &Place, name: &str) {
+    fn unknown(&mut self, line: usize, table: &SourcePlace, at: &SourcePlace, name: &str) {
         self.sources.mark_invalid(&at.path);
         let diagnostic = unknown_key(&table.pattern, name);
         self.report(line, &at.shown, diagnostic);
@@ -168,7 +168,7 @@ impl FileReader<'_> {
 pub(super) fn unknown_key(table: &str, name: &str) -> Diagnostic {
     let near = nearest(name, schema::names(table));
     match near.map(|near| (near, schema::child(table, near))) {
-        Some((_, Some(Node::Leaf(Row { kind: Kind::Secret, .. })))) => return kind::secret_in_a_file(),
+        Some((_, Some(SchemaNode::Leaf(Row { kind: Kind::Secret, .. })))) => return kind::secret_in_a_file(),
         Some((near, _)) => return Diagnostic::new("unknown key").suggest(Some(near)),
         None => {}
     }
@@ -183,7 +183,7 @@ pub(super) fn unknown_key(table: &str, name: &str) -> Diagnostic {
         return diagnostic.hint(format!("`{name}` belongs in {}", schema::header(home)));
     }
     let is_secret =
-        |name: &&str| matches!(schema::child(table, name), Some(Node::Leaf(Row { kind: Kind::Secret, .. })));
+        |name: &&str| matches!(schema::child(table, name), Some(SchemaNode::Leaf(Row { kind: Kind::Secret, .. })));
     let known: Vec<_> = schema::names(table).into_iter().filter(|name| !is_secret(name)).collect();
     diagnostic.hint(format!("known here: {}", known.join(", ")))
 }

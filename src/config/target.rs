@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::checker::Checker;
-use super::draft::Draft;
-use super::parse::{self, Expected};
+use super::draft::CacheDraft;
+use super::parse::{self, ExpectedForm};
 use super::problem::{Diagnostic, Origin, Problem};
 use super::rules;
 use super::settings::Defaults;
@@ -167,7 +167,7 @@ struct Bare<'c, 'a> {
 }
 
 impl Bare<'_, '_> {
-    fn draft<'n>(&mut self, name: &'n str, defaults: &Defaults) -> Draft<'n> {
+    fn draft<'n>(&mut self, name: &'n str, defaults: &Defaults) -> CacheDraft<'n> {
         let target = self.target;
         let host = self.accept("", parse::host(&target.host));
         let expectation = self.expectation();
@@ -184,7 +184,7 @@ impl Bare<'_, '_> {
             self.report("--username", diagnostic.hint("add --password-file, or set CACHEWATCH_PASSWORD"));
         }
         let (interval, timeout) = self.pace(defaults);
-        Draft {
+        CacheDraft {
             name,
             host,
             port: target.port,
@@ -206,8 +206,8 @@ impl Bare<'_, '_> {
         let mut expectation = Expectation::default();
         for text in &self.target.expect {
             match self.accept("--expect", parse::expected(text)) {
-                Some(Expected::Network(network)) => expectation.addresses.push(network),
-                Some(Expected::Isolation(isolation)) => {
+                Some(ExpectedForm::Network(network)) => expectation.addresses.push(network),
+                Some(ExpectedForm::Isolation(isolation)) => {
                     if expectation.isolation.is_some_and(|other| other != isolation) {
                         let diagnostic = Diagnostic::new("private and public exclude each other");
                         self.report("--expect", diagnostic.hint("keep one"));

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::machine;
-use super::messages::{Caches, Hint, Observed};
+use super::messages::{CacheSet, Hint, Observed};
 use super::sinks::Sinks;
 use crate::clock;
 use crate::http::{Accept, AcceptError};
@@ -22,7 +22,7 @@ use crate::sink::{Board, Chronicle, Loop, Metrics, Pulse};
 /// The loop. It owns all judging state.
 pub(super) struct Dispatch {
     observed: mpsc::Receiver<Observed>,
-    configured: mpsc::Receiver<Caches>,
+    configured: mpsc::Receiver<CacheSet>,
     hints: mpsc::Sender<Hint>,
     accepts: mpsc::Receiver<Accept>,
     metrics: Arc<Metrics>,
@@ -86,7 +86,7 @@ impl Dispatch {
         Sinks { metrics, board, pulse, chronicle }: Sinks,
         recovered: Recovered,
         late: mpsc::UnboundedReceiver<Late>,
-    ) -> (Self, mpsc::Sender<Caches>) {
+    ) -> (Self, mpsc::Sender<CacheSet>) {
         let (sender, configured) = mpsc::channel(1);
         let watched = BTreeMap::new();
         let dispatch = Self {
@@ -131,7 +131,7 @@ impl Dispatch {
     }
 
     /// Takes a new set of caches: those that stay at their endpoint keep what is known of them.
-    fn watch(&mut self, Caches { caches, done }: Caches) {
+    fn watch(&mut self, CacheSet { caches, done }: CacheSet) {
         self.is_configured = true;
         let now = clock::now();
         let mut before = std::mem::take(&mut self.watched);
@@ -352,7 +352,7 @@ mod tests {
         };
         let (mut dispatch, _) =
             Dispatch::new(mpsc::channel(1).1, hints, mpsc::channel(1).1, sinks, Recovered::default(), late);
-        dispatch.watch(Caches { caches: vec![Arc::clone(cache)], done: oneshot::channel().0 });
+        dispatch.watch(CacheSet { caches: vec![Arc::clone(cache)], done: oneshot::channel().0 });
         (dispatch, hinted)
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Observed {
 
 /// The caches to watch from now on; answered once every sink knows them.
 #[derive(Debug)]
-pub(super) struct Caches {
+pub(super) struct CacheSet {
     pub(super) caches: Vec<Arc<Cache>>,
     pub(super) done: oneshot::Sender<()>,
 }

@@ -58,7 +58,7 @@ pub(super) struct Parts {
     config: watch::Receiver<Arc<Config>>,
     dispatch: Dispatch,
     schedule: Schedule,
-    http: http::State,
+    http: http::AppState,
     reloader: Reloader,
     /// Requests to read the configuration again.
     requested: mpsc::Receiver<Reload>,
@@ -99,7 +99,7 @@ impl Parts {
         let (schedule, plans) = Schedule::new(prober, sender, hinted, metrics, pulse, &in_use, &host);
         let (dispatch, caches) = Dispatch::new(observed, hints, accepted, sinks.clone(), recovered, late);
         let reloader = Reloader::new(inputs, configs, Others { caches, plans }, sinks.clone());
-        let http = http::State {
+        let http = http::AppState {
             board: Arc::clone(&sinks.board),
             metrics: Arc::clone(&sinks.metrics),
             pulse: Arc::clone(&sinks.pulse),

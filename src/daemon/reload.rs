@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::journal;
-use super::messages::{Caches, Plan};
+use super::messages::{CacheSet, Plan};
 use super::sinks::Sinks;
 use super::systemd::{self, Init};
 use crate::clock;
@@ -55,7 +55,7 @@ pub(super) async fn run(
 
 /// The other loops, as this one reaches them.
 pub(super) struct Others {
-    pub(super) caches: mpsc::Sender<Caches>,
+    pub(super) caches: mpsc::Sender<CacheSet>,
     pub(super) plans: mpsc::Sender<Plan>,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Reloader {
     config: Arc<Config>,
     /// Tells the others which configuration is in use.
     configs: watch::Sender<Arc<Config>>,
-    caches: mpsc::Sender<Caches>,
+    caches: mpsc::Sender<CacheSet>,
     plans: mpsc::Sender<Plan>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
@@ -220,7 +220,7 @@ impl Reloader {
     /// Tells the loops: first dispatch, so that it knows a cache before its first report.
     async fn apply(&mut self, plan: Plan) {
         let (done, known) = oneshot::channel();
-        let caches = Caches { caches: plan.caches.clone(), done };
+        let caches = CacheSet { caches: plan.caches.clone(), done };
         let told = self.caches.send(caches).await.is_ok() && known.await.is_ok();
         if !told || self.plans.send(plan).await.is_err() {
             // That loop's end ends the daemon, which tells its reason.

@@ -39,7 +39,7 @@ pub(super) struct Schedule {
     jitter: f64,
     /// The hash of this machine's name.
     place: u64,
-    entries: BTreeMap<CacheName, Entry>,
+    entries: BTreeMap<CacheName, ScheduledCache>,
     /// When which entry is due next. An entry that was replaced leaves its place behind; its number no longer fits.
     due: BinaryHeap<Reverse<(Instant, CacheName, u64)>>,
     /// Entries that are due and wait for a free place, with when they were due.
@@ -56,7 +56,7 @@ pub(super) struct Schedule {
 }
 
 /// One cache on the schedule.
-struct Entry {
+struct ScheduledCache {
     cache: Arc<Cache>,
     /// Tells this entry from an earlier one of the same name.
     number: u64,
@@ -160,14 +160,14 @@ impl Schedule {
     }
 
     /// A new entry. Its first probe comes soon, so that a start is not blind for a whole interval.
-    fn enter(&mut self, cache: Arc<Cache>, now: Instant, count: u32) -> Entry {
+    fn enter(&mut self, cache: Arc<Cache>, now: Instant, count: u32) -> ScheduledCache {
         self.last_number += 1;
         let number = self.last_number;
         let slots = Slots::new(now, &cache, self.jitter, self.place);
         let window = (FIRST_ROUND_STEP * count).min(cache.interval);
         let first = now + window.mul_f64(slots.share());
         self.due.push(Reverse((first, cache.name.clone(), number)));
-        Entry {
+        ScheduledCache {
             cache,
             number,
             slots,
@@ -306,7 +306,7 @@ impl Schedule {
     }
 }
 
-impl Entry {
+impl ScheduledCache {
     /// Whether the probe that begins now is the first, or the first since the cache's interval for exposure has passed.
     fn is_exposure_due(&self, now: Instant) -> bool {
         let exposure = &self.cache.exposure;
@@ -356,7 +356,7 @@ mod tests {
         let due = |cache: &Arc<Cache>, tested: Option<u64>, now: u64| {
             let at = |seconds| start + Duration::from_secs(seconds);
             let slots = Slots::new(start, cache, 0.0, slots::hash(MACHINE));
-            let entry = Entry {
+            let entry = ScheduledCache {
                 cache: Arc::clone(cache),
                 number: 1,
                 slots,

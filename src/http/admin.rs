@@ -12,12 +12,12 @@ use tokio::sync::oneshot;
 
 use super::admit::{Sender, may_change};
 use super::reply;
-use super::state::{Accept, AcceptError, State};
+use super::state::{Accept, AcceptError, AppState};
 use crate::api::baseline::Accepted;
 use crate::clock;
 
 /// `/metrics`. Gathering a large registry takes longer than a loop may stand still, so it has a thread of its own.
-pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
+pub(super) async fn metrics(Shared(state): Shared<AppState>) -> Response {
     let encode = move || {
         state.metrics.before_scrape(&state.pulse, state.standstill, clock::now());
         state.metrics.encode()
@@ -38,7 +38,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
 /// `POST /-/reload`: 200 and what is in use now, or 400 and every problem of the new configuration, while the old one
 /// stays in use.
 pub(super) async fn reload(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     sender: Option<Extension<Sender>>,
     headers: HeaderMap,
@@ -57,7 +57,7 @@ pub(super) async fn reload(
 /// `POST /api/v1/caches/{name}/baseline`: what the resolvers answered last is right from now on. 200 and what was
 /// accepted, 404 where there is no such cache, 409 where there is nothing to accept.
 pub(super) async fn accept(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     sender: Option<Extension<Sender>>,
     headers: HeaderMap,

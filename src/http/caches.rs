@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::reply;
-use super::state::State;
+use super::state::AppState;
 use crate::api::caches::{CacheDetail, CacheSummary, Caches, Findings};
 use crate::azure;
 use crate::clock;
@@ -13,14 +13,14 @@ use crate::model::{ProbeReport, Resolver, Timestamp};
 use crate::sink::CacheState;
 
 /// `/api/v1/caches`: every cache in short.
-pub(super) async fn caches(Shared(state): Shared<State>) -> Response {
+pub(super) async fn caches(Shared(state): Shared<AppState>) -> Response {
     let (snapshot, now) = (state.board.snapshot(), clock::now());
     let caches = snapshot.caches.values().map(|watched| summary(watched, now)).collect();
     reply::json(StatusCode::OK, Caches { caches })
 }
 
 /// `/api/v1/caches/{name}`: one cache, with the report of its last probe, that of a lookup since, and what happened last.
-pub(super) async fn cache(Shared(state): Shared<State>, Path(name): Path<String>) -> Response {
+pub(super) async fn cache(Shared(state): Shared<AppState>, Path(name): Path<String>) -> Response {
     let snapshot = state.board.snapshot();
     let Some(watched) = snapshot.caches.get(name.as_str()) else { return reply::no_such_cache() };
     let detail = CacheDetail {
@@ -33,7 +33,7 @@ pub(super) async fn cache(Shared(state): Shared<State>, Path(name): Path<String>
 }
 
 /// `/api/v1/findings`: every open finding.
-pub(super) async fn findings(Shared(state): Shared<State>) -> Response {
+pub(super) async fn findings(Shared(state): Shared<AppState>) -> Response {
     let snapshot = state.board.snapshot();
     reply::json(StatusCode::OK, Findings { findings: snapshot.open(), machine: &snapshot.machine })
 }

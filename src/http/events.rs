@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
 use super::reply;
-use super::state::State;
+use super::state::AppState;
 use crate::api::Versioned;
 use crate::api::events::{self as wire, EventEntry, EventsDocument, JournalState, KeptIn};
 use crate::clock;
@@ -32,7 +32,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// `/api/v1/events`: what happened, the latest first.
 pub(super) async fn events(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<AppState>,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
 ) -> Response {
     let query = match wire::read(&parameters, clock::now()) {
@@ -88,7 +88,7 @@ fn link(query: &EventQuery, id: u64) -> String {
 /// `/api/v1/stream`: every event once it is kept, as server-sent events. One who says which was the last one he saw, in
 /// `Last-Event-ID` or `?last_event_id=`, gets what he missed first, without a gap and nothing twice.
 pub(super) async fn stream(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<AppState>,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Response {
@@ -112,7 +112,7 @@ pub(super) async fn stream(
     // In this order: what is acknowledged in between is in both, and what is behind `last` is not sent again.
     let live = state.journal.subscribe();
     let last = state.journal.last_id();
-    let follower = Follower {
+    let follower = StreamFollower {
         // An id beyond all that was given belongs to a journal that is gone.
         last: seen.unwrap_or(last).min(last),
         is_behind: seen.is_some(),
@@ -127,7 +127,7 @@ pub(super) async fn stream(
 
 /// One reader of the stream. It is asked for the next event when the reader has taken the one before; so a slow one holds
 /// no more than one page, and the journal has the rest.
-struct Follower {
+struct StreamFollower {
     /// The last event that was sent.
     last: u64,
     /// Whether there may be events between that one and those that come live.
@@ -139,7 +139,7 @@ struct Follower {
     _place: OwnedSemaphorePermit,
 }
 
-impl Follower {
+impl StreamFollower {
     fn into_stream(self) -> impl Stream<Item = Result<Message, Infallible>> {
         stream::unfold(self, |mut follower| async move {
             let recorded = follower.next().await?;

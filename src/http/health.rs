@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::admit::Unauthenticated;
 use super::reply;
-use super::state::State;
+use super::state::AppState;
 use crate::api::health::{CacheHealth, Health};
 use crate::clock;
 use crate::model::{CacheName, Refusal, Standing, Timestamp};
@@ -17,7 +17,7 @@ use crate::sink::CacheState;
 
 /// `/livez`: whether the daemon's loops turn. Never the caches: restarting a monitor heals nothing it looks at.
 /// A refused configuration is told and is no reason to restart; a stranger is not told of it.
-pub(super) async fn live(Shared(state): Shared<State>, stranger: Option<Extension<Unauthenticated>>) -> Response {
+pub(super) async fn live(Shared(state): Shared<AppState>, stranger: Option<Extension<Unauthenticated>>) -> Response {
     if let Some((which, still)) = state.pulse.standstill(state.standstill) {
         let words = format!("the {which} loop of the daemon stands still for {} s\n", still.as_secs());
         return (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
@@ -40,7 +40,7 @@ fn told(refusal: &Refusal) -> String {
 
 /// `/readyz`: whether every cache has had its first report. A reload that adds a cache makes it wait for that one. A
 /// stranger is not told which.
-pub(super) async fn ready(Shared(state): Shared<State>, stranger: Option<Extension<Unauthenticated>>) -> Response {
+pub(super) async fn ready(Shared(state): Shared<AppState>, stranger: Option<Extension<Unauthenticated>>) -> Response {
     let snapshot = state.board.snapshot();
     if snapshot.is_ready() {
         return "ready\n".into_response();
@@ -58,7 +58,7 @@ pub(super) async fn ready(Shared(state): Shared<State>, stranger: Option<Extensi
 ///
 /// An application's readiness may hang on it, so no evidence is no health: a cache that was not probed yet, or not for
 /// three intervals, or that has only failed so far, is unknown and answers 503.
-pub(super) async fn of_all(Shared(state): Shared<State>) -> Response {
+pub(super) async fn of_all(Shared(state): Shared<AppState>) -> Response {
     let (snapshot, now) = (state.board.snapshot(), clock::now());
     let caches: Vec<_> = snapshot.caches.values().map(|watched| of(watched, now)).collect();
     let healthy = state.is_judging()
@@ -69,7 +69,7 @@ pub(super) async fn of_all(Shared(state): Shared<State>) -> Response {
 }
 
 /// `/healthz/{cache}`: the same, of one cache.
-pub(super) async fn of_one(Shared(state): Shared<State>, Path(name): Path<String>) -> Response {
+pub(super) async fn of_one(Shared(state): Shared<AppState>, Path(name): Path<String>) -> Response {
     let snapshot = state.board.snapshot();
     let Some(watched) = snapshot.caches.get(name.as_str()) else { return reply::no_such_cache() };
     let cache = of(watched, clock::now());

@@ -29,7 +29,7 @@ mod serve;
 
 pub use self::guard::{Guard, GuardError};
 pub use self::serve::serve;
-pub use self::state::{Accept, AcceptError, Reload, State};
+pub use self::state::{Accept, AcceptError, AppState, Reload};
 pub use self::streams::Streams;
 
 #[cfg(test)]

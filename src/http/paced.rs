@@ -110,18 +110,18 @@ impl Drop for Receiving {
 
 /// The body of an answer, which is being answered until all of it is taken.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Answered {
     body: axum::body::Body,
     _answering: Answering,
 }
 
-impl Answer {
+impl Answered {
     pub(super) fn new(body: axum::body::Body, answering: Answering) -> Self {
         Self { body, _answering: answering }
     }
 }
 
-impl Body for Answer {
+impl Body for Answered {
     type Data = Bytes;
     type Error = axum::Error;
 

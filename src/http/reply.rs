@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::api::Versioned;
 
 #[derive(Serialize)]
-struct Problem<'a> {
+struct ErrorDocument<'a> {
     error: &'a str,
 }
 
@@ -19,7 +19,7 @@ pub(super) fn json(status: StatusCode, body: impl Serialize) -> Response {
 
 /// A JSON document that says what is wrong.
 pub(super) fn problem(status: StatusCode, error: &str) -> Response {
-    json(status, Problem { error })
+    json(status, ErrorDocument { error })
 }
 
 /// No cache of that name. The name is not repeated: it came from the request.

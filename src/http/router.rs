@@ -11,11 +11,11 @@ use tokio::sync::Semaphore;
 
 use super::admit::{self, AccessControl};
 use super::guard::Guard;
-use super::state::State;
+use super::state::AppState;
 use super::{admin, caches, events, health, page, reply};
 
 /// Every path the daemon answers, to those whom the guard lets through.
-pub(super) fn router(state: State, guard: Arc<Guard>) -> Router {
+pub(super) fn router(state: AppState, guard: Arc<Guard>) -> Router {
     let access = AccessControl::new(Arc::clone(&guard), Arc::clone(&state.metrics));
     Router::new()
         .route("/", get(page::overview))

@@ -29,10 +29,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::admit::{self, Caller};
 use super::guard::{Guard, Look};
-use super::paced::{Answer, Pace, Paced};
+use super::paced::{Answered, Pace, Paced};
 use super::places::{Place, Places};
 use super::router::router;
-use super::state::State;
+use super::state::AppState;
 use super::undelivered::{Held, Undelivered};
 use crate::sink::{Loop, Metrics};
 
@@ -59,7 +59,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Answers at most so many connections at once, and a few more that ask for an open path, until `shutdown` completes, then lets open requests end.
 pub async fn serve(
     listener: TcpListener,
-    state: State,
+    state: AppState,
     guard: Arc<Guard>,
     max_connections: usize,
     shutdown: impl Future<Output = ()>,
@@ -131,7 +131,7 @@ impl Shared {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>, place: Place) {
         let was_served = AtomicBool::new(false);
         let holder =
-            Holder { pace: Arc::clone(place.pace()), is_reserved: place.is_reserved(), was_served: &was_served };
+            Speaker { pace: Arc::clone(place.pace()), is_reserved: place.is_reserved(), was_served: &was_served };
         tokio::select! {
             () = self.speak(stream, peer, tls, holder) => {}
             () = place.lost() => tracing::debug!(%peer, "a connection gave its place to another"),
@@ -141,7 +141,7 @@ impl Shared {
         }
     }
 
-    async fn speak(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>, holder: Holder<'_>) {
+    async fn speak(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>, holder: Speaker<'_>) {
         let Some(config) = tls else {
             return self.converse(stream, Caller { peer, certified: false }, holder).await;
         };
@@ -166,7 +166,7 @@ impl Shared {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
         caller: Caller,
-        Holder { pace, is_reserved, was_served }: Holder<'_>,
+        Speaker { pace, is_reserved, was_served }: Speaker<'_>,
     ) {
         let held = Arc::new(Held::of(&self.undelivered));
         let stream = Paced::new(stream, Arc::clone(&pace), Arc::clone(&held));
@@ -196,7 +196,7 @@ impl Shared {
                     was_served.fetch_or(!is_refused, Ordering::Relaxed);
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(response.map(|body| Answer::new(body, answering)))
+                Ok::<_, Infallible>(response.map(|body| Answered::new(body, answering)))
             }
         });
         let connection = http1::Builder::new()
@@ -221,7 +221,7 @@ impl Shared {
 }
 
 /// What a connection knows of its place.
-struct Holder<'a> {
+struct Speaker<'a> {
     pace: Arc<Pace>,
     is_reserved: bool,
     /// Set once an open path was answered in a reserved place.

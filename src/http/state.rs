@@ -35,7 +35,7 @@ pub enum AcceptError {
 
 /// What the handlers read, and what they can ask for.
 #[derive(Clone)]
-pub struct State {
+pub struct AppState {
     /// The last round of every cache.
     pub board: Arc<Board>,
     /// The metrics.
@@ -54,7 +54,7 @@ pub struct State {
     pub streams: Streams,
 }
 
-impl State {
+impl AppState {
     /// Whether probes are started and judged: where one of the two stands still, what was seen last says nothing of now.
     pub(super) fn is_judging(&self) -> bool {
         [Loop::Schedule, Loop::Dispatch].iter().all(|which| self.pulse.stands_still(*which, self.standstill).is_none())

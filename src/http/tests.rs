@@ -29,7 +29,7 @@ fn open() -> Arc<Guard> {
 
 /// A daemon with one cache, `orders`, and what a test needs to move it.
 struct Daemon {
-    state: State,
+    state: AppState,
     cache: Cache,
     reloads: mpsc::Receiver<Reload>,
     accepts: mpsc::Receiver<Accept>,
@@ -45,7 +45,7 @@ impl Daemon {
         let (journal, _) =
             Journal::start(Settings { path: None, limits }, Arc::clone(&metrics), Arc::default()).unwrap();
         let (stop, stopped) = watch::channel(false);
-        let state = State {
+        let state = AppState {
             board: Arc::new(Board::new()),
             metrics,
             pulse: Arc::new(Pulse::new()),

@@ -48,7 +48,7 @@ pub(super) struct History {
 
 /// Events that were asked for, as many as come at once.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct HistoryPage {
     pub(super) events: Vec<EventEntry>,
     /// The id of the last one, where there may be more behind it.
     pub(super) next: Option<u64>,
@@ -67,7 +67,7 @@ pub(super) fn read(journal: &Path, asked: Asked, now: Timestamp) -> Result<Histo
     let history = gather(journal.display().to_string(), asked, now, |query| {
         let rows = reader.events(query)?;
         let events = rows.events.into_iter().map(told).collect();
-        Ok(Page { events, next: rows.next, left_out: rows.unreadable, is_in_memory: false })
+        Ok(HistoryPage { events, next: rows.next, left_out: rows.unreadable, is_in_memory: false })
     })?;
     Ok(History { last_alive, ..history })
 }
@@ -77,7 +77,7 @@ pub(super) fn gather<E>(
     journal: String,
     asked: Asked,
     now: Timestamp,
-    mut page: impl FnMut(&EventQuery) -> Result<Page, E>,
+    mut page: impl FnMut(&EventQuery) -> Result<HistoryPage, E>,
 ) -> Result<History, E> {
     // All of the time up to now, whatever is asked for: how long something lasted is told by what ended it.
     let mut query = EventQuery {
@@ -86,7 +86,7 @@ pub(super) fn gather<E>(
         order: EventOrder::Ascending,
         ..EventQuery::latest(PAGE)
     };
-    let mut all = Page::default();
+    let mut all = HistoryPage::default();
     loop {
         let more = page(&query)?;
         all.left_out += more.left_out;
@@ -116,7 +116,7 @@ pub(super) fn gather<E>(
     } else {
         None
     };
-    let Page { left_out, is_in_memory, .. } = all;
+    let HistoryPage { left_out, is_in_memory, .. } = all;
     Ok(History { journal, is_in_memory, asked, now, last_alive: None, latest, entries, left_out })
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::history::{Asked, History, PAGE, Page, gather};
+use super::history::{Asked, History, HistoryPage, PAGE, gather};
 use crate::api::events::{self, EventEntry, EventsDocument, KeptIn};
-use crate::client::{Answer, ClientError};
+use crate::client::{ClientError, ServerAnswer};
 use crate::model::{CacheName, EventOrder, EventQuery, ResolverName, Timestamp, WireText};
 
 /// Pages that are read at most: a million events, more than a journal of the default size holds.
@@ -18,7 +18,7 @@ pub(super) fn ask(
     server: &str,
     asked: Asked,
     now: Timestamp,
-    mut get: impl FnMut(&str) -> Result<Answer, ClientError>,
+    mut get: impl FnMut(&str) -> Result<ServerAnswer, ClientError>,
 ) -> Result<History, String> {
     let mut pages = 0;
     let history = gather(server.to_owned(), asked, now, |query| {
@@ -38,7 +38,7 @@ pub(super) fn ask(
 }
 
 /// What the daemon gave; `None` where it says that there is more, and not behind which event.
-fn page(document: EventsDocument<Value>, query: &EventQuery) -> Option<Page> {
+fn page(document: EventsDocument<Value>, query: &EventQuery) -> Option<HistoryPage> {
     let given = document.events.len();
     // One by one: a later version may have kinds that this one does not know.
     let events: Vec<_> = document.events.into_iter().filter_map(|event| serde_json::from_value(event).ok()).collect();
@@ -48,7 +48,7 @@ fn page(document: EventsDocument<Value>, query: &EventQuery) -> Option<Page> {
         None => None,
     };
     let is_in_memory = document.journal.kept_in == KeptIn::Memory;
-    Some(Page { events: events.into_iter().map(printable).collect(), next, left_out, is_in_memory })
+    Some(HistoryPage { events: events.into_iter().map(printable).collect(), next, left_out, is_in_memory })
 }
 
 /// Names come from the configuration of another machine, and go to a terminal.
@@ -68,11 +68,11 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000;
 
-    fn answer(document: &Value) -> Answer {
-        Answer { status: 200, body: document.to_string().into_bytes() }
+    fn answer(document: &Value) -> ServerAnswer {
+        ServerAnswer { status: 200, body: document.to_string().into_bytes() }
     }
 
-    fn document(events: &[Value], next: Option<&str>) -> Answer {
+    fn document(events: &[Value], next: Option<&str>) -> ServerAnswer {
         answer(
             &json!({"journal": {"kept_in": "file", "up": true, "lost": 0, "left_out": 0}, "events": events, "next": next}),
         )

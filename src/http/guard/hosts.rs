@@ -16,12 +16,12 @@ const OWN_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// The names that are ours.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(super) struct AllowedHosts {
     /// In lower case; `None` where each name is taken.
     names: Option<BTreeSet<String>>,
 }
 
-impl Hosts {
+impl AllowedHosts {
     pub(super) fn new(server: &Server) -> Self {
         if !server.listen.ip().to_canonical().is_loopback() {
             return Self { names: None };

@@ -24,7 +24,7 @@ use rustls::ServerConfig;
 
 use self::error::FileFault;
 pub use self::error::GuardError;
-use self::hosts::Hosts;
+use self::hosts::AllowedHosts;
 use self::rate::{Bucket, Rate};
 use self::tls::TlsSettings;
 use self::token::Token;
@@ -47,7 +47,7 @@ pub struct Guard {
     bucket: Mutex<Bucket>,
     /// Not replaced with the users, so that a change of the file makes no second queue.
     turns: Arc<Turns>,
-    hosts: Hosts,
+    hosts: AllowedHosts,
 }
 
 /// What is asked of a client, and what is told to every one.
@@ -93,7 +93,7 @@ impl Guard {
             files: Mutex::new(FileWatch::new(read)),
             bucket: Mutex::default(),
             turns: Arc::default(),
-            hosts: Hosts::new(server),
+            hosts: AllowedHosts::new(server),
         })
     }
 

@@ -19,10 +19,10 @@ const MOST_REMEMBERED: usize = 1024;
 
 /// The queue of verifications.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<Queue>);
+pub(super) struct Turns(Mutex<TurnQueue>);
 
 #[derive(Debug, Default)]
-struct Queue {
+struct TurnQueue {
     is_running: bool,
     /// In the order in which they came.
     waiting: Vec<Waiting>,
@@ -76,12 +76,12 @@ impl Turns {
         turn.await.map_err(|_| Crowded)
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, TurnQueue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl TurnQueue {
     fn count(&self, peer: Peer) -> usize {
         self.waiting.iter().filter(|waiting| waiting.peer == peer).count()
     }

@@ -15,7 +15,7 @@ use super::rate::Rate;
 use super::read;
 use super::tls::{self, TlsSettings};
 use super::users::{self, Users};
-use super::yaml::{self, Node, Value};
+use super::yaml::{self, Node, YamlValue};
 
 /// What such a file says.
 #[derive(Debug, Default)]
@@ -70,19 +70,19 @@ impl WebConfig {
         let text = read::text(path)?;
         let document =
             yaml::parse(&text).map_err(|(line, words)| GuardError(vec![FileFault::new(path, Some(line), words)]))?;
-        let mut reader = Reader { path, faults: Vec::new() };
+        let mut reader = WebConfigReader { path, faults: Vec::new() };
         let config = reader.document(&document);
         reader.faults.sort_by_key(|fault| fault.line);
         if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults.into()) }
     }
 }
 
-struct Reader<'p> {
+struct WebConfigReader<'p> {
     path: &'p Path,
     faults: Vec<FileFault>,
 }
 
-impl Reader<'_> {
+impl WebConfigReader<'_> {
     fn document(&mut self, document: &Node) -> WebConfig {
         let mut config = WebConfig::default();
         for (name, line, node) in self.mapping("", document, SECTIONS) {
@@ -98,7 +98,7 @@ impl Reader<'_> {
     }
 
     fn tls(&mut self, section: &Node) -> Option<TlsSettings> {
-        if matches!(section.value, Value::Nothing) {
+        if matches!(section.value, YamlValue::Nothing) {
             return None;
         }
         let at = "tls_server_config";
@@ -189,8 +189,8 @@ impl Reader<'_> {
         choose: fn(&mut CryptoProvider, &[&str]) -> Result<(), String>,
     ) {
         let parts = match &node.value {
-            Value::Nothing => return,
-            Value::List(parts) => parts,
+            YamlValue::Nothing => return,
+            YamlValue::List(parts) => parts,
             _ => return self.complain(node.line, key, "is not a list of names"),
         };
         let names: Vec<_> = parts.iter().filter_map(|part| self.text(key, part)).collect();
@@ -238,7 +238,7 @@ impl Reader<'_> {
         let key = format!("http_server_config.headers.{name}");
         let (_, allowed) = HEADERS.iter().find(|(known, _)| *known == name)?;
         let text = match &node.value {
-            Value::Nothing => return None,
+            YamlValue::Nothing => return None,
             _ => self.text(&key, node)?,
         };
         if text.is_empty() {
@@ -257,8 +257,8 @@ impl Reader<'_> {
     }
 
     fn users(&mut self, section: &Node) -> Option<Users> {
-        let Value::Mapping(entries) = &section.value else {
-            if !matches!(section.value, Value::Nothing) {
+        let YamlValue::Mapping(entries) = &section.value else {
+            if !matches!(section.value, YamlValue::Nothing) {
                 self.complain(section.line, "basic_auth_users", "is not a mapping of users to bcrypt hashes");
             }
             return None;
@@ -310,8 +310,8 @@ impl Reader<'_> {
     /// The entries of a mapping that are known; each other one is told.
     fn mapping<'n>(&mut self, at: &str, node: &'n Node, known: &[&str]) -> Vec<(&'n str, usize, &'n Node)> {
         let entries = match &node.value {
-            Value::Mapping(entries) => entries,
-            Value::Nothing => return Vec::new(),
+            YamlValue::Mapping(entries) => entries,
+            YamlValue::Nothing => return Vec::new(),
             _ => {
                 self.complain(node.line, at, "is not a mapping");
                 return Vec::new();
@@ -334,7 +334,7 @@ impl Reader<'_> {
     /// A path; a relative one begins at the directory of this file.
     fn file(&mut self, key: &str, node: &Node) -> Option<PathBuf> {
         let text = match &node.value {
-            Value::Nothing => "",
+            YamlValue::Nothing => "",
             _ => self.text(key, node)?,
         };
         (!text.is_empty()).then(|| self.path.parent().unwrap_or(Path::new("")).join(text))
@@ -350,8 +350,8 @@ impl Reader<'_> {
 
     fn flag(&mut self, key: &str, node: &Node) -> Option<bool> {
         match &node.value {
-            Value::Scalar { text, is_quoted: false } if text == "true" => Some(true),
-            Value::Scalar { text, is_quoted: false } if text == "false" => Some(false),
+            YamlValue::Scalar { text, is_quoted: false } if text == "true" => Some(true),
+            YamlValue::Scalar { text, is_quoted: false } if text == "false" => Some(false),
             _ => {
                 self.complain(node.line, key, "is neither true nor false");
                 None
@@ -367,7 +367,7 @@ impl Reader<'_> {
 
 fn text_of(node: &Node) -> Option<&str> {
     match &node.value {
-        Value::Scalar { text, .. } => Some(text),
+        YamlValue::Scalar { text, .. } => Some(text),
         _ => None,
     }
 }

@@ -12,11 +12,11 @@ const DEEPEST: usize = 16;
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) line: usize,
-    pub(super) value: Value,
+    pub(super) value: YamlValue,
 }
 
 #[derive(Debug)]
-pub(super) enum Value {
+pub(super) enum YamlValue {
     /// Nothing, as after a key that has no value.
     Nothing,
     /// A scalar; quoted ones are never a boolean or a number.
@@ -34,7 +34,7 @@ pub(super) type YamlError = (usize, String);
 
 /// The one document of a text.
 pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
-    let mut reader = Reader(Parser::new_from_str(text));
+    let mut reader = YamlReader(Parser::new_from_str(text));
     let mut document = None;
     loop {
         match reader.next()? {
@@ -49,12 +49,12 @@ pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
             _ => {}
         }
     }
-    Ok(document.unwrap_or(Node { line: 1, value: Value::Nothing }))
+    Ok(document.unwrap_or(Node { line: 1, value: YamlValue::Nothing }))
 }
 
-struct Reader<'a>(Parser<'a, saphyr_parser::StrInput<'a>>);
+struct YamlReader<'a>(Parser<'a, saphyr_parser::StrInput<'a>>);
 
-impl<'a> Reader<'a> {
+impl<'a> YamlReader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), YamlError> {
         match self.0.next_event() {
             Some(Ok(event)) => Ok(event),
@@ -80,8 +80,8 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, style, ..) => {
                 let is_quoted = style != ScalarStyle::Plain;
                 match &*text {
-                    "" | "~" | "null" if !is_quoted => Value::Nothing,
-                    _ => Value::Scalar { text: text.into_owned(), is_quoted },
+                    "" | "~" | "null" if !is_quoted => YamlValue::Nothing,
+                    _ => YamlValue::Scalar { text: text.into_owned(), is_quoted },
                 }
             }
             Event::SequenceStart(..) => self.list(depth)?,
@@ -91,24 +91,24 @@ impl<'a> Reader<'a> {
         Ok(Node { line, value })
     }
 
-    fn list(&mut self, depth: usize) -> Result<Value, YamlError> {
+    fn list(&mut self, depth: usize) -> Result<YamlValue, YamlError> {
         let mut parts = Vec::new();
         loop {
             match self.next()? {
-                (Event::SequenceEnd, _) => return Ok(Value::List(parts)),
+                (Event::SequenceEnd, _) => return Ok(YamlValue::List(parts)),
                 part => parts.push(self.node(part, depth + 1)?),
             }
         }
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
+    fn mapping(&mut self, depth: usize) -> Result<YamlValue, YamlError> {
         let mut entries: Vec<(String, usize, Node)> = Vec::new();
         loop {
             let name = match self.next()? {
-                (Event::MappingEnd, _) => return Ok(Value::Mapping(entries)),
+                (Event::MappingEnd, _) => return Ok(YamlValue::Mapping(entries)),
                 name => self.node(name, depth + 1)?,
             };
-            let Value::Scalar { text, .. } = name.value else {
+            let YamlValue::Scalar { text, .. } = name.value else {
                 return Err((name.line, "a key is a plain word".to_owned()));
             };
             if entries.iter().any(|(known, ..)| *known == text) {
@@ -142,15 +142,15 @@ mod tests {
 
     #[test]
     fn a_document_is_read_with_its_lines() {
-        let Node { value: Value::Mapping(entries), .. } = parse("# nothing\na: 'true'\nb:\n  - x\nc:\n").unwrap()
+        let Node { value: YamlValue::Mapping(entries), .. } = parse("# nothing\na: 'true'\nb:\n  - x\nc:\n").unwrap()
         else {
             panic!("a mapping");
         };
         let lines: Vec<_> = entries.iter().map(|(name, line, _)| (name.as_str(), *line)).collect();
         assert_eq!(lines, [("a", 2), ("b", 3), ("c", 5)]);
-        assert!(matches!(&entries[0].2.value, Value::Scalar { text, is_quoted: true } if text == "true"));
-        assert!(matches!(&entries[1].2.value, Value::List(parts) if parts[0].line == 4));
-        assert!(matches!(entries[2].2.value, Value::Nothing));
-        assert!(matches!(parse("").unwrap().value, Value::Nothing));
+        assert!(matches!(&entries[0].2.value, YamlValue::Scalar { text, is_quoted: true } if text == "true"));
+        assert!(matches!(&entries[1].2.value, YamlValue::List(parts) if parts[0].line == 4));
+        assert!(matches!(entries[2].2.value, YamlValue::Nothing));
+        assert!(matches!(parse("").unwrap().value, YamlValue::Nothing));
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::components::{self, Bar, Went};
-use super::document::{Document, refused};
-use super::since::Since;
+use super::document::{PageDocument, refused};
+use super::since::RevisionToken;
 use super::trend;
 use crate::azure;
 use crate::model::{
@@ -16,7 +16,12 @@ use crate::model::{
 use crate::sink::{CacheState, Snapshot};
 
 /// The page of one cache as it is at `now`; where somebody knows all of it already, no more than that.
-pub(super) fn render(snapshot: &Snapshot, watched: &CacheState, since: Option<Since>, now: Timestamp) -> Markup {
+pub(super) fn render(
+    snapshot: &Snapshot,
+    watched: &CacheState,
+    since: Option<RevisionToken>,
+    now: Timestamp,
+) -> Markup {
     let (cache, standing) = (&*watched.cache, watched.standing(now));
     let report = watched.report.as_deref();
     let open = components::worst_first(&watched.open);
@@ -58,7 +63,7 @@ pub(super) fn render(snapshot: &Snapshot, watched: &CacheState, since: Option<Si
     let is_known = since.is_some_and(|since| since.covers(watched, now));
     let (title, json) =
         (format!("{}: {}", cache.name, components::word(standing)), format!("/api/v1/caches/{}", cache.name));
-    let document = Document { snapshot, now, since, title: &title, class: "one", json: &json };
+    let document = PageDocument { snapshot, now, since, title: &title, class: "one", json: &json };
     document.render(&top, (!is_known).then_some(&main))
 }
 
@@ -72,7 +77,7 @@ pub(super) fn render_missing(snapshot: &Snapshot, now: Timestamp) -> Markup {
         }
     };
     let main = refused(snapshot, now);
-    Document { snapshot, now, since: None, title: "No such cache", class: "one", json: "/api/v1/caches" }
+    PageDocument { snapshot, now, since: None, title: "No such cache", class: "one", json: "/api/v1/caches" }
         .render(&top, Some(&main))
 }
 

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::since::Since;
+use super::since::RevisionToken;
 use super::{assets, components};
 use crate::model::{EventKind, Refusal, Timestamp};
 use crate::sink::Snapshot;
@@ -11,11 +11,11 @@ use crate::sink::Snapshot;
 const REFRESH: u32 = 30;
 
 /// A page as it is at `now`.
-pub(super) struct Document<'a> {
+pub(super) struct PageDocument<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
     /// From when on the one who asks knows it: what it has anyway is left out.
-    pub(super) since: Option<Since>,
+    pub(super) since: Option<RevisionToken>,
     /// What the tab says.
     pub(super) title: &'a str,
     pub(super) class: &'a str,
@@ -23,11 +23,11 @@ pub(super) struct Document<'a> {
     pub(super) json: &'a str,
 }
 
-impl Document<'_> {
+impl PageDocument<'_> {
     /// What every page has around what it shows; without a main part where nothing in it has changed.
     pub(super) fn render(&self, top: &Markup, main: Option<&Markup>) -> Markup {
         let kinds: Vec<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        let known = Since::of(self.snapshot, self.now);
+        let known = RevisionToken::of(self.snapshot, self.now);
         let is_whole = self.since.is_none();
         html! {
             (DOCTYPE)
@@ -90,7 +90,7 @@ pub(super) fn refused(snapshot: &Snapshot, now: Timestamp) -> Markup {
     let Some(Refusal { at, problems }) = &snapshot.configuration.refused else { return Markup::default() };
     let body = html! {
         h2 { (components::mark("risk")) " The new configuration was refused" }
-        p { "Since " (components::moment(*at)) ", " (components::ago(*at, now)) ". The older one stays in use." }
+        p { "RevisionToken " (components::moment(*at)) ", " (components::ago(*at, now)) ". The older one stays in use." }
         ul { @for problem in problems { li { code { (problem.as_str()) } } } }
     };
     components::versioned("section", "refused", "notice", &body)

@@ -20,28 +20,28 @@ use maud::Markup;
 
 pub(super) use self::assets::{icon, script, style};
 use self::overview::Selection;
-use self::since::Since;
-use super::state::State;
+use self::since::RevisionToken;
+use super::state::AppState;
 use crate::clock;
 
 /// `/`
 pub(super) async fn overview(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<AppState>,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
 ) -> Response {
     let (selection, snapshot) = (Selection::read(&parameters), state.board.snapshot());
-    let since = Since::read(&parameters, &snapshot);
+    let since = RevisionToken::read(&parameters, &snapshot);
     sealed(StatusCode::OK, &overview::render(&snapshot, &selection, since, clock::now()))
 }
 
 /// `/caches/{name}`
 pub(super) async fn cache(
-    Shared(state): Shared<State>,
+    Shared(state): Shared<AppState>,
     Path(name): Path<String>,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
 ) -> Response {
     let (snapshot, now) = (state.board.snapshot(), clock::now());
-    let since = Since::read(&parameters, &snapshot);
+    let since = RevisionToken::read(&parameters, &snapshot);
     match snapshot.caches.get(name.as_str()) {
         Some(watched) => sealed(StatusCode::OK, &cache::render(&snapshot, watched, since, now)),
         None => sealed(StatusCode::NOT_FOUND, &cache::render_missing(&snapshot, now)),

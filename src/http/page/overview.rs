@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::components::{self, Went};
-use super::document::{Document, refused};
-use super::since::Since;
+use super::document::{PageDocument, refused};
+use super::since::RevisionToken;
 use crate::azure;
 use crate::model::{Cache, Event, Finding, LookupReport, ProbeReport, Severity, Standing, Timestamp, WireText};
 use crate::sink::{CacheState, Snapshot};
@@ -33,21 +33,21 @@ impl Selection {
         Self { text, standing: of("state").and_then(Standing::parse) }
     }
 
-    fn admits(&self, row: &Row<'_>) -> bool {
+    fn admits(&self, row: &CacheRow<'_>) -> bool {
         self.standing.is_none_or(|standing| standing == row.standing)
             && self.text.to_lowercase().split_whitespace().all(|word| row.search.contains(word))
     }
 }
 
 /// One cache, as far as it must be known to sort and to search.
-struct Row<'a> {
+struct CacheRow<'a> {
     watched: &'a CacheState,
     standing: Standing,
     open: Vec<&'a Finding>,
     search: String,
 }
 
-impl<'a> Row<'a> {
+impl<'a> CacheRow<'a> {
     fn id(&self) -> String {
         format!("c-{}", self.watched.cache.name)
     }
@@ -79,9 +79,14 @@ impl<'a> Row<'a> {
 }
 
 /// The overview as it is at `now`; of what somebody knows already, no more than its place.
-pub(super) fn render(snapshot: &Snapshot, selection: &Selection, since: Option<Since>, now: Timestamp) -> Markup {
-    let mut rows: Vec<_> = snapshot.caches.values().map(|watched| Row::new(watched, now)).collect();
-    rows.sort_by_key(Row::rank);
+pub(super) fn render(
+    snapshot: &Snapshot,
+    selection: &Selection,
+    since: Option<RevisionToken>,
+    now: Timestamp,
+) -> Markup {
+    let mut rows: Vec<_> = snapshot.caches.values().map(|watched| CacheRow::new(watched, now)).collect();
+    rows.sort_by_key(CacheRow::rank);
     let headline = headline(&rows);
     let top = html! {
         div {
@@ -114,11 +119,11 @@ pub(super) fn render(snapshot: &Snapshot, selection: &Selection, since: Option<S
         (machine(snapshot, now))
     };
     let json = "/api/v1/caches";
-    Document { snapshot, now, since, title: &headline, class: "all", json }.render(&top, Some(&main))
+    PageDocument { snapshot, now, since, title: &headline, class: "all", json }.render(&top, Some(&main))
 }
 
 /// The shape of the worst state there is.
-fn worst(rows: &[Row<'_>]) -> Markup {
+fn worst(rows: &[CacheRow<'_>]) -> Markup {
     let standing = rows.first().map(|row| row.standing);
     html! {
         span #worst data-keyed {
@@ -130,7 +135,7 @@ fn worst(rows: &[Row<'_>]) -> Markup {
 }
 
 /// The one sentence to read.
-fn headline(rows: &[Row<'_>]) -> String {
+fn headline(rows: &[CacheRow<'_>]) -> String {
     let among = |standing| rows.iter().filter(|row| row.standing == standing).count();
     let all = rows.len();
     let (well, ill, unknown) = (among(Standing::Well), among(Standing::Ill), among(Standing::Unknown));
@@ -145,7 +150,7 @@ fn headline(rows: &[Row<'_>]) -> String {
 }
 
 /// A form that works by itself; the script applies it while somebody types.
-fn filter(rows: &[Row<'_>], selection: &Selection) -> Markup {
+fn filter(rows: &[CacheRow<'_>], selection: &Selection) -> Markup {
     let choice = |standing: Option<Standing>| {
         let name = standing.map_or("all", Standing::as_str);
         let among = rows.iter().filter(|row| standing.is_none_or(|standing| row.standing == standing)).count();
@@ -182,7 +187,7 @@ fn filter(rows: &[Row<'_>], selection: &Selection) -> Markup {
 }
 
 /// Addresses dialled in place of resolved ones: nobody may take a redirected result for the real path.
-fn overrides(snapshot: &Snapshot, since: Option<Since>) -> Markup {
+fn overrides(snapshot: &Snapshot, since: Option<RevisionToken>) -> Markup {
     let redirected: Vec<_> = snapshot.caches.values().filter(|watched| !watched.cache.connect_to.is_empty()).collect();
     if redirected.is_empty() {
         return Markup::default();
@@ -226,7 +231,7 @@ fn machine(snapshot: &Snapshot, now: Timestamp) -> Markup {
     components::versioned("section", "machine", "findings", &body)
 }
 
-fn show(row: &Row<'_>, now: Timestamp) -> Markup {
+fn show(row: &CacheRow<'_>, now: Timestamp) -> Markup {
     let (watched, cache) = (row.watched, &*row.watched.cache);
     let report = watched.report.as_deref();
     let page = format!("/caches/{}", cache.name);

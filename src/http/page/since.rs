@@ -11,13 +11,13 @@ use crate::sink::{CacheState, Snapshot};
 
 /// A state of the board, and the time at which it was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Since {
+pub(super) struct RevisionToken {
     epoch: u64,
     revision: u64,
     at: Timestamp,
 }
 
-impl Since {
+impl RevisionToken {
     /// What a page shows that is made of `snapshot` at `now`.
     pub(super) fn of(snapshot: &Snapshot, now: Timestamp) -> Self {
         Self { epoch: snapshot.epoch, revision: snapshot.revision, at: now }
@@ -47,7 +47,7 @@ fn aged(watched: &CacheState, now: Timestamp) -> (Standing, Option<i64>) {
     (watched.standing(now), report.and_then(|report| components::certificate_days(report, now)))
 }
 
-impl fmt::Display for Since {
+impl fmt::Display for RevisionToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:x}-{}-{}", self.epoch, self.revision, self.at)
     }

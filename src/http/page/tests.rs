@@ -217,7 +217,7 @@ fn a_redirected_address_is_plain_to_see() {
 /// What is asked for with `?since=`, `later` seconds after the page was made.
 fn update_of(board: &Board, since: &str, later: u64) -> String {
     let (snapshot, now) = (board.snapshot(), fixture::start().plus(Duration::from_secs(later)));
-    let since = Since::read(&[("since".to_owned(), since.to_owned())], &snapshot);
+    let since = RevisionToken::read(&[("since".to_owned(), since.to_owned())], &snapshot);
     overview::render(&snapshot, &Selection::default(), since, now).into_string()
 }
 
@@ -230,7 +230,7 @@ fn an_update_tells_what_changed_and_of_the_rest_its_place() {
         board.observe(&fixture::healthy(cache));
     }
     board.configured(fixture::start());
-    let since = Since::of(&board.snapshot(), fixture::start()).to_string();
+    let since = RevisionToken::of(&board.snapshot(), fixture::start()).to_string();
     let rows = |text: &str| {
         let shown = |name: &&str| text.contains(&format!("<li id=\"c-{name}\" class"));
         let kept = |name: &&str| text.contains(&format!("<li id=\"c-{name}\"></li>"));
@@ -253,7 +253,7 @@ fn an_update_tells_what_changed_and_of_the_rest_its_place() {
     board.configured(fixture::start());
     assert_eq!(rows(&update_of(&board, &since, 1)), (all, vec![]), "whose settings may be others");
 
-    let since = Some(Since::of(&board.snapshot(), fixture::start()));
+    let since = Some(RevisionToken::of(&board.snapshot(), fixture::start()));
     let page = |since| {
         let snapshot = board.snapshot();
         cache::render(&snapshot, &snapshot.caches["orders"], since, fixture::start()).into_string()

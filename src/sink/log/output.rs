@@ -34,10 +34,10 @@ const TOLD: Duration = Duration::from_secs(10);
 
 /// The log's way out of the process. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Output(Arc<Shared>);
+pub struct Output(Arc<LogQueue>);
 
 #[derive(Debug)]
-struct Shared {
+struct LogQueue {
     /// Whether lines are JSON.
     as_json: bool,
     queue: Mutex<Queue>,
@@ -79,8 +79,8 @@ impl Output {
 
     fn to(target: impl Write + Send + 'static, as_json: bool) -> io::Result<Self> {
         let shared =
-            Arc::new(Shared { as_json, queue: Mutex::default(), changed: Condvar::new(), metrics: OnceLock::new() });
-        let writer = Writer { shared: Arc::clone(&shared), target, told: None };
+            Arc::new(LogQueue { as_json, queue: Mutex::default(), changed: Condvar::new(), metrics: OnceLock::new() });
+        let writer = LogWriter { shared: Arc::clone(&shared), target, told: None };
         thread::Builder::new().name(SinkName::Log.as_str().to_owned()).spawn(move || writer.run())?;
         Ok(Self(shared))
     }
@@ -135,7 +135,7 @@ impl<'a> MakeWriter<'a> for Output {
     }
 }
 
-impl Shared {
+impl LogQueue {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,14 +167,14 @@ impl Shared {
 }
 
 /// The thread's own state.
-struct Writer<W> {
-    shared: Arc<Shared>,
+struct LogWriter<W> {
+    shared: Arc<LogQueue>,
     target: W,
     /// When a loss was told last.
     told: Option<Stopwatch>,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> LogWriter<W> {
     /// Runs for as long as the process does.
     fn run(mut self) {
         loop {

@@ -91,10 +91,10 @@ pub(super) struct SeriesTracker {
 struct FamilySeries {
     of: Option<ObservationKind>,
     family: Box<dyn Removable>,
-    series: Vec<Entry>,
+    series: Vec<TrackedSeries>,
 }
 
-struct Entry {
+struct TrackedSeries {
     /// Label values after the cache's.
     labels: Box<[Box<str>]>,
     until: Until,
@@ -158,13 +158,15 @@ impl SeriesTracker {
         match known {
             Some(entry) => entry.until = until,
             None => {
-                of_family.series.push(Entry { labels: labels.iter().map(|label| (*label).into()).collect(), until });
+                of_family
+                    .series
+                    .push(TrackedSeries { labels: labels.iter().map(|label| (*label).into()).collect(), until });
             }
         }
         family.vector.series(&with_cache(&self.cache, labels.iter().copied()))
     }
 
-    fn remove_where(&mut self, chosen: impl Fn(Option<ObservationKind>, &Entry) -> bool) {
+    fn remove_where(&mut self, chosen: impl Fn(Option<ObservationKind>, &TrackedSeries) -> bool) {
         for of_family in self.families.values_mut() {
             let of = of_family.of;
             of_family.remove_where(&self.cache, |entry| chosen(of, entry));
@@ -173,7 +175,7 @@ impl SeriesTracker {
 }
 
 impl FamilySeries {
-    fn remove_where(&mut self, cache: &CacheName, chosen: impl Fn(&Entry) -> bool) {
+    fn remove_where(&mut self, cache: &CacheName, chosen: impl Fn(&TrackedSeries) -> bool) {
         self.series.retain(|entry| {
             let goes = chosen(entry);
             if goes {
