@@ -1,51 +1,21 @@
 //! The path, from a host name to a server's word, under one deadline.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::connect;
-use super::dns::{self, System};
-use super::redis::{Sent, Session, Withheld};
-use super::tls;
+use super::open::CacheSession;
+use super::prober::Prober;
+use super::{connect, dns};
 use crate::clock::{self, Stopwatch};
-use crate::file::FileCache;
-use crate::model::{
-    Auth, Cache, Fault, FaultKind, Leg, LookupReport, NoSecret, Password, ProbeReport, Resolution, Resolver, Secret,
-    Stage, SystemFiles,
-};
+use crate::model::{Auth, Cache, Fault, FaultKind, Leg, LookupReport, ProbeReport, Resolution, Resolver, Stage};
 use crate::net::deadline::Deadline;
-use crate::net::trust::Trust;
 
 /// How many addresses of one cache are dialled at once.
 const LEGS_AT_ONCE: usize = 4;
 
-/// Walks paths. It keeps what need not be done again for every probe: trusted roots, resolv.conf, the hosts file and
-/// passwords are read again only when their files change. One serves all caches.
-#[derive(Debug)]
-pub struct Prober {
-    system: System,
-    pub(super) trust: Trust,
-    passwords: FileCache<Result<Secret, NoSecret>>,
-    /// What was read to be sent.
-    sent: Mutex<Sent>,
-}
-
 impl Prober {
-    /// A prober for this machine.
-    #[must_use]
-    pub fn new(files: &SystemFiles) -> Self {
-        Self {
-            system: System::new(&files.resolv_conf, &files.hosts),
-            trust: Trust::new(),
-            passwords: FileCache::new(Secret::of_file),
-            sent: Mutex::default(),
-        }
-    }
-
     /// Walks the path to `cache` once. It ends by the cache's total timeout, and a failure anywhere is in the report.
     pub async fn walk(&self, cache: &Cache) -> ProbeReport {
         self.path(cache, |_| {}).await
@@ -143,123 +113,45 @@ impl Prober {
         let mut leg = Leg::new(address, cache.dial(address));
         let secret = self.secret(cache);
         let withheld = self.withheld(secret.as_ref());
-        leg.fault = self.walk_leg(cache, &mut leg, (secret, &withheld), deadline).await.err();
+        leg.fault = match self.open(cache, &mut leg, (secret, &withheld), deadline).await {
+            Ok(mut session) => {
+                let result = converse(cache, &mut leg, &mut session).await;
+                session.close().await;
+                result.err()
+            }
+            Err(fault) => Some(fault),
+        };
         // What a peer learned in an earlier session it may say in any place of this one.
         withheld.leg(&mut leg);
         leg
     }
+}
 
-    async fn walk_leg(
-        &self,
-        cache: &Cache,
-        leg: &mut Leg,
-        (secret, withheld): (Option<Result<Secret, Fault>>, &Arc<Withheld>),
-        deadline: Deadline,
-    ) -> Result<(), Fault> {
-        let watch = Stopwatch::start();
-        let connected = connect::connect(leg.dialled, cache.timeouts.connect, deadline).await;
-        leg.timings.set(Stage::Connect, watch.elapsed());
-        let stream = connected?;
-        let Some(settings) = &cache.tls else {
-            return self.converse(cache, leg, (secret, withheld), stream, deadline).await;
-        };
-        let roots = self.trust.roots(settings.ca_file.as_deref())?;
-        let watch = Stopwatch::start();
-        let name = cache.server_name();
-        let handshake = tls::handshake(stream, leg.dialled, name, roots, cache.timeouts.tls, deadline).await;
-        leg.timings.set(Stage::Tls, watch.elapsed());
-        leg.tls = handshake.session;
-        self.converse(cache, leg, (secret, withheld), handshake.outcome?, deadline).await
+/// Asks for a sign of life, and then for what the server says of itself.
+async fn converse(cache: &Cache, leg: &mut Leg, session: &mut CacheSession) -> Result<(), Fault> {
+    let watch = Stopwatch::start();
+    let result = session.ping().await;
+    leg.timings.set(Stage::Ping, watch.elapsed());
+    match result {
+        Ok(()) => {}
+        // A server that denies PING to this user is alive and has let us in.
+        Err(fault) if fault.kind == FaultKind::NotPermitted => leg.notes.push(fault),
+        // Redis itself has spoken, so the path is open; to whom it lets in no key was given, on purpose.
+        Err(fault) if fault.kind == FaultKind::AuthRequired && cache.auth == Auth::Withheld => {
+            leg.wants_key = true;
+            return Ok(());
+        }
+        Err(fault) => return Err(fault),
     }
 
-    /// Authenticates, asks for a sign of life, and then for what the server says of itself.
-    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        cache: &Cache,
-        leg: &mut Leg,
-        (secret, withheld): (Option<Result<Secret, Fault>>, &Arc<Withheld>),
-        stream: S,
-        deadline: Deadline,
-    ) -> Result<(), Fault> {
-        let mut session = Session::new(stream, Arc::clone(withheld), cache.timeouts.command, deadline);
-        let result = self.talk(cache, leg, secret, &mut session).await;
-        tls::close(session.stream(), deadline).await;
-        result
+    let watch = Stopwatch::start();
+    let result = session.inspect().await;
+    leg.timings.set(Stage::Inspect, watch.elapsed());
+    match result {
+        Ok(facts) => leg.server = Some(facts),
+        // What it answered before cannot be believed either.
+        Err(fault) if fault.kind == FaultKind::OutOfStep => return Err(fault),
+        Err(fault) => leg.notes.push(fault),
     }
-
-    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        cache: &Cache,
-        leg: &mut Leg,
-        secret: Option<Result<Secret, Fault>>,
-        session: &mut Session<S>,
-    ) -> Result<(), Fault> {
-        if let (Auth::AccessKey { username, .. }, Some(secret)) = (&cache.auth, secret) {
-            let secret = secret?;
-            let watch = Stopwatch::start();
-            let result = session.auth(username.as_deref(), &secret).await;
-            leg.timings.set(Stage::Auth, watch.elapsed());
-            result?;
-        }
-
-        let watch = Stopwatch::start();
-        let result = session.ping().await;
-        leg.timings.set(Stage::Ping, watch.elapsed());
-        match result {
-            Ok(()) => {}
-            // A server that denies PING to this user is alive and has let us in.
-            Err(fault) if fault.kind == FaultKind::NotPermitted => leg.notes.push(fault),
-            // Redis itself has spoken, so the path is open; to whom it lets in no key was given, on purpose.
-            Err(fault) if fault.kind == FaultKind::AuthRequired && cache.auth == Auth::Withheld => {
-                leg.wants_key = true;
-                return Ok(());
-            }
-            Err(fault) => return Err(fault),
-        }
-
-        let watch = Stopwatch::start();
-        let result = session.inspect().await;
-        leg.timings.set(Stage::Inspect, watch.elapsed());
-        match result {
-            Ok(facts) => leg.server = Some(facts),
-            // What it answered before cannot be believed either.
-            Err(fault) if fault.kind == FaultKind::OutOfStep => return Err(fault),
-            Err(fault) => leg.notes.push(fault),
-        }
-        Ok(())
-    }
-
-    /// What proves to the server who we are, as it is kept now; `None` where nothing is sent.
-    pub(super) fn secret(&self, cache: &Cache) -> Option<Result<Secret, Fault>> {
-        match &cache.auth {
-            Auth::AccessKey { password, .. } => Some(self.password(password)),
-            Auth::None | Auth::Withheld => None,
-        }
-    }
-
-    /// What must not be shown of a peer's words, whichever cache it stands for.
-    pub(super) fn withheld(&self, secret: Option<&Result<Secret, Fault>>) -> Arc<Withheld> {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        match secret {
-            Some(Ok(secret)) => sent.and(secret),
-            _ => sent.withheld(),
-        }
-    }
-
-    /// The password, as its file or variable holds it now.
-    fn password(&self, password: &Password) -> Result<Secret, Fault> {
-        let unreadable = |words: String| Fault::new(Stage::Auth, FaultKind::CredentialUnreadable, words);
-        match password {
-            Password::File(path) => {
-                let secret = self.passwords.read(path, clock::instant());
-                let secret = secret.map_err(|error| unreadable(format!("{}: {error}", path.display())))?;
-                secret.as_ref().clone().map_err(|why| unreadable(format!("{}: {why}", path.display())))
-            }
-            Password::Environment(name) => match std::env::var(name) {
-                Ok(text) => Secret::of_file(text.as_bytes())
-                    .map_err(|why| unreadable(format!("the environment variable {name}: {why}"))),
-                Err(_) => Err(unreadable(format!("the environment variable {name} is not set, or not text"))),
-            },
-        }
-    }
+    Ok(())
 }

@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::client_hello::ServerResponse;
+use super::prober::Prober;
 use super::redis::{Session, Withheld};
-use super::walk::Prober;
 use super::{classify, connect, tls};
 use crate::azure;
 use crate::clock::Stopwatch;
@@ -143,7 +143,7 @@ impl Prober {
             Ok(stream) => {
                 let mut session = Session::new(stream, Arc::clone(withheld), limits.command, deadline);
                 let outcome = self.speak(cache, secret, &mut session).await;
-                tls::close(session.stream(), deadline).await;
+                session.close().await;
                 outcome
             }
         };

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage, Timestamp};
 use crate::net::deadline::{Deadline, Late, span};
 use crate::net::limited::{LimitedStream, StreamEnd};
-use crate::probe::classify;
+use crate::probe::{classify, tls};
 
 /// How much is read at once.
 const PART: usize = 4 << 10;
@@ -104,9 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(seconds.map(|seconds| skew(Timestamp::from_unix_seconds(seconds), now)))
     }
 
-    /// The stream, to close it.
-    pub(in crate::probe) fn stream(&mut self) -> &mut LimitedStream<S> {
-        &mut self.stream
+    /// Says goodbye.
+    pub(in crate::probe) async fn close(mut self) {
+        tls::close(&mut self.stream, self.deadline).await;
     }
 
     /// Sends one command and waits for its reply. `name` stands for the command in every message.
