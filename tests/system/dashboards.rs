@@ -709,7 +709,10 @@ impl World {
         ];
         let told = Told::of(&self.prometheus);
         let watch = Stopwatch::start();
-        while !told.notifications().iter().eq(&expected) {
+        // On a busy machine any cache may be slow, and that is no page.
+        let is_of_a_trouble =
+            |told: &&String| !told.ends_with(" CachewatchLatencyHigh") || told.starts_with("on-call ");
+        while !told.notifications().iter().filter(is_of_a_trouble).eq(&expected) {
             assert!(watch.elapsed() < LIMIT, "{:#?}", told.notifications());
             thread::sleep(Duration::from_millis(50));
         }
@@ -756,7 +759,7 @@ fn values_asked(query: &str) -> (&str, &str) {
     inside.rsplit_once(", ").unwrap()
 }
 
-/// A server near its limit that one client more joins again and again, until this is dropped.
+/// A server of 1000 clients at most that one client more joins again and again, until this is dropped or it is nearly full.
 struct Filling {
     enough: Option<mpsc::Sender<()>>,
     clients: Option<thread::JoinHandle<()>>,
@@ -767,8 +770,11 @@ impl Filling {
         let (enough, end) = mpsc::channel::<()>();
         let fill = move || {
             let mut clients: Vec<_> = (0..760).map(|_| server.client()).collect();
-            while end.recv_timeout(Duration::from_millis(500)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                clients.push(server.client());
+            // Slowly, so that on a busy machine it has not ended before it is looked at.
+            while end.recv_timeout(Duration::from_secs(2)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if clients.len() < 980 {
+                    clients.push(server.client());
+                }
             }
         };
         Self { enough: Some(enough), clients: Some(thread::spawn(fill)) }

@@ -146,8 +146,8 @@ fn the_sick_cache_is_found_understood_and_seen_to_recover() {
     assert_eq!((page.text("#live"), page.text("#headline")), ("live".to_owned(), "All well: 3 of 3".to_owned()));
 
     lab.lead("profiles", PUBLIC);
-    page.wait_for("document.querySelector('#rows > li:first-child').id === 'c-profiles'");
-    assert_eq!(page.text("#headline"), "Ill: 1 of 3");
+    page.wait_for("document.querySelector('#headline').textContent === 'Ill: 1 of 3'");
+    assert_eq!(page.eval("document.querySelector('#rows > li:first-child').id"), "c-profiles");
     assert_eq!(page.eval("document.title"), "Ill: 1 of 3 · cachewatch");
     let row = page.text("#c-profiles");
     for words in ["ill", "2 degraded", "public", "not expected", "leads to 20.50.1.10", "a private endpoint exists"] {
