@@ -11,7 +11,7 @@ use super::keys;
 use super::parse;
 use super::problem::Diagnostic;
 use super::rules;
-use super::settings::{Config, Defaults, Journal, Log, Probe, Server, ServerTls};
+use super::settings::{Config, Defaults, JournalSettings, Log, Probe, Server, ServerTls};
 use super::target::{self, Target};
 use crate::model::{Rules, SystemFiles, Thresholds, Timeouts};
 
@@ -22,7 +22,7 @@ pub(super) fn config(mut checker: Checker<'_>, files: Vec<PathBuf>, targets: &[T
     let log = Log { level: checker.get(keys::LOG_LEVEL), format: checker.get(keys::LOG_FORMAT) };
     let system =
         SystemFiles { resolv_conf: checker.get(keys::PROBE_RESOLV_CONF), hosts: checker.get(keys::PROBE_HOSTS_FILE) };
-    let journal = Journal {
+    let journal = JournalSettings {
         path: checker.get(keys::JOURNAL_PATH),
         retention: checker.get(keys::JOURNAL_RETENTION),
         max_size: checker.get(keys::JOURNAL_MAX_SIZE),

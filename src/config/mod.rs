@@ -40,6 +40,6 @@ mod show;
 
 pub use load::{Inputs, load};
 pub use problem::{Origin, Problem, Problems};
-pub use settings::{AuthMethod, Config, Defaults, Journal, Log, LogFormat, Probe, Server, ServerTls};
+pub use settings::{AuthMethod, Config, Defaults, JournalSettings, Log, LogFormat, Probe, Server, ServerTls};
 pub use show::{example, show};
 pub use target::{Target, resolver};

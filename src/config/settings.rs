@@ -23,7 +23,7 @@ pub struct Config {
     /// How the program logs.
     pub log: Log,
     /// What is kept of the past.
-    pub journal: Journal,
+    pub journal: JournalSettings,
     /// Where the machine's resolver finds its own configuration.
     pub system: SystemFiles,
     /// The caches, in the order of declaration; bare hosts follow. Their names differ.
@@ -189,7 +189,7 @@ vocabulary! {
 
 /// What is kept of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Journal {
+pub struct JournalSettings {
     /// The file; `None` keeps events in memory only.
     pub path: Option<PathBuf>,
     /// How long an event is kept.
@@ -198,7 +198,7 @@ pub struct Journal {
     pub max_size: u64,
 }
 
-impl Journal {
+impl JournalSettings {
     /// Why the file cannot be kept where it is meant to be, as far as looking there tells.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
@@ -270,7 +270,7 @@ mod tests {
     fn a_journal_that_cannot_be_where_it_is_meant_to_be_is_told() {
         let directory = tempfile::TempDir::new().unwrap();
         let at = |path: PathBuf| {
-            Journal { path: Some(path), retention: Duration::from_hours(1), max_size: 1 << 20 }.problem()
+            JournalSettings { path: Some(path), retention: Duration::from_hours(1), max_size: 1 << 20 }.problem()
         };
         assert_eq!(at(directory.path().join("journal.db")), None);
         assert_eq!(at("journal.db".into()), None);

@@ -67,7 +67,7 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(());
     let metrics = Arc::clone(&state.metrics);
     let pulse = Arc::clone(&state.pulse);
-    let shared = Shared {
+    let shared = Acceptor {
         router: router(state, Arc::clone(&guard)),
         metrics: Arc::clone(&metrics),
         undelivered: Arc::default(),
@@ -117,7 +117,7 @@ pub async fn serve(
 
 /// What every connection shares.
 #[derive(Clone)]
-struct Shared {
+struct Acceptor {
     router: Router,
     metrics: Arc<Metrics>,
     /// What waits to be read, over all connections.
@@ -126,7 +126,7 @@ struct Shared {
     stopped: watch::Receiver<()>,
 }
 
-impl Shared {
+impl Acceptor {
     /// One connection, until it ends or another has its place.
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>, place: Place) {
         let was_served = AtomicBool::new(false);

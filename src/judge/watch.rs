@@ -36,12 +36,12 @@ impl SavedState {
 #[derive(Debug, Default)]
 pub struct Watch {
     memory: Memory,
-    conditions: BTreeMap<FindingId, Seen>,
+    conditions: BTreeMap<FindingId, LiveCondition>,
 }
 
 /// A condition, and the finding as the last round saw it.
 #[derive(Debug)]
-struct Seen {
+struct LiveCondition {
     condition: Condition,
     /// `since` is when it was first seen in this run of bad rounds.
     now: Finding,
@@ -130,7 +130,7 @@ impl Watch {
     pub fn accept(&mut self, cache: &Cache, at: Timestamp) -> Result<Vec<Event>, NothingToAccept> {
         let mut events = self.memory.accept(cache, at)?;
         for id in [FindingId::DnsDrift, FindingId::DnsResolversDisagree] {
-            if let Some(Seen { condition, now }) = self.conditions.remove(&id)
+            if let Some(LiveCondition { condition, now }) = self.conditions.remove(&id)
                 && condition.open
             {
                 events.push(cleared(&now, at).evidence("accepted by a person"));
@@ -160,7 +160,7 @@ impl Watch {
     pub fn restore(saved: SavedState, last_alive: Option<Timestamp>) -> Self {
         let seen = |condition: Condition| {
             let now = condition.finding.clone();
-            (now.id, Seen { condition, now })
+            (now.id, LiveCondition { condition, now })
         };
         let conditions = saved.conditions.into_iter().map(seen).collect();
         Self { conditions, memory: Memory::restore(saved.memory, last_alive) }
@@ -180,7 +180,7 @@ impl Watch {
                 _ if is_told(before.id) => {}
                 _ => {
                     let condition = Condition { good: 0, ..condition.clone() };
-                    self.conditions.insert(before.id, Seen { condition, now: before.clone() });
+                    self.conditions.insert(before.id, LiveCondition { condition, now: before.clone() });
                 }
             }
         }
@@ -212,11 +212,12 @@ impl Watch {
     /// What of severity 1 or 2 was seen and has not been seen often enough to open, the deepest cause first.
     #[must_use]
     pub fn pending(&self, cache: &Cache) -> Vec<Pending> {
-        let is_pending =
-            |Seen { condition, now }: &&Seen| !condition.open && condition.good == 0 && now.severity.is_serious();
+        let is_pending = |LiveCondition { condition, now }: &&LiveCondition| {
+            !condition.open && condition.good == 0 && now.severity.is_serious()
+        };
         let mut pending: Vec<_> = self.conditions.values().filter(is_pending).collect();
         pending.sort_by_key(|seen| rank(&seen.now));
-        let shown = |Seen { condition, now }: &Seen| Pending {
+        let shown = |LiveCondition { condition, now }: &LiveCondition| Pending {
             finding: now.id,
             severity: now.severity,
             stage: now.stage,
@@ -229,11 +230,11 @@ impl Watch {
 
     /// The condition holds in this round.
     fn saw(&mut self, finding: Finding, urgent: bool, rules: Rules, at: Timestamp) -> Option<Event> {
-        let Some(Seen { condition, now }) = self.conditions.get_mut(&finding.id) else {
+        let Some(LiveCondition { condition, now }) = self.conditions.get_mut(&finding.id) else {
             let open = urgent || rules.open_after <= 1;
             let event = open.then(|| event(EventKind::FindingOpened, &finding, at));
             let condition = Condition { finding: finding.clone(), open, bad: 1, good: 0 };
-            self.conditions.insert(finding.id, Seen { condition, now: finding });
+            self.conditions.insert(finding.id, LiveCondition { condition, now: finding });
             return event;
         };
         condition.good = 0;
@@ -258,12 +259,12 @@ impl Watch {
 
     /// The condition does not hold in this round, and the round could tell.
     fn missed(&mut self, id: FindingId, rules: Rules, at: Timestamp) -> Option<Event> {
-        let Seen { condition, .. } = self.conditions.get_mut(&id)?;
+        let LiveCondition { condition, .. } = self.conditions.get_mut(&id)?;
         condition.good = condition.good.saturating_add(1);
         if condition.open && condition.good < rules.clear_after {
             return None;
         }
-        let Seen { condition, now } = self.conditions.remove(&id)?;
+        let LiveCondition { condition, now } = self.conditions.remove(&id)?;
         condition.open.then(|| cleared(&now, at))
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn span(time: Duration) -> String {
 
 /// The time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Late;
+pub(crate) struct DeadlinePassed;
 
 impl Deadline {
     /// From now on, for `total`.
@@ -46,7 +46,7 @@ impl Deadline {
     }
 
     /// Runs `work` until it ends or the deadline comes.
-    pub(crate) async fn run<T>(self, work: impl Future<Output = T>) -> Result<T, Late> {
-        tokio::time::timeout_at(self.0, work).await.map_err(|_| Late)
+    pub(crate) async fn run<T>(self, work: impl Future<Output = T>) -> Result<T, DeadlinePassed> {
+        tokio::time::timeout_at(self.0, work).await.map_err(|_| DeadlinePassed)
     }
 }

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::classify;
 use crate::model::{Fault, FaultKind, Stage};
-use crate::net::deadline::{Deadline, Late, span};
+use crate::net::deadline::{Deadline, DeadlinePassed, span};
 
 /// Dials one address. The name plays no part any more.
 pub(super) async fn connect(to: SocketAddr, limit: Duration, deadline: Deadline) -> Result<TcpStream, Fault> {
@@ -25,7 +25,7 @@ pub(super) async fn connect(to: SocketAddr, limit: Duration, deadline: Deadline)
             Ok(stream)
         }
         Ok(Err(error)) => Err(classify::connect(to, &error)),
-        Err(Late) => {
+        Err(DeadlinePassed) => {
             let words = format!("no answer to SYN from {to} within {}", span(allowed));
             Err(Fault::new(Stage::Connect, FaultKind::Filtered, words))
         }

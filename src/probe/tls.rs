@@ -22,7 +22,7 @@ use tokio_rustls::client::TlsStream;
 use super::{classify, plaintext};
 use crate::model::{Fault, FaultKind, Stage, TlsSession};
 use crate::net::certificate;
-use crate::net::deadline::{Deadline, Late, span};
+use crate::net::deadline::{Deadline, DeadlinePassed, span};
 use crate::net::limited::LimitedStream;
 use crate::net::trust::Roots;
 
@@ -91,7 +91,7 @@ pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
             let end = stream.take_end();
             return Handshake::failed(session, classify::handshake(&error, end.as_ref(), stream.first(), seen.asked));
         }
-        Err(Late) => {
+        Err(DeadlinePassed) => {
             if let Some(answer) = plain {
                 return Handshake::failed(session, classify::plaintext(allowed, &answer));
             }
@@ -141,10 +141,10 @@ fn describe<S>(stream: &TlsStream<S>, session: &mut TlsSession) {
 /// It weakens nothing by itself: signatures are still verified in place, and [`handshake`] closes every session whose
 /// verdict is not good.
 #[derive(Debug, Default)]
-struct Observer(Mutex<Seen>);
+struct Observer(Mutex<ShownChain>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct ShownChain {
     chain: Vec<CertificateDer<'static>>,
     verdict: Option<Result<(), rustls::Error>>,
     /// Whether a client certificate was asked for.
@@ -166,11 +166,11 @@ impl Observer {
         seen.verdict = Some(verdict);
     }
 
-    fn take(&self) -> Seen {
+    fn take(&self) -> ShownChain {
         std::mem::take(&mut self.seen())
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, ShownChain> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

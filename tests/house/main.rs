@@ -37,7 +37,8 @@ const VOCABULARY: &str = "model";
 const LONGEST: usize = 600;
 
 /// Names that more than one type has, and why each is right where it stands.
-const DOUBLED: &[(&str, &str)] = &[];
+const DOUBLED: &[(&str, &str)] =
+    &[("Arguments", "each command has its own, and is named by its module: `check::Arguments`")];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

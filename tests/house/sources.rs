@@ -48,7 +48,7 @@ impl Sources {
         let mut open = vec![Module::new()];
         while let Some(module) = open.pop() {
             let children = modules.get(&module).into_iter().flat_map(|source| &source.children);
-            open.extend(children.map(|child| [module.as_slice(), &[child.clone()]].concat()));
+            open.extend(children.map(|child| [module.as_slice(), std::slice::from_ref(child)].concat()));
             known.insert(module);
         }
         modules.retain(|module, _| known.contains(module));

@@ -61,7 +61,7 @@ pub static CATALOGUE: [&Rule; FindingId::ALL.len()] = rule::catalogue(&[
 /// Never: every id has a row, which is checked when this program is compiled.
 #[must_use]
 pub fn explain(id: FindingId) -> &'static Rule {
-    CATALOGUE.iter().copied().find(|rule| rule.id == id).expect("every id has a row")
+    CATALOGUE.into_iter().find(|rule| rule.id == id).expect("every id has a row")
 }
 
 /// The ids most like `text`, the nearest first, at most three.

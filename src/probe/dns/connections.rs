@@ -16,11 +16,11 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::failure::Failure;
 use super::https::HttpsChannel;
 use super::message::{answers, decode, encode, framed};
-use super::tasks::Tasks;
+use super::tasks::OwnedTasks;
 use super::tls::DnsTls;
 use super::upstream::{NameServers, Transport};
 use crate::model::Outcome;
-use crate::net::deadline::{Deadline, Late, span};
+use crate::net::deadline::{Deadline, DeadlinePassed, span};
 
 /// How many questions may wait to be written; a lookup has two under way.
 const WAITING: usize = 4;
@@ -36,7 +36,7 @@ pub(super) struct Connections {
     servers: NameServers,
     /// One for each server.
     slots: Vec<Mutex<Slot>>,
-    tasks: Tasks,
+    tasks: OwnedTasks,
 }
 
 /// What there is to one server.
@@ -64,7 +64,7 @@ enum Channel {
 impl Connections {
     pub(super) fn new(servers: &NameServers) -> Self {
         let slots = servers.addresses.iter().map(|_| Mutex::new(Slot::Empty)).collect();
-        Self { servers: servers.clone(), slots, tasks: Tasks::default() }
+        Self { servers: servers.clone(), slots, tasks: OwnedTasks::default() }
     }
 
     /// Asks one server, over the connection there is or over a new one.
@@ -122,7 +122,7 @@ impl Connections {
         let stream = match deadline.run(TcpStream::connect(server)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Failure::of_socket(server, &error)),
-            Err(Late) => {
+            Err(DeadlinePassed) => {
                 let words = format!("{server}: no answer to SYN within {}", span(allowed));
                 return Err(Failure::new(Outcome::Timeout, words));
             }
@@ -159,7 +159,12 @@ impl Connection {
 }
 
 /// Serves a stream until no question can come any more.
-fn serve<S>(tasks: &Tasks, stream: S, server: SocketAddr, has_answered: Arc<AtomicBool>) -> mpsc::Sender<PendingQuery>
+fn serve<S>(
+    tasks: &OwnedTasks,
+    stream: S,
+    server: SocketAddr,
+    has_answered: Arc<AtomicBool>,
+) -> mpsc::Sender<PendingQuery>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -303,7 +308,7 @@ mod tests {
     async fn a_question_that_nobody_waits_for_any_more_does_not_spoil_the_next() {
         let (one, two) = (question(1, "one.test."), question(2, "two.test."));
         let (ours, mut theirs) = tokio::io::duplex(4096);
-        let tasks = Tasks::default();
+        let tasks = OwnedTasks::default();
         let line = serve(&tasks, ours, SERVER, Arc::default());
         let (mut abandoned, given_up) = asked(&one);
         abandoned.bytes = framed(&one.to_vec().unwrap());

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::model::Outcome;
-use crate::net::deadline::Late;
+use crate::net::deadline::DeadlinePassed;
 use crate::probe::classify;
 
 /// Why there is no answer.
@@ -43,7 +43,7 @@ impl Failure {
     }
 
     /// The time was up; nothing more is known.
-    pub(super) fn late(_: Late) -> Self {
+    pub(super) fn late(_: DeadlinePassed) -> Self {
         Self::new(Outcome::Timeout, "")
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::failure::Failure;
 use super::message::{answers, decode, encode};
-use super::tasks::{Spawner, Tasks};
+use super::tasks::{OwnedTasks, Spawner};
 use super::tls::VerifiedStream;
 use crate::model::{Outcome, Protocol};
 
@@ -57,7 +57,7 @@ impl HttpsChannel {
         server: SocketAddr,
         host: &str,
         path: &str,
-        tasks: &Tasks,
+        tasks: &OwnedTasks,
     ) -> Result<Self, Failure> {
         let spawner = tasks.spawner();
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());

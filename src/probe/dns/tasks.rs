@@ -6,9 +6,9 @@ use tokio::task::JoinSet;
 
 /// Tasks that end with their owner.
 #[derive(Default)]
-pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+pub(super) struct OwnedTasks(Arc<Mutex<JoinSet<()>>>);
 
-impl Tasks {
+impl OwnedTasks {
     /// Spawns without being one of those that the tasks end with: a task may hold it.
     pub(super) fn spawner(&self) -> Spawner {
         Spawner(Arc::downgrade(&self.0))

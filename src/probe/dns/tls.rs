@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::message::framed;
 use crate::model::{Fault, FaultKind, Outcome, Protocol, Stage, Tls, WireText};
 use crate::net::certificate;
-use crate::net::deadline::{Deadline, Late, span};
+use crate::net::deadline::{Deadline, DeadlinePassed, span};
 use crate::net::limited::LimitedStream;
 use crate::net::trust::Trust;
 use crate::probe::{classify, plaintext};
@@ -110,11 +110,11 @@ impl DnsTls {
                 };
                 Err(Failure::new(outcome, format!("{server}: {words}")))
             }
-            Err(Late) if is_plain => {
+            Err(DeadlinePassed) if is_plain => {
                 let words = format!("{server}: no answer to TLS; in plain text a name server answers there");
                 Err(Failure::new(Outcome::NotTls, words))
             }
-            Err(Late) => {
+            Err(DeadlinePassed) => {
                 let words = format!("{server}: the TLS handshake did not end within {}", span(allowed));
                 Err(Failure::new(Outcome::Timeout, words))
             }

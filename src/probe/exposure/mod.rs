@@ -27,7 +27,7 @@ use crate::model::{
     AddressClass, Auth, Cache, ExposureReport, Fault, FaultKind, LegacyVersion, Opening, Passage, Resolution, Secret,
     Stage, Timeouts, Tls, TlsSession, Trial, WireText,
 };
-use crate::net::deadline::{Deadline, Late, span};
+use crate::net::deadline::{Deadline, DeadlinePassed, span};
 
 /// How many tests of one cache are under way at once.
 const TRIALS_AT_ONCE: usize = 8;
@@ -299,7 +299,7 @@ async fn ping(mut stream: TcpStream, limit: Duration, deadline: Deadline) -> Tes
     }
     let (passage, words) = match ended {
         _ if !reply.is_empty() => (Passage::Closed, format!("PING was answered with {}", classify::quoted(&reply))),
-        Err(Late) => (silence(deadline), format!("no answer to PING within {}", span(allowed))),
+        Err(DeadlinePassed) => (silence(deadline), format!("no answer to PING within {}", span(allowed))),
         Ok(Err(error)) => (Passage::Closed, error.to_string()),
         Ok(Ok(())) => (Passage::Closed, "closed without an answer to PING".to_owned()),
     };
@@ -357,6 +357,6 @@ async fn greet(
         }
         Ok(Ok(None)) => unclear("the peer warns and never answers".to_owned()),
         Ok(Err(error)) => refused(format!("refused: {error}")),
-        Err(Late) => unclear(format!("no answer within {}", span(allowed))),
+        Err(DeadlinePassed) => unclear(format!("no answer within {}", span(allowed))),
     }
 }

@@ -18,7 +18,7 @@ use super::reply::{self, Expected, Frame};
 use super::withheld::Withheld;
 use crate::clock;
 use crate::model::{Fault, FaultKind, Secret, ServerFacts, Stage, Timestamp};
-use crate::net::deadline::{Deadline, Late, span};
+use crate::net::deadline::{Deadline, DeadlinePassed, span};
 use crate::net::limited::{LimitedStream, StreamEnd};
 use crate::probe::{classify, tls};
 
@@ -143,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let end = self.stream.take_end().unwrap_or(StreamEnd::Broken(error));
                 return Err(classify::command(stage, name, end));
             }
-            Err(Late) => {
+            Err(DeadlinePassed) => {
                 let words = format!("no reply to {name} within {}", span(allowed));
                 return Err(Fault::new(stage, FaultKind::Timeout, words));
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc as channel, oneshot, watch};
 
-use super::messages::{Limits, Message, Page, Shared};
+use super::messages::{JournalShared, Limits, Message, Page};
 use super::query::Recorded;
 use super::state::{Late, Recovered, Settled, State};
 use super::writer::Writer;
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Journal {
     inbox: SyncSender<Message>,
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
     /// Its sender goes with the thread.
     running: watch::Receiver<()>,
 }
@@ -67,7 +67,7 @@ impl Journal {
         pulse: Arc<Pulse>,
     ) -> io::Result<(Self, oneshot::Receiver<Recovered>)> {
         let (inbox, messages) = mpsc::sync_channel(QUEUE);
-        let shared = Arc::new(Shared::new(metrics, pulse));
+        let shared = Arc::new(JournalShared::new(metrics, pulse));
         let writer = Writer::new(settings.path, settings.limits, messages, Arc::clone(&shared));
         let (recovered, answer) = oneshot::channel();
         let (runs, running) = watch::channel(());

@@ -63,7 +63,7 @@ pub struct Page {
 
 /// What the thread and those who speak to it both look at.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct JournalShared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) pulse: Arc<Pulse>,
     /// The highest id that was acknowledged.
@@ -77,7 +77,7 @@ pub(super) struct Shared {
     pub(super) acknowledged: broadcast::Sender<Recorded>,
 }
 
-impl Shared {
+impl JournalShared {
     pub(super) fn new(metrics: Arc<Metrics>, pulse: Arc<Pulse>) -> Self {
         Self {
             metrics,

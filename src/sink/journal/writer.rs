@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::backlog::{Backlog, MOST_WAITING};
 use super::handover::Handover;
-use super::messages::{Limits, Message, Page, Shared};
+use super::messages::{JournalShared, Limits, Message, Page};
 use super::query::{Recorded, Rows};
 use super::reader::Reader;
 use super::reference::Reference;
@@ -54,7 +54,7 @@ pub(super) struct Writer {
     path: Option<PathBuf>,
     limits: Limits,
     inbox: Receiver<Message>,
-    shared: Arc<Shared>,
+    shared: Arc<JournalShared>,
     /// The file; `None` while it cannot be opened.
     store: Option<Store>,
     /// Set from a failure until something is written again: a file that can be opened is not yet one that can be written.
@@ -96,7 +96,12 @@ struct Away {
 }
 
 impl Writer {
-    pub(super) fn new(path: Option<PathBuf>, limits: Limits, inbox: Receiver<Message>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        path: Option<PathBuf>,
+        limits: Limits,
+        inbox: Receiver<Message>,
+        shared: Arc<JournalShared>,
+    ) -> Self {
         let now = clock::instant();
         Self {
             path,
