@@ -40,13 +40,13 @@ pub(super) async fn open(
 ) -> Result<(Journal, Left), RunError> {
     let path = config.journal.file();
     if path.is_none() {
-        tracing::info!("events are kept in memory and are lost at the next start; journal.path keeps them in a file");
+        tracing::info!(target: "cachewatch::daemon", "events are kept in memory and are lost at the next start; journal.path keeps them in a file");
     }
     let (journal, recovered) = Journal::start(Settings { path, limits: limits(config) }, metrics, pulse)?;
     let late = journal.late();
     let recovered = tokio::time::timeout(JOURNAL_OPENS, recovered).await;
     if recovered.is_err() {
-        tracing::warn!("the journal is still not open: watching begins without what it knows of the caches");
+        tracing::warn!(target: "cachewatch::daemon", "the journal is still not open: watching begins without what it knows of the caches");
     }
     let recovered = recovered.ok().and_then(Result::ok).unwrap_or_default();
     Ok((journal, Left { recovered, late }))

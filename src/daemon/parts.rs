@@ -141,9 +141,9 @@ impl Parts {
         let serving = http::serve(listener, self.http, guard, config.server.max_connections, until(self.stopped));
         workers.spawn(Loop::Http.as_str(), serving);
 
-        tracing::info!(%address, caches = config.caches.len(), version = crate::VERSION, "listening");
+        tracing::info!(target: "cachewatch::daemon", %address, caches = config.caches.len(), version = crate::VERSION, "listening");
         for notice in config.notices.iter().chain(&notices).chain(&config.unreadable_passwords()) {
-            tracing::warn!("{notice}");
+            tracing::warn!(target: "cachewatch::daemon", "{notice}");
         }
         let mut init = systemd::Init::new(Arc::clone(&board));
         init.ready();

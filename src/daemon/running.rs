@@ -70,8 +70,7 @@ impl Running {
         let stopping = Event::new(clock::now(), None, EventKind::Stopping);
         match outcome {
             Ok(()) => {
-                tracing::info!(
-                    grace_seconds = grace.as_secs_f64(),
+                tracing::info!(target: "cachewatch::daemon", grace_seconds = grace.as_secs_f64(),
                     "stopping: no new probes, the running ones may end"
                 );
                 chronicle.tell(&[stopping]);
@@ -90,11 +89,11 @@ impl Running {
             self.workers.drained().await;
         };
         tokio::select! {
-            () = drained => tracing::info!("stopped"),
+            () = drained => tracing::info!(target: "cachewatch::daemon", "stopped"),
             () = tokio::time::sleep(grace) => {
-                tracing::warn!("stopped; what was still running after the grace period is cut off");
+                tracing::warn!(target: "cachewatch::daemon", "stopped; what was still running after the grace period is cut off");
             }
-            () = terminate.asked() => tracing::warn!("stopped at once, at a second signal"),
+            () = terminate.asked() => tracing::warn!(target: "cachewatch::daemon", "stopped at once, at a second signal"),
         }
         chronicle.journal().close(JOURNAL_CLOSES).await;
     }

@@ -33,7 +33,7 @@ impl Tasks {
         while let Some(ended) = self.running.join_next_with_id().await {
             if let Err(error) = ended {
                 let name = self.names.get(&error.id()).copied().unwrap_or("unnamed");
-                tracing::error!("the {name} loop broke: {}", words_of(error));
+                tracing::error!(target: "cachewatch::daemon", "the {name} loop broke: {}", words_of(error));
             }
         }
     }
