@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::model::{Cache, Observation, ObservationKind};
 use crate::probe::Prober;
 
-/// From whoever observes to the loop that judges: one observation has ended.
+/// From the schedule to the loop that judges: one observation has ended.
 #[derive(Debug)]
 pub(super) struct Observed {
     pub(super) cache: Arc<Cache>,

@@ -6,7 +6,7 @@ use super::state::{Run, Settled, State};
 use crate::model::{CacheName, Event, EventKind, FindingId};
 
 /// The most events that wait for a file that cannot be written; the oldest give way.
-pub(super) const MOST_WAITING: usize = 10_000;
+pub(super) const MOST_UNWRITTEN: usize = 10_000;
 
 /// What is not in the file yet, and every state, for a file that has to know them all.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Backlog {
     /// Takes in events, and says how many of the oldest had to give way.
     pub(super) fn add(&mut self, events: Vec<Event>) -> usize {
         self.events.extend(events);
-        let beyond = self.events.len().saturating_sub(MOST_WAITING);
+        let beyond = self.events.len().saturating_sub(MOST_UNWRITTEN);
         self.events.drain(..beyond);
         self.in_doubt = self.in_doubt.saturating_sub(beyond);
         beyond

@@ -21,7 +21,7 @@ use crate::sink::name::SinkName;
 use crate::sink::pulse::Pulse;
 
 /// Messages that may wait for the thread; more are dropped, and counted.
-const QUEUE: usize = 4_096;
+const MOST_WHILE_IT_HANGS: usize = 4_096;
 
 /// How long a question may wait: a disk that hangs must not hold up everybody who asks.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ impl Journal {
         metrics: Arc<Metrics>,
         pulse: Arc<Pulse>,
     ) -> io::Result<(Self, oneshot::Receiver<Recovered>)> {
-        let (inbox, messages) = mpsc::sync_channel(QUEUE);
+        let (inbox, messages) = mpsc::sync_channel(MOST_WHILE_IT_HANGS);
         let shared = Arc::new(JournalShared::new(metrics, pulse));
         let writer = Writer::new(settings.path, settings.limits, messages, Arc::clone(&shared));
         let (recovered, answer) = oneshot::channel();
@@ -132,7 +132,7 @@ impl Journal {
                 // A message without events counts as one, so that a run of drops has a beginning.
                 if self.shared.dropped.fetch_add(count.max(1), Ordering::Relaxed) == 0 {
                     tracing::warn!(
-                        waiting = QUEUE,
+                        waiting = MOST_WHILE_IT_HANGS,
                         "the journal does not keep up: its disk is slow or hangs; events are dropped until it does"
                     );
                 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::backlog::MOST_WAITING;
+use super::backlog::MOST_UNWRITTEN;
 use super::reference::Kept;
 use super::store::{Store, Trouble, beside};
 use super::writer::MOST_IN_MEMORY;
@@ -325,7 +325,7 @@ async fn events_wait_for_a_directory_and_the_oldest_give_way() {
     journal.record(&[event(0)], Some(state("waits")));
     let page = journal.events(EventQuery::latest(10)).await.unwrap();
     assert_eq!((page.events.len(), page.waiting.len(), page.is_up, page.lost), (0, 1, false, 0));
-    let many: Vec<_> = (1..=MOST_WAITING as u64).map(event).collect();
+    let many: Vec<_> = (1..=MOST_UNWRITTEN as u64).map(event).collect();
     journal.record(&many, None);
     let page = journal.events(first_to_last(2)).await.unwrap();
     assert_eq!((page.waiting.len(), page.lost), (2, 1));
@@ -337,7 +337,7 @@ async fn events_wait_for_a_directory_and_the_oldest_give_way() {
     fs::create_dir(&directory).unwrap();
     let events = until(async || Some(kept(&journal).await).filter(|events| !events.is_empty())).await;
     assert_eq!(events, many);
-    assert_eq!((place.metric("journal_up"), place.metric("journal_events_total")), (1, MOST_WAITING as u64));
+    assert_eq!((place.metric("journal_up"), place.metric("journal_events_total")), (1, MOST_UNWRITTEN as u64));
     journal.close(PATIENCE).await;
     let reader = Reader::open(&directory.join("journal.db")).unwrap();
     assert_eq!(reader.states().unwrap(), [state("waits")]);

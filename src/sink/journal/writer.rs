@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::backlog::{Backlog, MOST_WAITING};
+use super::backlog::{Backlog, MOST_UNWRITTEN};
 use super::handover::Handover;
 use super::messages::{JournalShared, Limits, Message, Page};
 use super::query::{Recorded, Rows};
@@ -484,7 +484,7 @@ impl Writer {
             let path = self.path.as_deref().unwrap_or(Path::new("")).display().to_string();
             tracing::warn!(
                 path,
-                most = MOST_WAITING,
+                most = MOST_UNWRITTEN,
                 "the journal cannot be written: {words}; monitoring goes on, events wait in memory, and it is tried again"
             );
         }
