@@ -92,14 +92,13 @@ pub fn read(parameters: &[(String, String)], now: Timestamp) -> Result<EventQuer
         let number =
             |name: &str| value.parse::<u64>().map_err(|_| format!("{name}: not an id, which is a whole number"));
         let moment = |name: &str| {
-            let words = "neither how long ago, such as 24h, nor a time, such as 2026-11-21T12:00:00Z";
-            Timestamp::said(value, now).map(Some).ok_or_else(|| format!("{name}: {words}"))
+            Timestamp::said(value, now).map(Some).ok_or_else(|| format!("{name}: {}", Timestamp::NOT_SAID))
         };
         match name.as_str() {
             "since" => query.since = moment("since")?,
             "until" => query.until = moment("until")?,
             "cache" => query.cache = Some(cache(value).ok_or("cache: not the name of a cache")?),
-            "kind" => query.kind = Some(EventKind::parse(value).ok_or_else(kinds)?),
+            "kind" => query.kind = Some(EventKind::parse(value).ok_or_else(|| format!("kind: one of {}", kinds()))?),
             "finding" => {
                 let words = "finding: there is none of that id; `cachewatch explain` lists them";
                 query.finding = Some(FindingId::parse(value).ok_or(words)?);
@@ -126,15 +125,15 @@ pub fn read(parameters: &[(String, String)], now: Timestamp) -> Result<EventQuer
     Ok(query)
 }
 
-fn kinds() -> String {
-    let kinds: Vec<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    format!("kind: one of {}", kinds.join(", "))
+/// Every kind of event, as a list for a person.
+#[must_use]
+pub fn kinds() -> String {
+    EventKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// A name as the configuration admits it: of a cache that is configured, or was.
 fn cache(text: &str) -> Option<CacheName> {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
-    (!text.is_empty() && text.len() <= 255 && text.chars().all(is_plain)).then(|| CacheName::new(text))
+    (!text.is_empty() && text.len() <= 255 && text.chars().all(CacheName::admits)).then(|| CacheName::new(text))
 }
 
 /// Behind which event the next page begins, as [`EventsDocument::next`] says it.

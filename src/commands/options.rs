@@ -13,7 +13,7 @@ use crate::client::{self, Client};
 use crate::config::{self, Config, Inputs, Server, Target};
 use crate::file;
 use crate::http::Guard;
-use crate::model::{Password, Resolver, Secret};
+use crate::model::{CacheName, Password, Resolver, Secret};
 
 /// The environment variable that says where a running daemon is.
 pub(crate) const SERVER: &str = "CACHEWATCH_SERVER";
@@ -275,8 +275,7 @@ pub(crate) fn address_of(server: &Server) -> Result<String, String> {
 
 /// A name becomes part of the address that is asked for.
 pub(crate) fn refuse_what_is_no_name(name: &str) -> Result<(), String> {
-    let is_name = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
-    if name.is_empty() || !name.chars().all(is_name) {
+    if name.is_empty() || !name.chars().all(CacheName::admits) {
         return Err(format!("{name:?} is not the name of a cache: letters, digits, `.`, `_` and `-`"));
     }
     Ok(())

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::nearest::nearest;
 use super::problem::Diagnostic;
 use crate::azure::{self, Tier};
-use crate::model::{DialOverride, Isolation, Protocol, Resolver, ResolverName, Tls};
+use crate::model::{CacheName, DialOverride, Isolation, Protocol, Resolver, ResolverName, Tls};
 
 /// A text as a message shows it: quoted, on one line, not too long.
 pub(super) fn quoted(text: &str) -> String {
@@ -87,9 +87,8 @@ pub(super) fn name(text: &str) -> Result<String, Diagnostic> {
     if text.is_empty() {
         return Err(Diagnostic::new("the name is empty").hint("1 to 63 letters, digits, `.`, `_` and `-`"));
     }
-    let is_allowed = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
     let is_bare = !text.contains(|character: char| character.is_ascii_alphanumeric());
-    if text.len() > 63 || !text.chars().all(is_allowed) || is_bare {
+    if text.len() > 63 || !text.chars().all(CacheName::admits) || is_bare {
         return Err(Diagnostic::new(format!("{} is not a name", quoted(text)))
             .hint("1 to 63 letters, digits, `.`, `_` and `-`, with at least one letter or digit"));
     }
@@ -255,7 +254,7 @@ pub(super) fn http_path(text: &str) -> Result<String, Diagnostic> {
         .hint(format!("write what follows the host: {}", quoted(Resolver::PATH))))
 }
 
-/// Whom to ask, as a command line says it: `system`, `system-2`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
+/// A resolver, as a command line says it: `system`, `system-2`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
 /// `tls://ADDRESS[:PORT][#NAME]`, `https://ADDRESS[:PORT][/PATH][#NAME]`.
 pub(super) fn resolver(text: &str) -> Result<Resolver, Diagnostic> {
     if let Some(reserved) = Resolver::reserved().find(|resolver| resolver.name().as_str() == text) {

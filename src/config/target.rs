@@ -10,7 +10,7 @@ use super::parse::{self, ExpectedForm};
 use super::problem::{Diagnostic, Origin, Problem};
 use super::rules;
 use super::settings::Defaults;
-use crate::model::{Cache, Expectation, Password, Resolver, ResolverName, Tls, WireText};
+use crate::model::{Cache, CacheName, Expectation, Password, Resolver, ResolverName, Tls, WireText};
 
 /// A bare host and the options given with it, not yet checked. The rest comes from the configuration's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,9 +140,7 @@ pub(super) fn append(checker: &mut Checker<'_>, targets: &[Target], defaults: &D
 /// The host, with its port where another target has the same host, and numbered where even that is taken.
 fn unused_name(target: &Target, shares_host: bool, is_taken: impl Fn(&str) -> bool) -> String {
     const LONGEST: usize = 63;
-    let letter = |character: char| {
-        if character.is_ascii_alphanumeric() || ".-_".contains(character) { character } else { '-' }
-    };
+    let letter = |character: char| if CacheName::admits(character) { character } else { '-' };
     let as_name = |text: &str, room: usize| text.chars().map(letter).take(LONGEST - room).collect::<String>();
     let ending = match target.port {
         Some(port) if shares_host => format!("-{port}"),

@@ -56,7 +56,7 @@ pub(super) fn limits(config: &Config) -> Limits {
     Limits { retention: config.journal.retention, max_size: config.journal.max_size }
 }
 
-/// That the daemon started, and for how long nobody had watched.
+/// That the daemon started, and for how long no daemon had watched.
 pub(super) fn started(at: Timestamp, last_run: Option<Run>, journal: Option<&Path>) -> Event {
     let event = Event::new(at, None, EventKind::Started).now(&format!("cachewatch {}", crate::VERSION));
     let event = match journal {

@@ -378,7 +378,7 @@ mod tests {
     /// How long a probe or a lookup takes whose name server is silent.
     const SILENCE: Duration = Duration::from_secs(4);
 
-    /// A cache whose name is none, so that every observation ends at once and reaches nobody.
+    /// A cache whose name is none, so that every observation ends at once and opens no connection.
     fn quick(name: &str) -> Arc<Cache> {
         Arc::new(Cache { host: "no..name".to_owned(), ..fixture::cache(name) })
     }

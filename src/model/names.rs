@@ -60,6 +60,12 @@ name!(CacheName);
 name!(ResolverName);
 
 impl CacheName {
+    /// Whether a name may have this letter: one that means nothing to a shell, an address or a label.
+    #[must_use]
+    pub fn admits(letter: char) -> bool {
+        letter.is_ascii_alphanumeric() || ".-_".contains(letter)
+    }
+
     /// Stands where a finding is about this machine and no cache; no cache can have it.
     pub const MACHINE: &'static str = "";
 }

@@ -33,6 +33,9 @@ impl Timestamp {
         Self(millis.min(LAST_SECOND * 1000))
     }
 
+    /// What is said of words that [`Timestamp::said`] does not read.
+    pub const NOT_SAID: &'static str = "neither how long ago, such as 24h, nor a time, such as 2026-11-21T12:00:00Z";
+
     /// A moment as a person says it at `now`: how long ago, such as `24h`, a day, or in RFC 3339.
     #[must_use]
     pub fn said(text: &str, now: Self) -> Option<Self> {

@@ -12,6 +12,7 @@ use clap::Args;
 use self::history::{Asked, History};
 use super::options::{DaemonOptions, Files, Format, SERVER, address_of, load_files, refuse_what_is_no_name};
 use super::terminal::{Exit, runtime, style, write_out};
+use crate::api;
 use crate::client::Client;
 use crate::clock;
 use crate::model::{CacheName, EventKind, Timestamp};
@@ -53,13 +54,11 @@ pub(crate) struct Arguments {
 }
 
 fn moment(text: &str) -> Result<Timestamp, &'static str> {
-    let words = "neither how long ago, such as 24h, nor a time, such as 2026-11-21T12:00:00Z";
-    Timestamp::said(text, clock::now()).ok_or(words)
+    Timestamp::said(text, clock::now()).ok_or(Timestamp::NOT_SAID)
 }
 
 fn event_kind(text: &str) -> Result<EventKind, String> {
-    let kinds = || EventKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
-    EventKind::parse(text).ok_or_else(|| format!("not one of {}", kinds()))
+    EventKind::parse(text).ok_or_else(|| format!("not one of {}", api::events::kinds()))
 }
 
 /// Reads or asks, and prints.
