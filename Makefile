@@ -14,16 +14,16 @@ demo: ## a story told by the real daemon: drift, full cache, wrong certificate, 
 
 test: $(TOOLS)/deploy/ready $(TOOLS)/bin/cargo-deb ## install what tests need, then run them all
 	.ci/install-test-needs
-	.ci/in-a-fresh-folder $(CARGO) test --locked --no-fail-fast
+	.ci/in-a-fresh-folder $(CARGO) test --locked --workspace --no-fail-fast
 
 lab: ## every cause, made real in a network of its own: does cachewatch name it?
 	.ci/install-test-needs
 	.ci/in-a-fresh-folder $(CARGO) test --locked --test lab
 
 lint: deny ## format, clippy, licences and dependencies
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 deny: $(TOOLS)/bin/cargo-deny ## licences, banned crates, sources
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) deny --locked check bans licenses sources

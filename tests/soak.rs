@@ -15,10 +15,6 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 #![expect(clippy::float_cmp, reason = "a scrape holds whole numbers, and they come through unharmed")]
 
-#[path = "system/support/mod.rs"]
-#[expect(unused_imports, reason = "the tests of the fixtures run with the system tests")]
-mod support;
-
 use std::{
     io::{self, Write as _},
     process::ExitCode,
@@ -26,11 +22,11 @@ use std::{
 };
 
 use cachewatch::clock::Stopwatch;
-use support::{
-    cachewatch::Daemon,
+use testlab::{
     crowd::{Crowd, Schedule, Size},
     dns::Answer,
-    lab::{Lab, PRIVATE, PUBLIC, host},
+    fleet::{Fleet, PRIVATE, PUBLIC, host},
+    program::Daemon,
     scrape::Scrape,
 };
 
@@ -115,7 +111,7 @@ fn soak(time: Duration) {
 
 /// A daemon, what it watches, and how long its metrics took to show each change.
 struct Story {
-    lab: Lab,
+    lab: Fleet,
     daemon: Daemon,
     changes: u32,
     slowest: Duration,
@@ -125,7 +121,7 @@ struct Story {
 
 impl Story {
     fn begin() -> Self {
-        let lab = Lab::new();
+        let lab = Fleet::new();
         for name in ["carts", "orders", "sessions"] {
             lab.lead(name, PRIVATE);
         }
@@ -200,7 +196,7 @@ impl Story {
     }
 }
 
-fn configuration(lab: &Lab, names: &[&str]) -> String {
+fn configuration(lab: &Fleet, names: &[&str]) -> String {
     let interval = INTERVAL.as_secs();
     let mut text = lab.settings(&format!("interval = \"{interval}s\"\ntimeout = \"1900ms\"\njitter = 0.0\n"));
     for name in names {

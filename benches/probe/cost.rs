@@ -8,13 +8,13 @@ use cachewatch::model::{
     Timeouts, Tls,
 };
 use cachewatch::probe::Prober;
+use testlab::resp::request;
 use tokio::runtime;
 
 use super::bare::Bare;
 use super::cores;
 use super::site::{self, Site};
 use super::spread::Spread;
-use super::support::resp::request;
 
 /// Probes in a batch, over which one time is taken.
 pub(crate) const BATCH: u32 = 40;

@@ -5,12 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use cachewatch::clock::Stopwatch;
+use testlab::program::Daemon;
+use testlab::scrape::Scrape;
 
 use super::cores::Cores;
 use super::site::{self, Site, Traffic};
 use super::spread::Spread;
-use super::support::cachewatch::Daemon;
-use super::support::scrape::Scrape;
 
 /// How the schedule spreads the first round: this much for each cache, at most an interval.
 const FIRST_ROUND_STEP: Duration = Duration::from_millis(25);

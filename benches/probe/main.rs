@@ -21,7 +21,6 @@ mod one_more;
 mod resolvers;
 mod site;
 mod spread;
-mod support;
 mod table;
 
 use std::process::{Command, ExitCode};

@@ -10,6 +10,9 @@ use cachewatch::probe::Prober;
 use rusqlite::{Connection, OpenFlags};
 use rustix::process::Signal;
 use tempfile::TempDir;
+use testlab::PATIENCE;
+use testlab::background::Background;
+use testlab::program::Daemon;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime;
@@ -18,9 +21,6 @@ use super::cores::Cores;
 use super::cost;
 use super::footprint::{self, Watched};
 use super::site::{self, Site};
-use super::support::PATIENCE;
-use super::support::background::Background;
-use super::support::cachewatch::Daemon;
 
 /// How many probes are counted.
 const COUNTED: u32 = 50;

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use testlab::dns::{Answer, DnsServer, Transport};
+use testlab::pki::{Authority, Leaf};
+use testlab::redis::RedisServer;
 
 use super::cores::Cores;
-use super::support::dns::{Answer, DnsServer, Transport};
-use super::support::pki::{Authority, Leaf};
-use super::support::redis::RedisServer;
 
 /// The name that the server's certificate covers.
 pub(crate) const SERVER_NAME: &str = "bench.redis.cache.test";

@@ -12,8 +12,8 @@ use cachewatch::clock::Stopwatch;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use testlab::http;
 
-use crate::support::http;
 use crate::world::World;
 
 /// The binary that cargo built beside this example.

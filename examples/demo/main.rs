@@ -12,7 +12,6 @@ mod daemon;
 mod redis;
 mod screen;
 mod story;
-mod support;
 mod world;
 
 use std::collections::HashSet;
@@ -25,15 +24,16 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use cachewatch::clock::Stopwatch;
 use clap::Parser;
+use testlab::background::Background;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::daemon::{Daemon, Finding, Said};
 use crate::screen::{Paint, Screen};
 use crate::story::{Metric, STORY, Step};
-use crate::support::PATIENCE;
-use crate::support::background::Background;
 use crate::world::World;
 
+/// How long the daemon may take to say what a step waits for.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How often the daemon is asked while a step waits for it.
 const PAUSE: Duration = Duration::from_millis(50);
 

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, mem};
 
 use rustls::ServerConfig;
+use testlab::background::Background;
+use testlab::resp::{bulk, read_command};
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-
-use crate::support::background::Background;
-use crate::support::resp::{bulk, read_command};
 
 /// A running server on a free port of 127.0.0.1, until it is dropped.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use rustls::ServerConfig;
 use tempfile::TempDir;
+use testlab::dns::{Answer, DnsServer};
+use testlab::pki::Authority;
 
 use crate::redis::Redis;
-use crate::support::dns::{Answer, DnsServer};
-use crate::support::pki::Authority;
 
 const ORDERS: &str = "orders.redis.cache.windows.net";
 const ORDERS_PRIVATELINK: &str = "orders.privatelink.redis.cache.windows.net";

@@ -11,12 +11,12 @@ use cachewatch::VERSION;
 use rustix::process::{Signal, geteuid};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testlab::net::Namespace;
+use testlab::pki::{Authority, Leaf};
+use testlab::process::Process;
+use testlab::redis::RedisServer;
+use testlab::{PATIENCE, http};
 
-use super::support::net::Namespace;
-use super::support::pki::{Authority, Leaf};
-use super::support::process::Process;
-use super::support::redis::RedisServer;
-use super::support::{PATIENCE, http};
 use super::{PORT, STATE, read, root, run, text, yaml};
 
 /// The image's user, which has no name.
@@ -182,6 +182,13 @@ fn runs_in_compose(storage: &Storage, image: &str) {
 #[test]
 fn the_builder_is_given_what_the_program_is_made_of() {
     let storage = Storage::new();
+    let mut copied = Vec::new();
+    for line in read("deploy/container/Dockerfile").lines() {
+        let Some(words) = line.strip_prefix("COPY ").filter(|words| !words.starts_with("--from")) else { continue };
+        let words: Vec<_> = words.split(' ').collect();
+        copied.extend(words[..words.len() - 1].iter().map(|word| (*word).to_owned()));
+    }
+    assert!(copied.contains(&"src".to_owned()), "{copied:?}");
     // All that stands in this tree, each directory with one file in place of its own: those of `target` are many.
     let tree = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(root()).unwrap() {
@@ -194,6 +201,8 @@ fn the_builder_is_given_what_the_program_is_made_of() {
             fs::write(place, "").unwrap();
         }
     }
+    let single = copied.iter().filter(|place| place.contains('/'));
+    single.for_each(|place| fs::write(tree.path().join(place), "").unwrap());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("Dockerfile");
     fs::write(&file, "FROM scratch\nCOPY . /\n").unwrap();
@@ -203,13 +212,6 @@ fn the_builder_is_given_what_the_program_is_made_of() {
     run(build.arg(&file).arg(tree.path()), "").unwrap();
     let given = storage.files_of("localhost/context");
 
-    let mut copied = Vec::new();
-    for line in read("deploy/container/Dockerfile").lines() {
-        let Some(words) = line.strip_prefix("COPY ").filter(|words| !words.starts_with("--from")) else { continue };
-        let words: Vec<_> = words.split(' ').collect();
-        copied.extend(words[..words.len() - 1].iter().map(|word| (*word).to_owned()));
-    }
-    assert!(copied.contains(&"src".to_owned()), "{copied:?}");
     let mut wanted: Vec<_> = copied
         .iter()
         .map(|place| if root().join(place).is_dir() { format!("{place}/main.rs") } else { place.clone() })

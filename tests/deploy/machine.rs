@@ -11,8 +11,8 @@ use std::time::Duration;
 use cachewatch::clock::Stopwatch;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
+use testlab::PATIENCE;
 
-use super::support::PATIENCE;
 use super::{root, run};
 
 /// Ends, with all that runs in it, when dropped, and also when the test's process ends in another way.

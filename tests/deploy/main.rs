@@ -14,7 +14,6 @@ mod kubernetes;
 mod machine;
 mod package;
 mod restricted;
-mod support;
 
 use std::fs;
 use std::io::Write as _;

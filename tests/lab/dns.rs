@@ -12,13 +12,11 @@ use std::{
 
 use cachewatch::clock::Stopwatch;
 use tempfile::TempDir;
+use testlab::PATIENCE;
 
-pub(crate) use crate::support::name_server::NameServer;
+pub(crate) use testlab::name_server::NameServer;
 
-use crate::{
-    scenario::{Resolver, Zone},
-    support::PATIENCE,
-};
+use crate::scenario::{Resolver, Zone};
 
 /// Where the public tree is kept, from the root down: one of Azure DNS's own addresses.
 pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(40, 90, 4, 1);

@@ -28,10 +28,6 @@ mod story;
 mod verdict;
 mod world;
 
-#[path = "../system/support/mod.rs"]
-#[expect(unused_imports, reason = "the fixtures' own tests run with the system tests; there is no test harness here")]
-mod support;
-
 use std::{
     collections::VecDeque,
     env,

@@ -7,11 +7,11 @@ use cachewatch::{
     model::{Event, Timestamp},
 };
 use serde::Deserialize;
+use testlab::{PATIENCE, http, program::Daemon, starvation::Starvation};
 use toml::{Table, Value};
 
 use crate::{
     scenario::{self, World},
-    support::{PATIENCE, cachewatch::Daemon, http, starvation::Starvation},
     world::Real,
 };
 

@@ -10,14 +10,14 @@ use cachewatch::{
     probe::Prober,
 };
 use serde_json::Value;
+use testlab::{
+    PATIENCE,
+    cache::{SLACK, runtime},
+    program::cachewatch,
+};
 
 use crate::{
     scenario::{self, Scenario},
-    support::{
-        PATIENCE,
-        cache::{SLACK, runtime},
-        cachewatch::cachewatch,
-    },
     world::Real,
 };
 

@@ -13,19 +13,19 @@ use std::{
 
 use cachewatch::clock::Stopwatch;
 use tempfile::TempDir;
+use testlab::{
+    PATIENCE,
+    net::Namespace,
+    peer::{OpensslServer, Peer, Replies, Step as PeerStep},
+    pki::{Authority, Leaf},
+    redis::RedisServer,
+    resp::bulk,
+};
 use toml::{Table, Value};
 
 use crate::{
     dns::{self, NameServer, Zones},
     scenario::{Certificate, Connections, Issuer, Redis, Server, Step, Validity, World},
-    support::{
-        PATIENCE,
-        net::Namespace,
-        peer::{OpensslServer, Peer, Replies, Step as PeerStep},
-        pki::{Authority, Leaf},
-        redis::RedisServer,
-        resp::bulk,
-    },
 };
 
 const DAY: Duration = Duration::from_hours(24);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use cachewatch::clock::Stopwatch;
 use serde_json::json;
+use testlab::PATIENCE;
+use testlab::alertmanager::{Alertmanager, EXAMPLE, PACKAGE};
 
-use crate::PATIENCE;
-use crate::server::{Alertmanager, EXAMPLE, PACKAGE};
 use crate::{rules, run, words};
 
 #[test]

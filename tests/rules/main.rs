@@ -1,8 +1,8 @@
 //! The alerts of `deploy/prometheus/`: that the tools of Prometheus accept them and their tests pass, that they speak of
 //! metrics, labels and findings that exist, that no finding goes untold, and that one cause is one page.
 //!
-//! - [`rules`]: the file of rules, read · [`promql`]: what an expression speaks of
-//! - [`azure`]: the same rules as a Bicep template · [`alertmanager`]: the example for Alertmanager, asked · [`server`]: running
+//! - [`rules`]: the file of rules, read
+//! - [`azure`]: the same rules as a Bicep template · [`alertmanager`]: the example for Alertmanager, asked
 //! - [`yaml`]: a reader, for tests
 //!
 //! `CACHEWATCH_BLESS=1 cargo test --test rules` writes the Bicep template anew; read the difference before committing it.
@@ -11,11 +11,7 @@
 
 mod alertmanager;
 mod azure;
-#[path = "../system/support/patience.rs"]
-mod patience;
-mod promql;
 mod rules;
-mod server;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +20,8 @@ use std::process::{Command, Output};
 use std::{fs, thread};
 
 use cachewatch::model::FindingId;
-use patience::PATIENCE;
-use promql::Selector;
 use rules::Rule;
+use testlab::promql::{self, Selector};
 use yaml::Yaml;
 
 /// Whom an alert is for.

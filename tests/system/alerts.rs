@@ -7,12 +7,11 @@ use std::{collections::BTreeSet, fs, io::Write as _, path::Path, thread, time::D
 
 use cachewatch::clock::Stopwatch;
 use serde_json::Value;
-
-use crate::alertmanager::Alertmanager;
-use crate::support::{
+use testlab::{
     PATIENCE,
-    cachewatch::Daemon,
-    lab::{Lab, PRIVATE, PUBLIC},
+    alertmanager::Alertmanager,
+    fleet::{Fleet, PRIVATE, PUBLIC},
+    program::Daemon,
     prometheus::Prometheus,
     starvation::Starvation,
 };
@@ -25,7 +24,7 @@ const GRACE: Duration = Duration::from_millis(1500);
 
 #[test]
 fn an_answer_that_turns_public_pages_within_a_probe_a_scrape_and_an_evaluation() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     lab.lead("orders", PRIVATE);
     let settings = "interval = \"1s\"\ntimeout = \"900ms\"\njitter = 0.0\n";
     let cache = lab.cache("orders", "isolation = \"private_endpoint\"");

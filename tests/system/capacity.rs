@@ -5,11 +5,10 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use cachewatch::azure;
-
-use crate::support::{
-    cachewatch::Daemon,
+use testlab::{
     dns::{Answer, DnsServer},
-    lab::{Lab, PRIVATE, PUBLIC, RESOLVER, alias, host},
+    fleet::{Fleet, PRIVATE, PUBLIC, RESOLVER, alias, host},
+    program::Daemon,
     scrape::{Sample, Scrape},
 };
 
@@ -41,7 +40,7 @@ fn of<'a>(scrape: &'a Scrape, cache: &'a str) -> impl Iterator<Item = &'a Sample
 #[test]
 fn a_cache_has_the_series_that_the_guide_says() {
     let says = table("Series");
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let others = [DnsServer::start(), DnsServer::start()];
     // A busy machine is to make no finding of its own.
     let mut text = lab.settings("interval = \"2s\"\ntimeout = \"1900ms\"\n[thresholds]\nslow_ping = \"1s\"");

@@ -11,13 +11,12 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::{
-    cachewatch::{Call, DATELESS, Run, cachewatch, installed, program},
+use testlab::{
     dns::{Answer, DnsServer},
     net::Namespace,
     peer::{Peer, Replies, Step},
     pki::{Authority, Leaf},
+    program::{Call, DATELESS, Run, cachewatch, installed, program},
     redis::{Builder, RedisServer},
 };
 

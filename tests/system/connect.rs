@@ -7,8 +7,7 @@ use cachewatch::{
     model::{Cache, Leg, ProbeReport, Timeouts},
 };
 use hickory_resolver::proto::rr::RecordType;
-
-use crate::support::{
+use testlab::{
     cache::{AMPLE, SLACK, SOON, at, ending, named, only_leg, walk},
     dns::{Answer, Asked, DnsServer, Transport},
     net::Namespace,
@@ -147,7 +146,7 @@ fn without_descriptors() {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
     let peer = Peer::plain([Step::Hold]);
-    let runtime = crate::support::cache::runtime();
+    let runtime = testlab::cache::runtime();
     let prober = cachewatch::probe::Prober::new(&cachewatch::model::SystemFiles::default());
     let mut limit = getrlimit(Resource::Nofile);
     // A new descriptor takes the lowest free number, so with as many numbers as are in use there is none left.

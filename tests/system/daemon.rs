@@ -20,16 +20,15 @@ use cachewatch::clock::Stopwatch;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::{
+use testlab::{
     PATIENCE,
-    cachewatch::{Daemon, cachewatch, field},
     dns::Answer,
+    fleet::{Fleet, PASSWORD, PUBLIC, host},
     http,
-    lab::{Lab, PASSWORD, PUBLIC, host},
     net::Namespace,
     peer::{Peer, Replies, Step},
     process::Process,
+    program::{Daemon, cachewatch, field},
     scrape::{Sample, Scrape},
 };
 
@@ -92,7 +91,7 @@ fn wait_for_open(daemon: &Daemon, cache: &str, findings: &[&str]) -> Scrape {
 }
 
 /// Starts a daemon on these caches of the lab and waits until each had its first round.
-fn watching(lab: &Lab, names: &[&str]) -> Daemon {
+fn watching(lab: &Fleet, names: &[&str]) -> Daemon {
     let daemon = Daemon::start(&lab.configuration(names));
     ready(&daemon);
     daemon
@@ -104,7 +103,7 @@ fn ready(daemon: &Daemon) {
 
 #[test]
 fn a_taken_port_ends_the_start_before_any_probe() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = holder.local_addr().unwrap().to_string();
     let resolver = lab.names.address().to_string();
@@ -117,7 +116,7 @@ fn a_taken_port_ends_the_start_before_any_probe() {
 
 #[test]
 fn bare_hosts_need_no_file() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     for name in ["orders", "carts"] {
         lab.lead(name, [127, 0, 0, 1]);
     }
@@ -145,7 +144,7 @@ fn bare_hosts_need_no_file() {
 
 #[test]
 fn ready_means_that_every_cache_had_its_first_report() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     lab.server.pause();
     let probe = "interval = \"1m\"\ntimeout = \"50s\"\ntls_timeout = \"50s\"";
     lab.lead("orders", [10, 20, 1, 4]);
@@ -200,7 +199,7 @@ fn healthy_state(version: &str) -> [String; 26] {
 
 #[test]
 fn metrics_and_health_follow_the_server() {
-    let mut lab = Lab::new();
+    let mut lab = Fleet::new();
     let daemon = watching(&lab, &["orders"]);
     let healthy = state(&next_round(&daemon, "orders"), "orders");
     let version = lab.server.command(&["INFO", "server"]);
@@ -285,7 +284,7 @@ fn metrics_and_health_follow_the_server() {
 
 #[test]
 fn metrics_follow_the_name() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let daemon = watching(&lab, &["orders"]);
     let private = state(&next_round(&daemon, "orders"), "orders");
 
@@ -345,7 +344,7 @@ fn metrics_follow_the_name() {
 
 #[test]
 fn a_move_from_private_to_public_is_told_in_its_first_round() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let patient = lab.configuration(&["orders"]).replacen("[probe]\n", "[probe]\nopen_after = 1000\n", 1);
     let daemon = Daemon::start(&patient);
     ready(&daemon);
@@ -355,7 +354,7 @@ fn a_move_from_private_to_public_is_told_in_its_first_round() {
 
 #[test]
 fn a_counter_of_the_server_starts_again_when_the_server_does() {
-    let mut lab = Lab::with(|builder| builder.max_clients(10));
+    let mut lab = Fleet::with(|builder| builder.max_clients(10));
     let daemon = watching(&lab, &["orders"]);
     let rejected = |scrape: &Scrape| scrape.value("cachewatch_rejected_connections_total", ORDERS);
     assert_eq!(rejected(&next_round(&daemon, "orders")), Some(0.0));
@@ -398,7 +397,7 @@ fn wait_for_reload(daemon: &Daemon, cause: &str) -> String {
 
 #[test]
 fn a_reload_keeps_what_did_not_change_and_leaves_no_trace_of_what_went() {
-    let mut lab = Lab::new();
+    let mut lab = Fleet::new();
     let daemon = watching(&lab, &["carts", "orders"]);
     lab.server.stop();
     wait_for_open(&daemon, "orders", &["tcp-refused 1"]);
@@ -442,7 +441,7 @@ fn a_reload_keeps_what_did_not_change_and_leaves_no_trace_of_what_went() {
 
 #[test]
 fn files_are_taken_up_when_they_change() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let directory = TempDir::new().unwrap();
     let at = |name: &str| directory.path().join(name);
     // As Kubernetes mounts a ConfigMap: the file is a link through a link, and the middle one is exchanged.
@@ -492,7 +491,7 @@ fn files_are_taken_up_when_they_change() {
 
 #[test]
 fn a_bad_file_changes_nothing_and_is_told_everywhere() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let daemon = watching(&lab, &["orders"]);
     let first = daemon.scrape().value("cachewatch_config_last_reload_success_timestamp_seconds", &[]);
     let good = lab.configuration(&["orders"]);
@@ -530,7 +529,7 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
 }
 
 /// A daemon whose one probe hangs in the handshake of a server that does not answer.
-fn hanging(lab: &Lab, grace: &str) -> Daemon {
+fn hanging(lab: &Fleet, grace: &str) -> Daemon {
     lab.server.pause();
     lab.lead("orders", [10, 20, 1, 4]);
     let settings = lab.settings("interval = \"10m\"\ntimeout = \"5m\"\ntls_timeout = \"5m\"");
@@ -556,7 +555,7 @@ fn wait_for_message(daemon: &Daemon, start: &str) {
 
 #[test]
 fn sigterm_lets_the_running_probe_end() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let mut daemon = hanging(&lab, "5m");
     daemon.signal(Signal::TERM);
     wait_for_message(&daemon, "stopping: no new probes");
@@ -568,7 +567,7 @@ fn sigterm_lets_the_running_probe_end() {
 
 #[test]
 fn sigterm_waits_no_longer_than_the_grace_period() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let mut daemon = hanging(&lab, "200ms");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
@@ -578,7 +577,7 @@ fn sigterm_waits_no_longer_than_the_grace_period() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::TERM, Signal::INT)] {
         let mut daemon = hanging(&lab, "5m");
         daemon.signal(first);
@@ -592,7 +591,7 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn a_client_that_never_finishes_does_not_hold_up_the_end() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let grace = "[server]\nshutdown_grace = \"200ms\"\n";
     let mut daemon = Daemon::start(&(grace.to_owned() + &lab.configuration(&["orders"])));
     let mut idle = TcpStream::connect(daemon.address()).unwrap();
@@ -605,7 +604,7 @@ fn a_client_that_never_finishes_does_not_hold_up_the_end() {
 
 #[test]
 fn the_init_system_is_told() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -665,7 +664,7 @@ fn the_init_system_is_told() {
 
 #[test]
 fn a_scrape_passes_promtool() {
-    let mut lab = Lab::new();
+    let mut lab = Fleet::new();
     let daemon = watching(&lab, &["carts", "orders"]);
     lab.lead("carts", PUBLIC);
     next_round(&daemon, "carts");
@@ -682,7 +681,7 @@ fn a_scrape_passes_promtool() {
 
 #[test]
 fn the_log_is_json_or_text_and_tells_each_probe_at_debug() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let debug = format!("[log]\nlevel = \"debug\"\n{}", lab.configuration(&["orders"]));
     let daemon = Daemon::start(&debug);
     let probed = daemon.wait_for_record(|record| {
@@ -736,7 +735,7 @@ fn free_address() -> SocketAddr {
 #[test]
 fn a_probe_never_overlaps_the_one_before() {
     const CONNECTIONS: usize = 6;
-    let lab = Lab::new();
+    let lab = Fleet::new();
     lab.lead("orders", [10, 20, 1, 4]);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let dialled = listener.local_addr().unwrap().to_string();
@@ -765,7 +764,7 @@ fn a_probe_never_overlaps_the_one_before() {
 /// Through every door, while the server rejects it: nobody gets to read the password.
 #[test]
 fn a_password_is_never_shown() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     lab.lead("carts", [10, 20, 1, 4]);
     assert_eq!(lab.server.command(&["CONFIG", "SET", "requirepass", "another"]), "+OK\r\n");
     let config = lab.configuration(&["orders"]) + &lab.cache("carts", "auth.username = \"nobody\"");
@@ -845,7 +844,7 @@ fn probes_that_are_left_out_are_counted_and_told() {
 /// A process that is stopped, as a machine that is suspended stops it, has not watched.
 #[test]
 fn a_time_without_watching_is_an_event() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let daemon = watching(&lab, &["orders"]);
     daemon.signal(Signal::STOP);
     let watch = Stopwatch::start();

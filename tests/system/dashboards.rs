@@ -18,19 +18,19 @@ use std::{
 
 use cachewatch::clock::Stopwatch;
 use serde_json::{Value, json};
+use testlab::{
+    PATIENCE,
+    dns::Answer,
+    fleet::{Fleet, PASSWORD, PRIVATE, PUBLIC, host},
+    pki::Leaf,
+    program::Daemon,
+    prometheus::{JOB, Prometheus, encoded},
+    redis::RedisServer,
+};
 
 use crate::{
     alerts::Told,
     names::{self, Said, Speaker},
-    support::{
-        PATIENCE,
-        cachewatch::Daemon,
-        dns::Answer,
-        lab::{Lab, PASSWORD, PRIVATE, PUBLIC, host},
-        pki::Leaf,
-        prometheus::{JOB, Prometheus, encoded},
-        redis::RedisServer,
-    },
 };
 
 const DASHBOARDS: [&str; 2] = ["fleet", "cache"];
@@ -527,13 +527,13 @@ struct World {
     target: String,
     _crowd: Filling,
     _servers: [RedisServer; 2],
-    _lab: Lab,
+    _lab: Fleet,
     _leaf: Leaf,
 }
 
 impl World {
     fn start() -> Self {
-        let lab = Lab::new();
+        let lab = Fleet::new();
         let leaf = lab.authority.valid_for(&["*.redis.cache.windows.net"], Duration::from_hours(5 * 24));
         let with_tls = |leaf| RedisServer::builder().tls(leaf).password(PASSWORD);
         let aging = with_tls(&leaf).start();

@@ -10,11 +10,10 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
-
-use crate::support::{
+use testlab::{
     cache::{AMPLE, PasswordFile, at, runtime},
-    cachewatch::{Daemon, cachewatch},
     peer::{Peer, Replies, Step},
+    program::{Daemon, cachewatch},
     resp::bulk,
 };
 

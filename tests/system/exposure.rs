@@ -14,15 +14,14 @@ use cachewatch::{
 };
 use futures_util::future::join_all;
 use serde_json::json;
-
-use crate::support::{
+use testlab::{
     PATIENCE,
     cache::{AMPLE, PasswordFile, SLACK, SOON, at, ending, named, only_leg, runtime, tls},
-    cachewatch::{Daemon, cachewatch},
     dns::{Answer, DnsServer},
-    lab::Lab,
+    fleet::Fleet,
     peer::{OpensslServer, Peer, Replies, Step, alert, hostile, openssl, reply},
     pki::{Authority, Leaf},
+    program::{Daemon, cachewatch},
 };
 
 const NAME: &str = "orders.test";
@@ -271,7 +270,7 @@ fn each_old_version_is_asked_for_by_itself() {
 }
 
 /// A daemon's cache, with that behind its plain port.
-fn with_plain_port(lab: &Lab, address: SocketAddr) -> String {
+fn with_plain_port(lab: &Fleet, address: SocketAddr) -> String {
     lab.lead("orders", PRIVATE);
     let settings = lab.settings("interval = \"1s\"\ntimeout = \"900ms\"\njitter = 0.0\n");
     let more = "isolation = \"private_endpoint\"\nexposure.plain_port = true";
@@ -281,7 +280,7 @@ fn with_plain_port(lab: &Lab, address: SocketAddr) -> String {
 
 #[test]
 fn the_daemon_tests_in_its_first_round_and_remembers() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let plain = Peer::plain([Step::Serve(Replies::redis())]);
     let daemon = Daemon::start(&with_plain_port(&lab, plain.address()));
     let scrape = daemon.wait_until("five rounds", |daemon| {
@@ -299,7 +298,7 @@ fn the_daemon_tests_in_its_first_round_and_remembers() {
 
 #[test]
 fn a_check_tests_in_its_one_round_and_shows_it() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let plain = Peer::plain([Step::Serve(Replies::redis())]);
     let files = tempfile::TempDir::new().unwrap();
     let file = files.path().join("cachewatch.toml");

@@ -16,16 +16,15 @@ use cachewatch::{clock::Stopwatch, model::Timestamp};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::{
+use testlab::{
     PATIENCE,
     cache::SLACK,
-    cachewatch::{Daemon, Run, cachewatch, field},
     dns::Answer,
+    fleet::{Fleet, PRIVATE, PUBLIC, host},
     http::{self, Response, request_over},
-    lab::{Lab, PRIVATE, PUBLIC, host},
     net::Namespace,
     pki::{Authority, Leaf},
+    program::{Daemon, Run, cachewatch, field},
 };
 
 const NAME: &str = "cachewatch.test";
@@ -808,7 +807,7 @@ fn an_open_connection_does_not_hold_up_the_end() {
 }
 
 /// A daemon for which a name led to another address lately, so that there is something to accept.
-fn drifted(lab: &Lab, server: &str) -> Daemon {
+fn drifted(lab: &Fleet, server: &str) -> Daemon {
     lab.lead("orders", PRIVATE);
     lab.names.set(&host("silent"), Answer::new().servfail());
     let probe = "interval = \"1s\"\ntimeout = \"950ms\"\njitter = 0.0\n";
@@ -818,7 +817,7 @@ fn drifted(lab: &Lab, server: &str) -> Daemon {
 
 #[test]
 fn a_baseline_is_accepted_by_command() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let daemon = drifted(&lab, "");
     let orders = |daemon: &Daemon| daemon.get("/api/v1/caches/orders").json();
     let has_drift = |document: &Value| {
@@ -864,7 +863,7 @@ fn a_baseline_is_accepted_by_command() {
 
 #[test]
 fn the_command_shows_who_it_is() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let (authority, clients) = (Authority::new(), Authority::new());
     let files = Files::new();
     files.copy(&authority.leaf(&["localhost"]));

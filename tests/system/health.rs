@@ -2,13 +2,12 @@
 
 use cachewatch::clock::Stopwatch;
 use rustix::process::Signal;
-
-use crate::support::{
+use testlab::{
     cache::SLACK,
-    cachewatch::{Daemon, Run, cachewatch},
     dns::Answer,
-    lab::{Lab, PRIVATE, PUBLIC, host},
+    fleet::{Fleet, PRIVATE, PUBLIC, host},
     peer::{Peer, Step},
+    program::{Daemon, Run, cachewatch},
 };
 
 fn health(server: &str, options: &[&str]) -> Run {
@@ -17,7 +16,7 @@ fn health(server: &str, options: &[&str]) -> Run {
 
 #[test]
 fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     for name in ["sound", "risky"] {
         lab.lead(name, PRIVATE);
     }
@@ -74,7 +73,7 @@ fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
 /// One bad round of two is no finding yet, and a configuration that is refused stops nothing: both are told.
 #[test]
 fn what_is_not_settled_is_told() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     lab.lead("orders", PRIVATE);
     let probe = "interval = \"1h\"\nopen_after = 2\n";
     let cache = lab.cache("orders", "").replace(&lab.server.address().to_string(), "127.0.0.1:1");

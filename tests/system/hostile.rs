@@ -15,13 +15,12 @@ use cachewatch::{
 };
 use futures_util::future::join_all;
 use tempfile::TempDir;
-
-use crate::support::{
+use testlab::{
     cache::{AMPLE, SLACK, at, ending, only_leg, runtime, tls},
-    cachewatch::Daemon,
     peer::{Peer, hostile},
     pki::Authority,
     process::in_a_process_of_its_own,
+    program::Daemon,
 };
 
 const NAME: &str = "orders.test";

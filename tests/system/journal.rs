@@ -27,26 +27,25 @@ use cachewatch::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::{
+use testlab::{
     PATIENCE,
     cache::runtime,
-    cachewatch::{Call, Daemon, cachewatch, field},
     dns::Answer,
+    fleet::{Fleet, PRIVATE, PUBLIC, host},
     http,
-    lab::{Lab, PRIVATE, PUBLIC, host},
     process::Process,
+    program::{Call, Daemon, cachewatch, field},
 };
 
 /// A configuration and a journal that outlive the daemons that are started on them.
 struct Place {
-    lab: Lab,
+    lab: Fleet,
     directory: TempDir,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { lab: Lab::new(), directory: TempDir::new().unwrap() }
+        Self { lab: Fleet::new(), directory: TempDir::new().unwrap() }
     }
 
     fn journal(&self) -> PathBuf {
@@ -589,7 +588,7 @@ fn a_journal_of_the_first_version_is_taken_up() {
 /// A stream is open for as long as its reader likes, but for the end.
 #[test]
 fn a_stream_does_not_hold_up_the_end() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let config = format!("[server]\nshutdown_grace = \"5m\"\n{}", lab.configuration(&["orders"]));
     let mut daemon = Daemon::start(&config);
     let lines = http::stream(daemon.address(), "/api/v1/stream").unwrap();
@@ -603,7 +602,7 @@ fn a_stream_does_not_hold_up_the_end() {
 
 #[test]
 fn without_a_file_events_lie_in_memory_and_the_command_asks_for_them() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let daemon = Daemon::start(&lab.configuration(&["orders"]));
     let events = daemon.wait_until("events", |daemon| {
         let document = daemon.get("/api/v1/events?order=asc").json();
@@ -673,7 +672,7 @@ fn told_as_the_api_says(daemon: &Daemon, call: Call) -> Value {
 
 #[test]
 fn a_guarded_daemon_tells_its_events_to_who_shows_who_he_is() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let directory = TempDir::new().unwrap();
     let users = directory.path().join("users");
     // The cheapest hash that is taken.

@@ -23,13 +23,12 @@ use std::{
 use cachewatch::clock::Stopwatch;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-use crate::support::{
+use testlab::{
     PATIENCE,
-    cachewatch::{DATELESS, program},
+    fleet::Fleet,
     http,
-    lab::Lab,
     process::{handle_of, wait_for_exit},
+    program::{DATELESS, program},
     scrape::Scrape,
 };
 
@@ -42,7 +41,7 @@ struct Daemon {
     handle: OwnedFd,
     address: SocketAddr,
     _files: TempDir,
-    _lab: Lab,
+    _lab: Fleet,
 }
 
 impl Daemon {
@@ -52,7 +51,7 @@ impl Daemon {
 
     /// The same through another program, to whose arguments the command is appended.
     fn start_through(starter: &[&str], standard_error: impl Into<Stdio>) -> Self {
-        let lab = Lab::new();
+        let lab = Fleet::new();
         let files = TempDir::new().unwrap();
         let configuration = files.path().join("config.toml");
         let log = "[log]\nlevel = \"trace\"\nformat = \"json\"\n[server]\nshutdown_grace = \"5s\"\n";

@@ -9,13 +9,12 @@ use cachewatch::{clock, model::Timestamp};
 use hickory_resolver::proto::rr::RecordType;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-
-use crate::support::{
+use testlab::{
     cache::SLACK,
-    cachewatch::{Daemon, field},
     dns::{Answer, DnsServer, Transport},
-    lab::{PRIVATE, PUBLIC, alias, host},
+    fleet::{PRIVATE, PUBLIC, alias, host},
     peer::{Peer, Replies, Step},
+    program::{Daemon, field},
 };
 
 const TTL: Duration = Duration::from_secs(1);

@@ -1,18 +1,8 @@
 //! The whole program from outside: the built binary against real Redis servers, scripted name servers, hostile peers
-//! and filtered networks. `support` holds the fixtures; every other module is tests.
+//! and filtered networks. The fixtures are `testlab/`.
 
 // A whole document is compared with one `json!`, which is a call of itself for every few words.
 #![recursion_limit = "256"]
-
-mod support;
-
-/// What an expression of Prometheus speaks of.
-#[path = "../rules/promql.rs"]
-#[expect(dead_code, reason = "what the tests of the rules ask of it besides")]
-mod promql;
-
-#[path = "../rules/server.rs"]
-mod alertmanager;
 
 mod alerts;
 mod capacity;
@@ -36,5 +26,3 @@ mod resolve;
 mod resolvers;
 mod scale;
 mod tls;
-
-use support::PATIENCE;

@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-
-use crate::{promql, support::scrape::Scrape};
+use testlab::{promql, scrape::Scrape};
 
 /// Labels that Prometheus or its surroundings give to every series of a target.
 const OF_TARGETS: [&str; 4] = ["cluster", "namespace", "job", "instance"];

@@ -6,13 +6,12 @@ use std::{env, fmt::Write as _, fs, net::IpAddr, path::Path};
 
 use rustix::process::Signal;
 use serde_json::json;
-
-use crate::support::{
+use testlab::{
     PATIENCE,
     browser::{Browser, Look, Page, axe},
-    cachewatch::Daemon,
     dns::Answer,
-    lab::{Lab, PRIVATE, PUBLIC, alias, host},
+    fleet::{Fleet, PRIVATE, PUBLIC, alias, host},
+    program::Daemon,
     starvation::Starvation,
 };
 
@@ -23,8 +22,8 @@ const LONG: &str = "catalogue-search-suggestions-and-more-westeurope-production-
 const TROUBLED: u64 = 10;
 
 /// A healthy cache, and one of every kind of trouble.
-fn troubled() -> (Lab, Daemon) {
-    let lab = Lab::new();
+fn troubled() -> (Fleet, Daemon) {
+    let lab = Fleet::new();
     let mut text = lab.configuration(&["sessions", "profiles"]);
     writeln!(text, "[[resolvers]]\nname = \"world\"\naddress = \"{}\"", lab.names.address()).unwrap();
     lab.lead("orders", PUBLIC);
@@ -135,7 +134,7 @@ fn all_is_quiet(page: &Page<'_>, daemon: &Daemon) {
 
 #[test]
 fn the_sick_cache_is_found_understood_and_seen_to_recover() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let text = lab.configuration(&["orders", "profiles", "sessions"]);
     let daemon = Daemon::start(&text);
     let browser = Browser::start();
@@ -185,7 +184,7 @@ fn hide(page: &Page<'_>, hidden: bool) {
 /// What happens in a storm, out of sight, and under somebody's hand.
 #[test]
 fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let daemon = Daemon::start(&lab.configuration(&["orders", "profiles"]));
     let browser = Browser::start();
     let page = browser.page(Look::WIDE);
@@ -245,7 +244,7 @@ fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
 
 #[test]
 fn a_daemon_that_hangs_is_told_and_ages_go_on() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let daemon = Daemon::start(&lab.configuration(&["orders"]));
     let browser = Browser::start();
     let page = browser.page(Look::WIDE);
@@ -389,7 +388,7 @@ fn looks_lost(page: &Page<'_>, name: &str) {
 
 #[test]
 fn a_restart_is_told_and_survived() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let directory = tempfile::TempDir::new().unwrap();
     let file = directory.path().join("config.toml");
     fs::write(&file, lab.configuration(&["orders"])).unwrap();
@@ -447,7 +446,7 @@ fn without_scripts_the_pages_are_whole() {
 /// What a zone and a file say reaches the page as words, in a browser that would run them if it could.
 #[test]
 fn hostile_words_do_nothing_in_a_browser() {
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let good = lab.configuration(&["orders"]);
     let daemon = Daemon::start(&good);
     daemon.configure(&format!("{good}\n\"<img src=x onerror=document.title=1>\" = 1\n"));
@@ -465,7 +464,7 @@ fn hostile_words_do_nothing_in_a_browser() {
 #[test]
 fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alone() {
     const CACHES: usize = 500;
-    let lab = Lab::new();
+    let lab = Fleet::new();
     let mut text = lab.settings("interval = \"1h\"\n");
     let port = lab.server.plain_address();
     for number in 0..CACHES {

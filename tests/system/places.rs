@@ -14,11 +14,10 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 use tempfile::TempDir;
-
-use crate::support::{
+use testlab::{
     PATIENCE,
-    cachewatch::Daemon,
     http::{self, Response, request_over},
+    program::Daemon,
 };
 
 /// A cache that costs nothing: nobody listens there.

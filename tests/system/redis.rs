@@ -11,8 +11,7 @@ use cachewatch::{
     model::{Auth, Cache, Clients, LimitSource, SystemFiles, Timeouts},
     probe::Prober,
 };
-
-use crate::support::{
+use testlab::{
     PATIENCE,
     cache::{AMPLE, PasswordFile, SLACK, SOON, at, ending, only_leg, runtime, tls, walk},
     pki::Authority,

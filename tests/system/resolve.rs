@@ -18,8 +18,7 @@ use hickory_resolver::proto::{
     rr::{DNSClass, RecordType},
 };
 use tempfile::TempDir;
-
-use crate::support::{
+use testlab::{
     cache::{AMPLE, SLACK, SOON, look_up_as, named, resolver, walk, walk_as},
     dns::{Answer, DnsServer, Transport},
     net::Namespace,

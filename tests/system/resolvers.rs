@@ -30,18 +30,17 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tempfile::TempDir;
-use tokio_rustls::TlsAcceptor;
-
-use crate::support::{
+use testlab::{
     background::Background,
     cache::{AMPLE, SLACK, SOON, named, walk, walk_as},
-    cachewatch::cachewatch,
     dns::{Answer, DnsServer},
     name_server::NameServer,
     net::Namespace,
     peer::{Peer, Step},
     pki::{Authority, Leaf},
+    program::cachewatch,
 };
+use tokio_rustls::TlsAcceptor;
 
 const HOST: &str = "orders.test";
 /// Where unbound answers, by every protocol, and where nsd does.

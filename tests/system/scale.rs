@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::crowd::Crowd;
+use testlab::crowd::Crowd;
 
 const MIB: u64 = 1 << 20;
 

@@ -5,8 +5,7 @@ use cachewatch::{
     clock::Stopwatch,
     model::{Cache, Leg, Timeouts},
 };
-
-use crate::support::{
+use testlab::{
     cache::{AMPLE, PasswordFile, SLACK, SOON, at, ending, only_leg, tls, walk},
     peer::{OpensslServer, Peer, Replies, Step, alert, openssl, reply},
     pki::{Authority, Leaf},

@@ -2,22 +2,27 @@
 
 /// A metric with the labels it is chosen by.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Selector {
-    pub(crate) metric: String,
-    pub(crate) matchers: Vec<Matcher>,
+pub struct Selector {
+    /// The metric's name.
+    pub metric: String,
+    /// The conditions between the braces.
+    pub matchers: Vec<Matcher>,
 }
 
 /// One condition on a label.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Matcher {
-    pub(crate) label: String,
-    pub(crate) operator: String,
-    pub(crate) value: String,
+pub struct Matcher {
+    /// The label's name.
+    pub label: String,
+    /// `=`, `!=`, `=~` or `!~`.
+    pub operator: String,
+    /// What stands between the quotes.
+    pub value: String,
 }
 
 impl Matcher {
     /// Whether it takes a label of that value.
-    pub(crate) fn takes(&self, value: &str) -> bool {
+    pub fn takes(&self, value: &str) -> bool {
         match &*self.operator {
             "=" => self.value == value,
             "!=" => self.value != value,
@@ -28,14 +33,14 @@ impl Matcher {
     }
 
     /// The values it names in full.
-    pub(crate) fn literals(&self) -> impl Iterator<Item = &str> {
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
         literals(&self.value)
     }
 }
 
 /// Whether a pattern of alternatives takes `value`. An alternative is a word, or the beginning of one before `.+`; the rules
 /// need no more, and what is more panics here.
-pub(crate) fn takes(pattern: &str, value: &str) -> bool {
+pub fn takes(pattern: &str, value: &str) -> bool {
     pattern.split('|').any(|word| match word.strip_suffix(".+") {
         Some(start) => plain(start).len() < value.len() && value.starts_with(start),
         None => plain(word) == value,
@@ -43,7 +48,7 @@ pub(crate) fn takes(pattern: &str, value: &str) -> bool {
 }
 
 /// The alternatives of a pattern that are whole words.
-pub(crate) fn literals(pattern: &str) -> impl Iterator<Item = &str> {
+pub fn literals(pattern: &str) -> impl Iterator<Item = &str> {
     pattern.split('|').filter(|word| !word.ends_with(".+")).map(plain)
 }
 
@@ -53,7 +58,7 @@ fn plain(word: &str) -> &str {
 }
 
 /// Every metric in the expression, with its matchers.
-pub(crate) fn selectors(expression: &str) -> Vec<Selector> {
+pub fn selectors(expression: &str) -> Vec<Selector> {
     let mut found = Vec::new();
     for (name, rest) in names(expression) {
         let is_metric = ["cachewatch_", "cachewatch:", "process_"].iter().any(|start| name.starts_with(start));
@@ -67,7 +72,7 @@ pub(crate) fn selectors(expression: &str) -> Vec<Selector> {
 }
 
 /// The labels of every `by`, `without`, `on`, `ignoring` and `group_left`.
-pub(crate) fn grouped_by(expression: &str) -> Vec<String> {
+pub fn grouped_by(expression: &str) -> Vec<String> {
     let words = ["by", "without", "on", "ignoring", "group_left", "group_right"];
     let lists = names(expression).into_iter().filter(|(name, _)| words.contains(name));
     lists
@@ -80,19 +85,19 @@ pub(crate) fn grouped_by(expression: &str) -> Vec<String> {
 }
 
 /// Every `label_replace` that reads the label `source`: what it writes, and the pattern it does so for.
-pub(crate) fn replacements(expression: &str, source: &str) -> Vec<(String, String)> {
+pub fn replacements(expression: &str, source: &str) -> Vec<(String, String)> {
     let strings = strings(expression);
     let quadruples = strings.windows(4).filter(|four| four[2] == source);
     quadruples.map(|four| (four[1].clone(), four[3].clone())).collect()
 }
 
 /// The labels that every `label_replace` writes.
-pub(crate) fn written(expression: &str) -> Vec<String> {
+pub fn written(expression: &str) -> Vec<String> {
     replaced(expression).into_iter().map(|[written, ..]| written).collect()
 }
 
 /// The labels that every `label_replace` reads.
-pub(crate) fn read(expression: &str) -> Vec<String> {
+pub fn read(expression: &str) -> Vec<String> {
     replaced(expression).into_iter().map(|[_, _, read, _]| read).collect()
 }
 
@@ -117,7 +122,7 @@ fn stripped(expression: &str) -> String {
 }
 
 /// The labels that a template speaks of.
-pub(crate) fn templated(text: &str) -> Vec<String> {
+pub fn templated(text: &str) -> Vec<String> {
     text.split("$labels.")
         .skip(1)
         .map(|rest| words(rest).next().expect("a template names a label").to_owned())
@@ -125,7 +130,7 @@ pub(crate) fn templated(text: &str) -> Vec<String> {
 }
 
 /// The words of a text, in the letters of names.
-pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).filter(|word| !word.is_empty())
 }
 

@@ -7,7 +7,7 @@ use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 /// A limit of time that a test holds a process to is a limit of what the process does; what the machine did meanwhile for
 /// others is measured by this, and added to the limit.
 #[derive(Debug)]
-pub(crate) struct Starvation {
+pub struct Starvation {
     processes: Vec<u32>,
     /// How long each of their threads had waited before.
     before: HashMap<PathBuf, Duration>,
@@ -16,13 +16,13 @@ pub(crate) struct Starvation {
 impl Starvation {
     /// Measures from now on. All threads of these processes count, added up.
     #[track_caller]
-    pub(crate) fn of(processes: &[u32]) -> Self {
+    pub fn of(processes: &[u32]) -> Self {
         Self { processes: processes.to_vec(), before: waited(processes).collect() }
     }
 
     /// How long they have waited since. What a thread waited that has ended meanwhile is not known any more.
     #[track_caller]
-    pub(crate) fn so_far(&self) -> Duration {
+    pub fn so_far(&self) -> Duration {
         let since = |(thread, waited): (PathBuf, Duration)| {
             waited.saturating_sub(self.before.get(&thread).copied().unwrap_or_default())
         };
@@ -56,7 +56,7 @@ mod tests {
     use std::{hint, thread};
 
     use super::*;
-    use crate::support::PATIENCE;
+    use crate::PATIENCE;
     use cachewatch::clock::Stopwatch;
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 /// One series and its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sample {
-    pub(crate) name: String,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) value: f64,
+pub struct Sample {
+    /// The metric's name, with `_bucket` and the like where it is a part of a histogram.
+    pub name: String,
+    /// Name and value of each label.
+    pub labels: BTreeMap<String, String>,
+    /// The sample's value.
+    pub value: f64,
 }
 
 /// A whole scrape.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Scrape(pub(crate) Vec<Sample>);
+pub struct Scrape(pub Vec<Sample>);
 
 impl Scrape {
     /// Reads the Prometheus text format 0.0.4.
@@ -21,13 +24,13 @@ impl Scrape {
     ///
     /// On a line that is not a comment and not a sample: a daemon that writes one is broken.
     #[track_caller]
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         Self(lines.map(|line| sample(line).unwrap_or_else(|| panic!("not a sample: {line}"))).collect())
     }
 
     /// Every sample of this name that has these labels, whatever others it has.
-    pub(crate) fn all(&self, name: &str, labels: &[(&str, &str)]) -> Vec<&Sample> {
+    pub fn all(&self, name: &str, labels: &[(&str, &str)]) -> Vec<&Sample> {
         let fits = |sample: &&Sample| {
             let has = |(label, value): &(&str, &str)| sample.labels.get(*label).is_some_and(|found| found == value);
             sample.name == name && labels.iter().all(has)
@@ -41,7 +44,7 @@ impl Scrape {
     ///
     /// If several fit, because then the test says too little.
     #[track_caller]
-    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         match self.all(name, labels)[..] {
             [] => None,
             [sample] => Some(sample.value),

@@ -19,7 +19,7 @@ use super::{
 /// A network namespace with nothing in it but loopback. It has no name and leaves no trace: it is gone when this value,
 /// and every socket and process made inside, are gone.
 #[derive(Debug)]
-pub(crate) struct Namespace {
+pub struct Namespace {
     handle: File,
 }
 
@@ -30,7 +30,7 @@ impl Namespace {
     ///
     /// Without the right to make one, naming the command that gives it.
     #[track_caller]
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         // The holder says where it is and then waits for its input to end, which it does when this function returns.
         let script = "ip link set lo up && echo up && read -r _";
         let mut unshare = Command::new("unshare");
@@ -49,7 +49,7 @@ impl Namespace {
     /// Runs `work` on a thread inside. Threads and processes it starts and sockets it opens belong inside for good, so
     /// a fixture made in here can be brought out and used.
     #[track_caller]
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let inside = || {
             move_into_link_name_space(self.handle.as_fd(), Some(LinkNameSpaceType::Network))
                 .expect("whoever made a namespace may enter it");
@@ -72,7 +72,7 @@ impl Namespace {
 
     /// Makes this address the machine's own, inside.
     #[track_caller]
-    pub(crate) fn add_address(&self, address: impl Into<IpAddr>) {
+    pub fn add_address(&self, address: impl Into<IpAddr>) {
         let address = address.into();
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         let mut ip = Command::new("ip");
@@ -87,7 +87,7 @@ impl Namespace {
     /// Replaces the filter for every packet that arrives inside, in nftables' words:
     /// `ip daddr 10.20.1.4 tcp dport 6380 drop`. An empty text lets everything pass.
     #[track_caller]
-    pub(crate) fn filter(&self, rules: &str) {
+    pub fn filter(&self, rules: &str) {
         // On arrival, as on a far network: a packet dropped on its way out would fail the sender's own call.
         let chain = format!("chain arriving {{\ntype filter hook input priority 0\n{rules}\n}}");
         let ruleset = format!("flush ruleset\ntable inet laboratory {{\n{chain}\n}}\n");
@@ -110,7 +110,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::support::{
+    use crate::{
         dns::{Answer, DnsServer},
         redis::RedisServer,
     };

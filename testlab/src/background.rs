@@ -6,13 +6,14 @@ use tokio::{runtime, sync::oneshot};
 
 /// A future that runs until this is dropped. Dropping cancels it and everything it spawned, and waits for that.
 #[derive(Debug)]
-pub(crate) struct Background {
+pub struct Background {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Background {
-    pub(crate) fn run(name: &str, service: impl Future<Output = ()> + Send + 'static) -> Self {
+    /// Runs `service` on a thread of this name.
+    pub fn run(name: &str, service: impl Future<Output = ()> + Send + 'static) -> Self {
         let (stop, stopped) = oneshot::channel();
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()

@@ -17,7 +17,7 @@ use rustix::{
 
 /// A running child. Its output, both streams, is kept line by line; dropping the value kills it.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     handle: OwnedFd,
     transcript: Arc<Transcript>,
@@ -30,7 +30,7 @@ impl Process {
     ///
     /// If it cannot be started, naming the command that installs it: a test that cannot run has failed.
     #[track_caller]
-    pub(crate) fn spawn(command: &mut Command, package: &str) -> Self {
+    pub fn spawn(command: &mut Command, package: &str) -> Self {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.unwrap_or_else(|error| missing(command, package, &error));
         let handle = handle_of(&child);
@@ -40,21 +40,23 @@ impl Process {
         Self { child, handle, transcript }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The child's standard input, once; dropping it closes it.
-    pub(crate) fn stdin(&mut self) -> std::process::ChildStdin {
+    pub fn stdin(&mut self) -> std::process::ChildStdin {
         self.child.stdin.take().expect("stdin is taken once")
     }
 
-    pub(crate) fn transcript(&self) -> &Transcript {
+    /// What it has printed.
+    pub fn transcript(&self) -> &Transcript {
         &self.transcript
     }
 
     /// Sends a signal; one that comes too late is no error.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         match pidfd_send_signal(&self.handle, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => panic!("cannot send {signal:?} to {}: {error}", self.pid()),
@@ -62,7 +64,7 @@ impl Process {
     }
 
     /// Waits for the end, and until all it said is in the transcript; `None` if it still runs after `limit`.
-    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let ended = wait_for_exit(&mut self.child, &self.handle, limit)?;
         // The last words of a process are read by another thread, and may come after its end.
         let _ = self.transcript.wait_for(limit, |_| None::<()>);
@@ -79,7 +81,7 @@ impl Drop for Process {
 
 /// What a process has said so far, and a way to wait for what it says next.
 #[derive(Debug, Default)]
-pub(crate) struct Transcript {
+pub struct Transcript {
     said: Mutex<Said>,
     more: Condvar,
 }
@@ -92,7 +94,7 @@ struct Said {
 
 /// Why a line never came.
 #[derive(Debug)]
-pub(crate) enum Unsaid {
+pub enum Unsaid {
     /// The process closed its output; what it had said is here.
     Ended(String),
     /// The time was up; what it had said is here.
@@ -100,22 +102,23 @@ pub(crate) enum Unsaid {
 }
 
 impl Transcript {
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// All lines so far.
+    pub fn lines(&self) -> Vec<String> {
         self.lock().lines.clone()
     }
 
     /// A place in the transcript, for [`Transcript::wait_from`]: everything said after this call.
-    pub(crate) fn mark(&self) -> usize {
+    pub fn mark(&self) -> usize {
         self.lock().lines.len()
     }
 
     /// The first line, said or still to be said, that `pick` takes.
-    pub(crate) fn wait_for<T>(&self, limit: Duration, pick: impl FnMut(&str) -> Option<T>) -> Result<T, Unsaid> {
+    pub fn wait_for<T>(&self, limit: Duration, pick: impl FnMut(&str) -> Option<T>) -> Result<T, Unsaid> {
         self.wait_from(0, limit, pick)
     }
 
     /// The same, leaving out what stands before `mark`.
-    pub(crate) fn wait_from<T>(
+    pub fn wait_from<T>(
         &self,
         mark: usize,
         limit: Duration,
@@ -166,7 +169,7 @@ impl Transcript {
 ///
 /// If it is missing (naming `package`) or fails.
 #[track_caller]
-pub(crate) fn must(command: &mut Command, package: &str) -> String {
+pub fn must(command: &mut Command, package: &str) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| missing(command, package, &error));
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -175,7 +178,7 @@ pub(crate) fn must(command: &mut Command, package: &str) -> String {
 /// Runs one test of this binary, marked `#[ignore]`, in a process of its own: for what a test would do to its whole
 /// process, or measure of it. It must pass.
 #[track_caller]
-pub(crate) fn in_a_process_of_its_own(test: &str, environment: &[(&str, String)]) {
+pub fn in_a_process_of_its_own(test: &str, environment: &[(&str, String)]) {
     let mut command = Command::new(std::env::current_exe().expect("a running test has a program"));
     command.args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
@@ -185,7 +188,7 @@ pub(crate) fn in_a_process_of_its_own(test: &str, environment: &[(&str, String)]
 }
 
 /// Waits for a child's end through its handle, which cannot name another process.
-pub(crate) fn wait_for_exit(child: &mut Child, handle: &OwnedFd, limit: Duration) -> Option<ExitStatus> {
+pub fn wait_for_exit(child: &mut Child, handle: &OwnedFd, limit: Duration) -> Option<ExitStatus> {
     let limit = Timespec::try_from(limit).expect("limits are seconds");
     let mut ended = [PollFd::new(handle, PollFlags::IN)];
     match poll(&mut ended, Some(&limit)) {
@@ -196,7 +199,7 @@ pub(crate) fn wait_for_exit(child: &mut Child, handle: &OwnedFd, limit: Duration
 }
 
 /// A handle that stays with this very child, whatever becomes of its number.
-pub(crate) fn handle_of(child: &Child) -> OwnedFd {
+pub fn handle_of(child: &Child) -> OwnedFd {
     pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("the child has not been waited for")
 }
 
@@ -209,7 +212,7 @@ fn missing(command: &Command, package: &str, error: &io::Error) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::support::PATIENCE;
+    use crate::PATIENCE;
 
     #[test]
     fn a_process_is_heard_waited_for_and_signalled() {

@@ -15,29 +15,36 @@ use super::{
 };
 
 /// Where a healthy cache's name leads, and where it leads without its private zone. Both are dialled on loopback.
-pub(crate) const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 20, 1, 4);
-pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 50, 1, 10);
-pub(crate) const PASSWORD: &str = "correct-horse-battery-staple";
-/// How the lab's name server is called.
-pub(crate) const RESOLVER: &str = "lab";
+pub const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 20, 1, 4);
+/// See [`PRIVATE`].
+pub const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 50, 1, 10);
+/// The access key of the one Redis.
+pub const PASSWORD: &str = "correct-horse-battery-staple";
+/// The name of the fleet's name server, in its configuration.
+pub const RESOLVER: &str = "lab";
 
 /// One Redis behind any number of names, with TLS on one port and without on another.
 #[derive(Debug)]
-pub(crate) struct Lab {
-    pub(crate) names: DnsServer,
-    pub(crate) server: RedisServer,
-    pub(crate) authority: Authority,
+pub struct Fleet {
+    /// The name server that every name is asked at.
+    pub names: DnsServer,
+    /// The Redis behind every name.
+    pub server: RedisServer,
+    /// What signed the certificate of that Redis.
+    pub authority: Authority,
     /// The server reads its files again when it restarts.
     _leaf: Leaf,
     files: TempDir,
 }
 
-impl Lab {
-    pub(crate) fn new() -> Self {
+impl Fleet {
+    /// One that serves, with a password.
+    pub fn new() -> Self {
         Self::with(|builder| builder)
     }
 
-    pub(crate) fn with(build: impl FnOnce(Builder<'_>) -> Builder<'_>) -> Self {
+    /// The same with another Redis behind it.
+    pub fn with(build: impl FnOnce(Builder<'_>) -> Builder<'_>) -> Self {
         let authority = Authority::new();
         let leaf = authority.leaf(&["*.redis.cache.windows.net"]);
         let server = build(RedisServer::builder().tls(&leaf).plain().password(PASSWORD)).start();
@@ -46,22 +53,24 @@ impl Lab {
         Self { names: DnsServer::start(), server, authority, _leaf: leaf, files }
     }
 
-    pub(crate) fn password_file(&self) -> String {
+    /// The path of a file that holds [`PASSWORD`].
+    pub fn password_file(&self) -> String {
         self.files.path().join("password").to_string_lossy().into_owned()
     }
 
-    pub(crate) fn ca_file(&self) -> String {
+    /// The path of the authority's certificate.
+    pub fn ca_file(&self) -> String {
         self.authority.ca_file().to_string_lossy().into_owned()
     }
 
     /// Leads a cache's name through its privatelink alias to this address.
-    pub(crate) fn lead(&self, name: &str, address: impl Into<IpAddr>) {
+    pub fn lead(&self, name: &str, address: impl Into<IpAddr>) {
         self.names.set(&host(name), Answer::new().alias(&alias(name), 300).address(address, 10));
     }
 
     /// A whole configuration of these caches, with a second from probe to probe. Names not led yet lead to
     /// [`PRIVATE`].
-    pub(crate) fn configuration(&self, names: &[&str]) -> String {
+    pub fn configuration(&self, names: &[&str]) -> String {
         // On a busy machine any PING may be slow; what is no answer in time is told as that.
         let mut text = self
             .settings("interval = \"1s\"\ntimeout = \"950ms\"\njitter = 0.0\n[thresholds]\nslow_ping = \"950ms\"\n");
@@ -73,18 +82,18 @@ impl Lab {
     }
 
     /// Everything of a configuration but its caches; `probe` is the body of `[probe]`.
-    pub(crate) fn settings(&self, probe: &str) -> String {
+    pub fn settings(&self, probe: &str) -> String {
         let address = self.names.address();
         format!("[probe]\n{probe}\n[[resolvers]]\nname = \"{RESOLVER}\"\naddress = \"{address}\"\n")
     }
 
     /// The table of one cache, with these lines more.
-    pub(crate) fn cache(&self, name: &str, more: &str) -> String {
+    pub fn cache(&self, name: &str, more: &str) -> String {
         self.cache_asking(&[RESOLVER.to_owned()], name, more)
     }
 
     /// The same through other resolvers.
-    pub(crate) fn cache_asking(&self, resolvers: &[String], name: &str, more: &str) -> String {
+    pub fn cache_asking(&self, resolvers: &[String], name: &str, more: &str) -> String {
         let (host, dialled) = (host(name), self.server.address());
         let mut text = format!("[[caches]]\nname = \"{name}\"\nhost = \"{host}\"\nresolvers = {resolvers:?}\n");
         let _ = writeln!(text, "connect_to = [\"{PRIVATE}={dialled}\", \"{PUBLIC}={dialled}\"]\n{more}");
@@ -95,10 +104,11 @@ impl Lab {
 }
 
 /// The name an application dials for the cache of this name.
-pub(crate) fn host(name: &str) -> String {
+pub fn host(name: &str) -> String {
     format!("{name}.redis.cache.windows.net")
 }
 
-pub(crate) fn alias(name: &str) -> String {
+/// The name that a cache's public name is an alias of, where it has a private endpoint.
+pub fn alias(name: &str) -> String {
     format!("{name}.privatelink.redis.cache.windows.net")
 }

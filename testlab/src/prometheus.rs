@@ -11,14 +11,14 @@ use tempfile::TempDir;
 use super::{PATIENCE, http, process::Process};
 
 /// The job that its only target belongs to.
-pub(crate) const JOB: &str = "watchers";
+pub const JOB: &str = "watchers";
 
 /// What is asked over a range covers this much, in steps of a second.
 const RANGE: Duration = Duration::from_mins(1);
 
 /// A Prometheus of the test's own. Dropping it kills it.
 #[derive(Debug)]
-pub(crate) struct Prometheus {
+pub struct Prometheus {
     process: Process,
     address: SocketAddr,
     _files: TempDir,
@@ -26,7 +26,7 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     /// Scrapes this target, and evaluates these rules, each second from now on.
-    pub(crate) fn start(target: &str, rules: Option<&str>) -> Self {
+    pub fn start(target: &str, rules: Option<&str>) -> Self {
         let files = TempDir::new().unwrap();
         let scrape = format!("[{{job_name: {JOB}, static_configs: [{{targets: ['{target}']}}]}}]");
         let file = files.path().join("prometheus.yml");
@@ -53,24 +53,25 @@ impl Prometheus {
         Self { process, address, _files: files }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
     /// What an expression gives now: the labels of each series that has a number.
-    pub(crate) fn instant(&self, expression: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
+    pub fn instant(&self, expression: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
         self.series(&format!("query?query={}", encoded(expression)))
     }
 
     /// The same over the last minute.
-    pub(crate) fn range(&self, expression: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
+    pub fn range(&self, expression: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
         let end = clock::now();
         let (start, end) = (end.minus(RANGE).unix_seconds(), end.unix_seconds());
         self.series(&format!("query_range?query={}&start={start}&end={end}&step=1", encoded(expression)))
     }
 
     /// The labels of each series that has a number.
-    pub(crate) fn series(&self, path: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
+    pub fn series(&self, path: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
         let answer = self.get(path)?;
         let result = answer["data"]["result"].as_array().ok_or_else(|| answer.to_string())?;
         let is_number = |point: &Value| point[1].as_str().is_some_and(|text| text.parse().is_ok_and(f64::is_finite));
@@ -86,7 +87,7 @@ impl Prometheus {
     }
 
     /// A document of the API.
-    pub(crate) fn get(&self, path: &str) -> Result<Value, String> {
+    pub fn get(&self, path: &str) -> Result<Value, String> {
         let answer = http::get(self.address, &format!("/api/v1/{path}")).map_err(|error| error.to_string())?;
         let document: Value =
             serde_json::from_str(&answer.body).map_err(|error| format!("{error}: {}", answer.body))?;
@@ -98,7 +99,7 @@ impl Prometheus {
 
     /// Waits until an expression gives something.
     #[track_caller]
-    pub(crate) fn wait_for(&self, condition: &str) {
+    pub fn wait_for(&self, condition: &str) {
         let watch = Stopwatch::start();
         while self.instant(condition).unwrap().is_empty() {
             assert!(watch.elapsed() < PATIENCE, "never: {condition}");
@@ -108,7 +109,7 @@ impl Prometheus {
 }
 
 /// For a query string: everything but letters and digits as `%XX`.
-pub(crate) fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()

@@ -27,7 +27,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// A certificate authority: a root, or an intermediate below one.
 #[derive(Debug)]
-pub(crate) struct Authority {
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     root: Certificate,
     /// What a leaf shows after itself, nearest issuer first; a root is not shown.
@@ -37,7 +37,7 @@ pub(crate) struct Authority {
 
 impl Authority {
     /// A root of its own, trusted by nobody until told.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let issuer = CertifiedIssuer::self_signed(authority_params("cachewatch test root"), new_key())
             .expect("the parameters are complete");
         let root = certificate(&issuer);
@@ -45,7 +45,7 @@ impl Authority {
     }
 
     /// An authority below this one. Its leaves show it in their chain; its [`Authority::ca_file`] is still the root's.
-    pub(crate) fn intermediate(&self) -> Self {
+    pub fn intermediate(&self) -> Self {
         let params = authority_params("cachewatch test intermediate");
         let issuer = CertifiedIssuer::signed_by(params, new_key(), &self.issuer).expect("the parameters are complete");
         let mut intermediates = vec![certificate(&issuer)];
@@ -54,17 +54,17 @@ impl Authority {
     }
 
     /// The root certificate as PEM: `tls.ca_file` of a cache that this authority vouches for.
-    pub(crate) fn ca_file(&self) -> PathBuf {
+    pub fn ca_file(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
     /// A leaf for these DNS names or addresses, valid from yesterday for a year.
-    pub(crate) fn leaf(&self, names: &[&str]) -> Leaf {
+    pub fn leaf(&self, names: &[&str]) -> Leaf {
         self.valid_for(names, 365 * DAY)
     }
 
     /// A leaf that ends this long from now.
-    pub(crate) fn valid_for(&self, names: &[&str], remaining: Duration) -> Leaf {
+    pub fn valid_for(&self, names: &[&str], remaining: Duration) -> Leaf {
         self.issue(names, |params| {
             params.not_before -= DAY;
             params.not_after += remaining;
@@ -72,7 +72,7 @@ impl Authority {
     }
 
     /// A leaf that ended yesterday.
-    pub(crate) fn expired(&self, names: &[&str]) -> Leaf {
+    pub fn expired(&self, names: &[&str]) -> Leaf {
         self.issue(names, |params| {
             params.not_before -= 30 * DAY;
             params.not_after -= DAY;
@@ -80,21 +80,22 @@ impl Authority {
     }
 
     /// A leaf that begins tomorrow.
-    pub(crate) fn not_yet_valid(&self, names: &[&str]) -> Leaf {
+    pub fn not_yet_valid(&self, names: &[&str]) -> Leaf {
         self.issue(names, |params| {
             params.not_before += DAY;
             params.not_after += 30 * DAY;
         })
     }
 
-    pub(crate) fn roots(&self) -> RootCertStore {
+    /// A store that trusts this authority alone.
+    pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.der().clone()).expect("a root of our own making is well formed");
         roots
     }
 
     /// Connects as a plain client that trusts only this authority. The handshake happens with the first byte.
-    pub(crate) fn connect(
+    pub fn connect(
         &self,
         address: SocketAddr,
         name: &str,
@@ -103,7 +104,7 @@ impl Authority {
     }
 
     /// The same, with a certificate to show where one is asked for.
-    pub(crate) fn connect_as(
+    pub fn connect_as(
         &self,
         leaf: Option<&Leaf>,
         address: SocketAddr,
@@ -150,7 +151,7 @@ impl Authority {
 
 /// A certificate chain and its key, in memory and as PEM files that live as long as this value.
 #[derive(Debug)]
-pub(crate) struct Leaf {
+pub struct Leaf {
     chain: Vec<Certificate>,
     key: Vec<u8>,
     directory: TempDir,
@@ -158,34 +159,35 @@ pub(crate) struct Leaf {
 
 impl Leaf {
     /// A leaf that vouches for itself only.
-    pub(crate) fn self_signed(names: &[&str]) -> Self {
+    pub fn self_signed(names: &[&str]) -> Self {
         let key = new_key();
         let leaf = leaf_params(names).self_signed(&key).expect("the parameters are complete");
         Self::stored(vec![leaf], &key)
     }
 
     /// The same leaf as a server shows it that forgets its intermediates.
-    pub(crate) fn without_intermediates(&self) -> Self {
+    pub fn without_intermediates(&self) -> Self {
         let key = KeyPair::try_from(self.key.as_slice()).expect("the key was made here");
         Self::stored(vec![self.chain[0].clone()], &key)
     }
 
     /// The whole chain as PEM, leaf first.
-    pub(crate) fn cert_file(&self) -> PathBuf {
+    pub fn cert_file(&self) -> PathBuf {
         self.directory.path().join("cert.pem")
     }
 
-    pub(crate) fn key_file(&self) -> PathBuf {
+    /// The path of its key, as PEM.
+    pub fn key_file(&self) -> PathBuf {
         self.directory.path().join("key.pem")
     }
 
     /// A TLS server that shows this leaf and asks for nothing.
-    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+    pub fn server(&self) -> Arc<ServerConfig> {
         self.finish(server_builder().with_no_client_auth())
     }
 
     /// A TLS server that wants a client certificate from `authority`.
-    pub(crate) fn server_wanting_client_from(&self, authority: &Authority) -> Arc<ServerConfig> {
+    pub fn server_wanting_client_from(&self, authority: &Authority) -> Arc<ServerConfig> {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authority.roots()), provider())
             .build()
             .expect("the roots are not empty");
@@ -257,7 +259,7 @@ fn write(path: &Path, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::support::{
+    use crate::{
         peer::{Peer, Replies, Step},
         resp::exchange,
     };

@@ -30,7 +30,7 @@ use super::background::Background;
 ///
 /// An answer without anything is NODATA.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answer {
+pub struct Answer {
     links: Vec<Link>,
     code: Option<ResponseCode>,
     class: Option<DNSClass>,
@@ -63,95 +63,100 @@ enum Manner {
 }
 
 impl Answer {
-    pub(crate) fn new() -> Self {
+    /// NOERROR without a record.
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// The name is an alias of `target`, which what follows belongs to. With nothing after it, the chain is cut here.
-    pub(crate) fn alias(mut self, target: &str, ttl: u32) -> Self {
+    pub fn alias(mut self, target: &str, ttl: u32) -> Self {
         self.links.push(Link::Alias { target: target.to_owned(), ttl });
         self
     }
 
     /// An A or AAAA record, given only to who asks for that type.
-    pub(crate) fn address(mut self, address: impl Into<IpAddr>, ttl: u32) -> Self {
+    pub fn address(mut self, address: impl Into<IpAddr>, ttl: u32) -> Self {
         self.links.push(Link::Address { address: address.into(), ttl });
         self
     }
 
     /// The name, or the last alias's target, does not exist.
-    pub(crate) fn nxdomain(self) -> Self {
+    pub fn nxdomain(self) -> Self {
         self.code(ResponseCode::NXDomain)
     }
 
-    pub(crate) fn servfail(self) -> Self {
+    /// Answers with SERVFAIL.
+    pub fn servfail(self) -> Self {
         self.code(ResponseCode::ServFail)
     }
 
-    pub(crate) fn refused(self) -> Self {
+    /// Answers with REFUSED.
+    pub fn refused(self) -> Self {
         self.code(ResponseCode::Refused)
     }
 
     /// Too long for UDP, so it must be asked again over TCP.
-    pub(crate) fn truncated(self) -> Self {
+    pub fn truncated(self) -> Self {
         self.in_manner(Manner::Truncated)
     }
 
     /// No reply at all.
-    pub(crate) fn silent(self) -> Self {
+    pub fn silent(self) -> Self {
         self.in_manner(Manner::Silent)
     }
 
     /// The reply to some other query.
-    pub(crate) fn with_wrong_id(self) -> Self {
+    pub fn with_wrong_id(self) -> Self {
         self.in_manner(Manner::WrongId)
     }
 
     /// A reply by its id that nobody can read.
-    pub(crate) fn mangled(self) -> Self {
+    pub fn mangled(self) -> Self {
         self.in_manner(Manner::Mangled)
     }
 
     /// The reply with the owner of every record in upper case: names compare without regard to case (RFC 4343).
-    pub(crate) fn shouting(self) -> Self {
+    pub fn shouting(self) -> Self {
         self.in_manner(Manner::Shouting)
     }
 
     /// These bytes instead of a reply.
-    pub(crate) fn raw(self, bytes: impl Into<Vec<u8>>) -> Self {
+    pub fn raw(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.in_manner(Manner::Raw(bytes.into()))
     }
 
     /// No reply to queries of this type, as from a middlebox that drops what it does not know.
-    pub(crate) fn deaf_to(mut self, record_type: RecordType) -> Self {
+    pub fn deaf_to(mut self, record_type: RecordType) -> Self {
         self.deaf_to = Some(record_type);
         self
     }
 
     /// The first so many queries of each type are lost on the way.
-    pub(crate) fn lost(mut self, queries: usize) -> Self {
+    pub fn lost(mut self, queries: usize) -> Self {
         self.lost = queries;
         self
     }
 
     /// Over a connection, nothing more comes after this reply: the server hangs up.
-    pub(crate) fn last(mut self) -> Self {
+    pub fn last(mut self) -> Self {
         self.last = true;
         self
     }
 
-    pub(crate) fn after(mut self, delay: Duration) -> Self {
+    /// Answers so much later.
+    pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
     /// Every record is of this class, and not of that of the question.
-    pub(crate) fn in_class(mut self, class: DNSClass) -> Self {
+    pub fn in_class(mut self, class: DNSClass) -> Self {
         self.class = Some(class);
         self
     }
 
-    pub(crate) fn code(mut self, code: ResponseCode) -> Self {
+    /// Answers with this code.
+    pub fn code(mut self, code: ResponseCode) -> Self {
         self.code = Some(code);
         self
     }
@@ -213,23 +218,29 @@ impl Answer {
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub enum Transport {
+    /// One datagram each way.
     Udp,
+    /// A connection without TLS.
     Tcp,
+    /// A connection with TLS.
     Tls,
 }
 
 /// A query as it arrived; names in lower case, without the last dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
-    pub(crate) name: String,
-    pub(crate) record_type: RecordType,
-    pub(crate) over: Transport,
+pub struct Asked {
+    /// The name asked for, without a trailing dot.
+    pub name: String,
+    /// The type asked for.
+    pub record_type: RecordType,
+    /// How the question came.
+    pub over: Transport,
 }
 
 /// A running name server. A name it was told nothing about does not exist (NXDOMAIN).
 #[derive(Debug)]
-pub(crate) struct DnsServer {
+pub struct DnsServer {
     address: SocketAddr,
     script: Arc<Script>,
     _service: Background,
@@ -245,20 +256,20 @@ struct Script {
 impl DnsServer {
     /// On a free port of 127.0.0.1, UDP and TCP.
     #[track_caller]
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_at((Ipv4Addr::LOCALHOST, 0))
     }
 
     /// At this address, UDP and TCP; port 0 is a free one.
     #[track_caller]
-    pub(crate) fn start_at(address: impl Into<SocketAddr>) -> Self {
+    pub fn start_at(address: impl Into<SocketAddr>) -> Self {
         let (udp, tcp) = bind_both(address.into());
         Self::serve(udp, Some(tcp))
     }
 
     /// DNS over TLS on a free port of 127.0.0.1, and nothing else.
     #[track_caller]
-    pub(crate) fn start_tls(server: Arc<ServerConfig>) -> Self {
+    pub fn start_tls(server: Arc<ServerConfig>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         listener.set_nonblocking(true).expect("a socket can be made non-blocking");
@@ -281,33 +292,34 @@ impl DnsServer {
 
     /// Over UDP only: a TCP connection is refused.
     #[track_caller]
-    pub(crate) fn start_without_tcp() -> Self {
+    pub fn start_without_tcp() -> Self {
         let (udp, _) = bind_both((Ipv4Addr::LOCALHOST, 0).into());
         Self::serve(udp, None)
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens, over UDP and TCP.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Replaces what a name answers, from the next query on.
-    pub(crate) fn set(&self, name: &str, answer: Answer) {
+    pub fn set(&self, name: &str, answer: Answer) {
         lock(&self.script.answers).insert(canonical(name), answer);
     }
 
     /// Every query so far, in the order of arrival.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         lock(&self.script.asked).clone()
     }
 
     /// How many queries asked for this name and type, over this transport.
-    pub(crate) fn count(&self, name: &str, record_type: RecordType, over: Transport) -> usize {
+    pub fn count(&self, name: &str, record_type: RecordType, over: Transport) -> usize {
         let wanted = Asked { name: canonical(name), record_type, over };
         lock(&self.script.asked).iter().filter(|asked| **asked == wanted).count()
     }
 
     /// How many connections were served so far, TLS or not.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.script.connections.load(Ordering::SeqCst)
     }
 
@@ -452,7 +464,7 @@ mod tests {
     use hickory_resolver::proto::op::Query;
 
     use super::*;
-    use crate::support::{PATIENCE, pki::Authority};
+    use crate::{PATIENCE, pki::Authority};
 
     fn query(name_text: &str, record_type: RecordType) -> Vec<u8> {
         let mut message = Message::new(7, MessageType::Query, OpCode::Query);

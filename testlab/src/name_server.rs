@@ -17,7 +17,7 @@ use super::{
 
 /// A name server in processes of its own. Dropping it ends them, and waits until their sockets are free.
 #[derive(Debug)]
-pub(crate) struct NameServer {
+pub struct NameServer {
     process: Process,
     directory: TempDir,
 }
@@ -40,7 +40,7 @@ impl Drop for NameServer {
 impl NameServer {
     /// nsd, as this configuration has it; `directory` lives as long as the server.
     #[track_caller]
-    pub(crate) fn nsd(configuration: &Path, directory: TempDir) -> Self {
+    pub fn nsd(configuration: &Path, directory: TempDir) -> Self {
         // nsd is several processes; in a process namespace of their own they end together.
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child", "nsd", "-d", "-c"]).arg(configuration);
@@ -49,24 +49,25 @@ impl NameServer {
 
     /// unbound, as this configuration has it; `directory` lives as long as the server.
     #[track_caller]
-    pub(crate) fn unbound(configuration: &Path, directory: TempDir) -> Self {
+    pub fn unbound(configuration: &Path, directory: TempDir) -> Self {
         let mut command = Command::new(unbound());
         command.args(["-d", "-c"]).arg(configuration);
         Self::started(command, "unbound", "start of service", directory)
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// The process that was started.
+    pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
     /// Where its files are.
-    pub(crate) fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
     /// Tells nsd to read its zones again. It answers all the while, and a moment later by what it has read.
     #[track_caller]
-    pub(crate) fn reload_zones(&self) {
+    pub fn reload_zones(&self) {
         for first in self.inside() {
             kill_process(first, Signal::HUP).expect("it runs");
         }
@@ -74,7 +75,7 @@ impl NameServer {
 
     /// Tells unbound to read its configuration again and to forget what it knows, and waits until it has.
     #[track_caller]
-    pub(crate) fn reconfigure(&self) {
+    pub fn reconfigure(&self) {
         let mark = self.process.transcript().mark();
         self.process.signal(Signal::HUP);
         let again = |line: &str| line.contains("start of service").then_some(());
@@ -109,7 +110,8 @@ fn unbound() -> &'static Path {
         let mut places = env::split_paths(&path).chain(["/usr/sbin".into()]).map(|folder| folder.join("unbound"));
         let installed = places.find(|file| file.is_file());
         let installed = installed.unwrap_or_else(|| panic!("no unbound; run: apt-get install -y unbound"));
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let own = env::current_exe().expect("a program has a path");
+        let folder = own.parent().expect("a file is in a folder");
         let (draft, copy) = (folder.join(format!("unbound-{}", process::id())), folder.join("unbound"));
         fs::copy(installed, &draft).expect("a program can be copied");
         fs::rename(draft, &copy).expect("both are in one folder");

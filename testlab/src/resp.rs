@@ -8,7 +8,7 @@ use std::{
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
 /// A command as clients send it: an array of bulk strings.
-pub(crate) fn request(words: &[&str]) -> Vec<u8> {
+pub fn request(words: &[&str]) -> Vec<u8> {
     let mut request = format!("*{}\r\n", words.len());
     for word in words {
         let _ = write!(request, "${}\r\n{word}\r\n", word.len());
@@ -17,12 +17,12 @@ pub(crate) fn request(words: &[&str]) -> Vec<u8> {
 }
 
 /// A bulk string.
-pub(crate) fn bulk(text: &str) -> Vec<u8> {
+pub fn bulk(text: &str) -> Vec<u8> {
     format!("${}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
 /// One command, inline or as an array of bulk strings; `None` at the end of the stream.
-pub(crate) async fn read_command(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Vec<String>>> {
+pub async fn read_command(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Vec<String>>> {
     let line = read_line(stream).await?;
     if line.is_empty() {
         return Ok(None);
@@ -54,7 +54,7 @@ fn number(text: &str) -> io::Result<usize> {
 }
 
 /// Says one inline command and returns the first line of the reply.
-pub(crate) fn exchange(stream: &mut (impl Read + Write), command: &str) -> io::Result<String> {
+pub fn exchange(stream: &mut (impl Read + Write), command: &str) -> io::Result<String> {
     stream.write_all(format!("{command}\r\n").as_bytes())?;
     let mut line = Vec::new();
     let mut byte = [0];

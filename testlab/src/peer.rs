@@ -35,20 +35,25 @@ const MOST: usize = 256;
 
 /// One step of a conversation. After the last, the connection is closed in order.
 #[derive(Debug, Clone)]
-pub(crate) enum Step {
+pub enum Step {
     /// Waits until the client has said something, and takes all that has come by then.
     Hear,
     /// Waits for one command, and leaves what came behind it to the next step.
     Command,
+    /// Sends these bytes.
     Say(Vec<u8>),
     /// One byte at a time.
     Drip {
+        /// What is sent, a byte at a time.
         bytes: Vec<u8>,
+        /// The time from one byte to the next.
         every: Duration,
     },
     /// The same bytes again and again, this many times or until the client hangs up.
     Repeat {
+        /// What is sent each time.
         bytes: Vec<u8>,
+        /// How many times.
         times: usize,
     },
     /// Reads and never answers, until the client hangs up.
@@ -60,21 +65,22 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) fn say(bytes: impl AsRef<[u8]>) -> Self {
+    /// Sends these bytes or this text.
+    pub fn say(bytes: impl AsRef<[u8]>) -> Self {
         Self::Say(bytes.as_ref().to_vec())
     }
 }
 
 /// What each command is answered with, as raw bytes.
 #[derive(Debug, Clone)]
-pub(crate) struct Replies {
+pub struct Replies {
     by_command: HashMap<String, Vec<u8>>,
     otherwise: Vec<u8>,
 }
 
 impl Replies {
     /// A small, healthy Redis: it greets, answers PING and INFO, and takes any password.
-    pub(crate) fn redis() -> Self {
+    pub fn redis() -> Self {
         let info = "# Server\r\nredis_version:7.4.0\r\nredis_mode:standalone\r\n# Clients\r\nconnected_clients:3\r\n\
                     maxclients:1000\r\n# Stats\r\nrejected_connections:0\r\n# Replication\r\nrole:master\r\n";
         Self::always("-ERR unknown command\r\n")
@@ -85,12 +91,12 @@ impl Replies {
     }
 
     /// The same to everything, as a server does that is loading, busy, or wants a password first.
-    pub(crate) fn always(reply: impl AsRef<[u8]>) -> Self {
+    pub fn always(reply: impl AsRef<[u8]>) -> Self {
         Self { by_command: HashMap::new(), otherwise: reply.as_ref().to_vec() }
     }
 
     /// To one command, named by its first word or its first two: `INFO`, `CONFIG GET`.
-    pub(crate) fn on(mut self, command: &str, reply: impl AsRef<[u8]>) -> Self {
+    pub fn on(mut self, command: &str, reply: impl AsRef<[u8]>) -> Self {
         self.by_command.insert(command.to_ascii_uppercase(), reply.as_ref().to_vec());
         self
     }
@@ -103,27 +109,36 @@ impl Replies {
 }
 
 /// Error replies as Redis words them.
-pub(crate) mod reply {
-    pub(crate) const BUSY: &str =
+pub mod reply {
+    /// A script runs for too long.
+    pub const BUSY: &str =
         "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n";
-    pub(crate) const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
-    pub(crate) const MASTERDOWN: &str =
+    /// The server reads its file.
+    pub const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
+    /// A replica without its primary.
+    pub const MASTERDOWN: &str =
         "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n";
-    pub(crate) const MAX_CLIENTS: &str = "-ERR max number of clients reached\r\n";
-    pub(crate) const NOAUTH: &str = "-NOAUTH Authentication required.\r\n";
-    pub(crate) const NOPERM: &str = "-NOPERM this user has no permissions to run the 'info' command\r\n";
-    pub(crate) const WRONGPASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    /// Redis counts as many clients as it may have.
+    pub const MAX_CLIENTS: &str = "-ERR max number of clients reached\r\n";
+    /// A command came before AUTH.
+    pub const NOAUTH: &str = "-NOAUTH Authentication required.\r\n";
+    /// The user may not do this.
+    pub const NOPERM: &str = "-NOPERM this user has no permissions to run the 'info' command\r\n";
+    /// A wrong password, or a user that is off.
+    pub const WRONGPASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
 }
 
 /// TLS alerts as bare records, from a peer that never gets as far as a certificate.
-pub(crate) mod alert {
-    pub(crate) const HANDSHAKE_FAILURE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
-    pub(crate) const PROTOCOL_VERSION: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 70];
+pub mod alert {
+    /// Alert 40: there is no cipher in common, say.
+    pub const HANDSHAKE_FAILURE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
+    /// Alert 70: there is no version in common.
+    pub const PROTOCOL_VERSION: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 70];
 }
 
 /// Peers no client should hang on, grow on or fall over, each with a name for the test's message. Meant for a plain
 /// port and, after a handshake, for a TLS port alike.
-pub(crate) fn hostile() -> Vec<(&'static str, Vec<Step>)> {
+pub fn hostile() -> Vec<(&'static str, Vec<Step>)> {
     const MIB: usize = 1 << 20;
     let answer = |bytes: Vec<u8>| vec![Step::Hear, Step::Say(bytes), Step::Hold];
     vec![
@@ -181,7 +196,7 @@ fn no_text() -> Vec<u8> {
 
 /// A listening peer. Dropping it closes every connection.
 #[derive(Debug)]
-pub(crate) struct Peer {
+pub struct Peer {
     address: SocketAddr,
     record: Arc<Record>,
     _service: Background,
@@ -196,18 +211,18 @@ struct Record {
 
 impl Peer {
     /// Plain TCP on a free port of 127.0.0.1. A client that begins TLS here meets the steps instead of a handshake.
-    pub(crate) fn plain(steps: impl Into<Vec<Step>>) -> Self {
+    pub fn plain(steps: impl Into<Vec<Step>>) -> Self {
         Self::start_at((Ipv4Addr::LOCALHOST, 0), None, steps)
     }
 
     /// TLS on a free port of 127.0.0.1; the steps come after the handshake.
-    pub(crate) fn tls(server: Arc<ServerConfig>, steps: impl Into<Vec<Step>>) -> Self {
+    pub fn tls(server: Arc<ServerConfig>, steps: impl Into<Vec<Step>>) -> Self {
         Self::start_at((Ipv4Addr::LOCALHOST, 0), Some(server), steps)
     }
 
     /// At this very address, with TLS or without.
     #[track_caller]
-    pub(crate) fn start_at(
+    pub fn start_at(
         address: impl Into<SocketAddr>,
         tls: Option<Arc<ServerConfig>>,
         steps: impl Into<Vec<Step>>,
@@ -221,22 +236,23 @@ impl Peer {
         Self { address, record, _service: Background::run("peer", service) }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// How many connections were accepted so far.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.record.connections.load(Ordering::SeqCst)
     }
 
     /// Everything that [`Step::Hear`] and [`Step::Hold`] were told, over all connections.
-    pub(crate) fn heard(&self) -> Vec<u8> {
+    pub fn heard(&self) -> Vec<u8> {
         self.record.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every command that [`Step::Serve`] was asked, as words, over all connections.
-    pub(crate) fn commands(&self) -> Vec<Vec<String>> {
+    pub fn commands(&self) -> Vec<Vec<String>> {
         self.record.commands.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -338,29 +354,29 @@ async fn send(stream: &mut BufReader<impl Wire>, bytes: &[u8]) -> io::Result<()>
 
 /// A TLS server by OpenSSL, for what rustls will not speak: old versions, CBC suites.
 #[derive(Debug)]
-pub(crate) struct OpensslServer {
+pub struct OpensslServer {
     address: SocketAddr,
     _process: Process,
 }
 
 /// `openssl s_server` arguments.
-pub(crate) mod openssl {
+pub mod openssl {
     /// Nothing newer than TLS 1.1.
-    pub(crate) const TLS_1_1: &[&str] = &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
+    pub const TLS_1_1: &[&str] = &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
     /// TLS 1.2 with the suites only that rustls leaves out.
-    pub(crate) const CBC: &[&str] = &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"];
+    pub const CBC: &[&str] = &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"];
 }
 
 impl OpensslServer {
     /// Starts `openssl s_server` with this leaf and these further arguments on a free port of 127.0.0.1.
     #[track_caller]
-    pub(crate) fn start(leaf: &Leaf, arguments: &[&str]) -> Self {
+    pub fn start(leaf: &Leaf, arguments: &[&str]) -> Self {
         Self::start_at((Ipv4Addr::LOCALHOST, 0), leaf, arguments)
     }
 
     /// The same at this very address.
     #[track_caller]
-    pub(crate) fn start_at(address: impl Into<SocketAddr>, leaf: &Leaf, arguments: &[&str]) -> Self {
+    pub fn start_at(address: impl Into<SocketAddr>, leaf: &Leaf, arguments: &[&str]) -> Self {
         let asked = address.into();
         let mut command = Command::new("openssl");
         command.args(["s_server", "-accept", &asked.to_string(), "-cert"]).arg(leaf.cert_file());
@@ -377,7 +393,8 @@ impl OpensslServer {
         }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
@@ -387,7 +404,7 @@ mod tests {
     use std::{io::Read as _, io::Write as _};
 
     use super::*;
-    use crate::support::{pki::Authority, resp::exchange};
+    use crate::{pki::Authority, resp::exchange};
 
     fn connect(peer: &Peer) -> std::net::TcpStream {
         let stream = std::net::TcpStream::connect(peer.address()).unwrap();

@@ -9,37 +9,40 @@ use rustix::{
 };
 
 use super::{
-    cachewatch::{Daemon, field},
     dns::{Answer, DnsServer},
-    lab::{Lab, RESOLVER, host},
+    fleet::{Fleet, RESOLVER, host},
+    program::{Daemon, field},
     scrape::Scrape,
     starvation::Starvation,
 };
 
 /// Into how many equal parts the interval is cut to see how starts are spread.
-pub(crate) const PARTS: usize = 10;
+pub const PARTS: usize = 10;
 
 /// How large a crowd is, and how it is watched.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Size {
-    pub(crate) caches: usize,
+pub struct Size {
+    /// How many caches are watched.
+    pub caches: usize,
     /// How many resolvers are asked for each cache; every one has a name server of its own.
-    pub(crate) resolvers: usize,
-    pub(crate) interval: Duration,
+    pub resolvers: usize,
+    /// From one probe of a cache to the next.
+    pub interval: Duration,
     /// Over TLS each probe costs a handshake, on a plain port next to nothing.
-    pub(crate) tls: bool,
+    pub tls: bool,
     /// Whether the daemon is held to one core, as `taskset` would.
-    pub(crate) one_core: bool,
+    pub one_core: bool,
 }
 
 /// Many names of one server, watched at one interval.
 #[derive(Debug)]
-pub(crate) struct Crowd {
-    pub(crate) daemon: Daemon,
+pub struct Crowd {
+    /// The daemon that watches them.
+    pub daemon: Daemon,
     /// What the daemon and the server have waited for a processor since it started.
-    pub(crate) starvation: Starvation,
-    lab: Lab,
-    /// The name servers after the lab's own.
+    pub starvation: Starvation,
+    fleet: Fleet,
+    /// The name servers after the fleet's own.
     others: Vec<DnsServer>,
     size: Size,
     since: Stopwatch,
@@ -47,41 +50,42 @@ pub(crate) struct Crowd {
 
 /// What the daemon says of its schedule.
 #[derive(Debug)]
-pub(crate) struct Schedule {
+pub struct Schedule {
     /// Probes so far.
-    pub(crate) started: f64,
+    pub started: f64,
     /// Those that began more than a second after they were due.
-    pub(crate) late: f64,
+    pub late: f64,
     /// The bound, in seconds, that no lateness exceeds.
-    pub(crate) latest: f64,
+    pub latest: f64,
     /// The greatest bound, in seconds, that some lateness exceeds; zero where there is none.
-    pub(crate) beyond: f64,
+    pub beyond: f64,
     /// How many caches had their last start in each part of the interval.
-    pub(crate) spread: [usize; PARTS],
+    pub spread: [usize; PARTS],
     /// How many lookups beside the probes have ended, over all caches.
-    pub(crate) looks: f64,
+    pub looks: f64,
     /// The fewest lookups of any cache through each resolver, in the order of their names.
-    pub(crate) lookups: Vec<f64>,
+    pub lookups: Vec<f64>,
     /// The fewest and the most rounds of any cache.
-    pub(crate) rounds: (f64, f64),
-    pub(crate) processor_seconds: f64,
+    pub rounds: (f64, f64),
+    /// What the daemon has used of a processor since it started.
+    pub processor_seconds: f64,
 }
 
 impl Crowd {
     /// Starts watching through one resolver, on all cores.
     #[track_caller]
-    pub(crate) fn start(caches: usize, interval: Duration, tls: bool) -> Self {
+    pub fn start(caches: usize, interval: Duration, tls: bool) -> Self {
         Self::of(Size { caches, resolvers: 1, interval, tls, one_core: false })
     }
 
     /// Starts watching.
     #[track_caller]
-    pub(crate) fn of(size: Size) -> Self {
-        let lab = Lab::new();
+    pub fn of(size: Size) -> Self {
+        let fleet = Fleet::new();
         let others: Vec<_> = (1..size.resolvers).map(|_| DnsServer::start()).collect();
         let milliseconds = size.interval.as_millis();
         let mut text = format!("[log]\nlevel = \"info,{PROBED}=debug\"\n");
-        text += &lab.settings(&format!(
+        text += &fleet.settings(&format!(
             "interval = \"{milliseconds}ms\"\ntimeout = \"{}ms\"\njitter = 0.0\n",
             (milliseconds - 1).min(10_000)
         ));
@@ -93,22 +97,22 @@ impl Crowd {
         }
         for number in 0..size.caches {
             let name = format!("cache-{number}");
-            for names in std::iter::once(&lab.names).chain(&others) {
-                names.set(&host(&name), Answer::new().address(lab.server.address().ip(), 10));
+            for names in std::iter::once(&fleet.names).chain(&others) {
+                names.set(&host(&name), Answer::new().address(fleet.server.address().ip(), 10));
             }
-            let port = if size.tls { lab.server.port() } else { lab.server.plain_address().port() };
+            let port = if size.tls { fleet.server.port() } else { fleet.server.plain_address().port() };
             let more = format!("port = {port}\ntls.enabled = {}", size.tls);
-            let _ = writeln!(text, "{}", lab.cache_asking(&resolvers, &name, &more));
+            let _ = writeln!(text, "{}", fleet.cache_asking(&resolvers, &name, &more));
         }
         let daemon = if size.one_core { on_one_core(|| Daemon::start(&text)) } else { Daemon::start(&text) };
-        let starvation = Starvation::of(&[daemon.pid(), lab.server.pid()]);
-        Self { daemon, starvation, lab, others, size, since: Stopwatch::start() }
+        let starvation = Starvation::of(&[daemon.pid(), fleet.server.pid()]);
+        Self { daemon, starvation, fleet, others, size, since: Stopwatch::start() }
     }
 
     /// Waits until this many rounds of every cache must have ended, counted together, and returns when that was. It
     /// listens to the log: asking would be a load of its own.
     #[track_caller]
-    pub(crate) fn wait_for_rounds(&self, rounds: u32) -> Duration {
+    pub fn wait_for_rounds(&self, rounds: u32) -> Duration {
         let mut missing = self.size.caches * usize::try_from(rounds).expect("rounds are few");
         let limit = self.size.interval * (rounds + 2) + super::PATIENCE;
         self.daemon.wait_for_record_within(limit, |record| {
@@ -121,8 +125,9 @@ impl Crowd {
         self.since.elapsed()
     }
 
+    /// Reads it from the daemon's metrics.
     #[track_caller]
-    pub(crate) fn schedule(&self) -> Schedule {
+    pub fn schedule(&self) -> Schedule {
         let scrape = self.daemon.scrape();
         let lateness = |le: &str| {
             scrape.value("cachewatch_probe_lateness_seconds_bucket", &[("le", le)]).expect("a histogram has its bounds")
@@ -149,8 +154,8 @@ impl Crowd {
     }
 
     /// How many questions each name server was asked, in the order of the resolvers.
-    pub(crate) fn questions(&self) -> Vec<usize> {
-        std::iter::once(&self.lab.names).chain(&self.others).map(|names| names.asked().len()).collect()
+    pub fn questions(&self) -> Vec<usize> {
+        std::iter::once(&self.fleet.names).chain(&self.others).map(|names| names.asked().len()).collect()
     }
 
     fn lookups(&self, scrape: &Scrape) -> Vec<f64> {

@@ -24,7 +24,7 @@ const PORT_ATTEMPTS: usize = 8;
 
 /// What a server is to be like. Without a leaf it has only a plain port.
 #[derive(Debug, Default)]
-pub(crate) struct Builder<'a> {
+pub struct Builder<'a> {
     leaf: Option<&'a Leaf>,
     plain: bool,
     addresses: Vec<IpAddr>,
@@ -34,49 +34,51 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// Serve TLS with this leaf, without asking for client certificates.
-    pub(crate) fn tls(mut self, leaf: &'a Leaf) -> Self {
+    pub fn tls(mut self, leaf: &'a Leaf) -> Self {
         self.leaf = Some(leaf);
         self
     }
 
     /// Serve a plain port beside TLS: [`RedisServer::plain_address`].
-    pub(crate) fn plain(mut self) -> Self {
+    pub fn plain(mut self) -> Self {
         self.plain = true;
         self
     }
 
     /// Listen here; may be said several times. Without it, 127.0.0.1.
-    pub(crate) fn bind(mut self, address: impl Into<IpAddr>) -> Self {
+    pub fn bind(mut self, address: impl Into<IpAddr>) -> Self {
         self.addresses.push(address.into());
         self
     }
 
     /// Listen on this port, in a network of one's own; without it, on a free one.
-    pub(crate) fn port(mut self, port: u16) -> Self {
+    pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    pub(crate) fn password(self, password: &str) -> Self {
+    /// Wants this password of the default user.
+    pub fn password(self, password: &str) -> Self {
         self.directive(&format!("requirepass {password}"))
     }
 
     /// An ACL user, in Redis's own words: `.user("probe", "on >secret ~* +ping +info")`.
-    pub(crate) fn user(self, name: &str, rules: &str) -> Self {
+    pub fn user(self, name: &str, rules: &str) -> Self {
         self.directive(&format!("user {name} {rules}"))
     }
 
-    pub(crate) fn max_clients(self, limit: u32) -> Self {
+    /// Sets `maxclients`.
+    pub fn max_clients(self, limit: u32) -> Self {
         self.directive(&format!("maxclients {limit}"))
     }
 
     /// Makes a command unknown, as Azure does with `CONFIG`. Without `CONFIG`, [`RedisServer::show`] fails.
-    pub(crate) fn without_command(self, name: &str) -> Self {
+    pub fn without_command(self, name: &str) -> Self {
         self.directive(&format!("rename-command {name} \"\""))
     }
 
     /// Any other line of redis.conf.
-    pub(crate) fn directive(mut self, line: &str) -> Self {
+    pub fn directive(mut self, line: &str) -> Self {
         let _ = writeln!(self.directives, "{line}");
         self
     }
@@ -87,7 +89,7 @@ impl<'a> Builder<'a> {
     ///
     /// If redis-server is missing, or refuses its configuration.
     #[track_caller]
-    pub(crate) fn start(mut self) -> RedisServer {
+    pub fn start(mut self) -> RedisServer {
         if self.addresses.is_empty() {
             self.addresses.push(Ipv4Addr::LOCALHOST.into());
         }
@@ -144,7 +146,7 @@ const ADMIN: &str = "fixture-admin";
 
 /// A running `redis-server`. Dropping it kills the process.
 #[derive(Debug)]
-pub(crate) struct RedisServer {
+pub struct RedisServer {
     process: Option<Process>,
     configuration: String,
     address: SocketAddr,
@@ -153,56 +155,59 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    pub(crate) fn builder<'a>() -> Builder<'a> {
+    /// A server to be described.
+    pub fn builder<'a>() -> Builder<'a> {
         Builder::default()
     }
 
     /// The process that runs now.
     #[track_caller]
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("the server runs").pid()
     }
 
     /// The first address it listens on, with the TLS port if it has one.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port that is spoken to: the one with TLS, where there is one.
+    pub fn port(&self) -> u16 {
         self.address.port()
     }
 
     /// The same with the plain port.
     #[track_caller]
-    pub(crate) fn plain_address(&self) -> SocketAddr {
+    pub fn plain_address(&self) -> SocketAddr {
         SocketAddr::new(self.address.ip(), self.plain_port.expect("the server was built with a plain port"))
     }
 
     /// Ends the process; the port refuses from here on.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.process = None;
     }
 
     /// Starts it again, empty, on the same addresses and ports.
     #[track_caller]
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.stop();
         let started = launch(&self.configuration);
         self.process = Some(started.unwrap_or_else(|output| panic!("redis-server does not start again:\n{output}")));
     }
 
     /// Freezes the process: the kernel still accepts connections, nothing is ever answered.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.running().signal(Signal::STOP);
     }
 
-    pub(crate) fn resume(&self) {
+    /// Lets it run again after a pause.
+    pub fn resume(&self) {
         self.running().signal(Signal::CONT);
     }
 
     /// Shows another leaf to every later connection, as a renewal does. The leaf must outlive the server.
     #[track_caller]
-    pub(crate) fn show(&self, leaf: &Leaf) {
+    pub fn show(&self, leaf: &Leaf) {
         let reply = self.command(&[
             "CONFIG",
             "SET",
@@ -218,7 +223,7 @@ impl RedisServer {
 
     /// Runs one command past every lock (unix socket, all permissions) and returns the raw reply.
     #[track_caller]
-    pub(crate) fn command(&self, words: &[&str]) -> String {
+    pub fn command(&self, words: &[&str]) -> String {
         let mut socket = self.door();
         for words in [&["AUTH", ADMIN, "-"][..], words, &["QUIT"]] {
             socket.write_all(&request(words)).expect("a running server reads");
@@ -231,7 +236,7 @@ impl RedisServer {
 
     /// A client that has connected and stays until it is dropped.
     #[track_caller]
-    pub(crate) fn client(&self) -> UnixStream {
+    pub fn client(&self) -> UnixStream {
         let mut socket = self.door();
         assert_eq!(exchange(&mut socket, &format!("AUTH {ADMIN} -")).ok().as_deref(), Some("+OK"));
         socket
@@ -239,7 +244,7 @@ impl RedisServer {
 
     /// Runs one command that nobody waits for; the server gives it up when the value is dropped, or when it is done.
     #[track_caller]
-    pub(crate) fn begin(&self, words: &[&str]) -> UnixStream {
+    pub fn begin(&self, words: &[&str]) -> UnixStream {
         let mut socket = self.client();
         socket.write_all(&request(words)).expect("a running server reads");
         socket
@@ -287,7 +292,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
-    use crate::support::{pki::Authority, resp::exchange};
+    use crate::{pki::Authority, resp::exchange};
 
     #[test]
     fn a_real_server_answers_refuses_freezes_and_renews() {

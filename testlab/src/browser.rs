@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{self, BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -40,7 +40,7 @@ const FLAGS: [&str; 12] = [
 
 /// The browser. Dropping it ends all its processes; then its files are removed, which none of them writes any more.
 #[derive(Debug)]
-pub(crate) struct Browser {
+pub struct Browser {
     /// Leads a session of its own, in which all processes of the browser stay.
     child: Child,
     line: Arc<Line>,
@@ -64,8 +64,9 @@ struct Heard {
 }
 
 impl Browser {
+    /// Starts it without a screen, and waits until its debugging port answers.
     #[track_caller]
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         let profile = TempDir::new().expect("a temporary directory");
         // The protocol is spoken over descriptors 3 and 4, which a shell can arrange.
         let mut child = Command::new("setsid")
@@ -95,13 +96,13 @@ impl Browser {
     }
 
     /// All its processes as they are now.
-    pub(crate) fn processes(&self) -> Vec<u32> {
+    pub fn processes(&self) -> Vec<u32> {
         session(self.child.id()).into_iter().map(|process| process.as_raw_nonzero().get().unsigned_abs()).collect()
     }
 
     /// An empty page with nothing remembered from any other.
     #[track_caller]
-    pub(crate) fn page(&self, look: Look) -> Page<'_> {
+    pub fn page(&self, look: Look) -> Page<'_> {
         let line = Arc::clone(&self.line);
         let text = |value: &Value, field: &str| value[field].as_str().expect("the protocol says it").to_owned();
         let context = text(&line.call(None, "Target.createBrowserContext", &json!({})), "browserContextId");
@@ -214,14 +215,18 @@ impl Line {
 
 /// How a page is looked at.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
-    pub(crate) width: u32,
-    pub(crate) dark: bool,
-    pub(crate) scripts: bool,
+pub struct Look {
+    /// Of the window, in pixels.
+    pub width: u32,
+    /// Whether the page is asked for its dark colours.
+    pub dark: bool,
+    /// Whether scripts run.
+    pub scripts: bool,
 }
 
 impl Look {
-    pub(crate) const WIDE: Self = Self { width: 1440, dark: false, scripts: true };
+    /// A desk's screen, in light colours.
+    pub const WIDE: Self = Self { width: 1440, dark: false, scripts: true };
 }
 
 /// What the browser says of an expression whose document has gone.
@@ -239,20 +244,22 @@ struct Document {
 
 /// A tab.
 #[derive(Debug)]
-pub(crate) struct Page<'browser> {
+pub struct Page<'browser> {
     line: Arc<Line>,
     session: String,
     _browser: &'browser Browser,
 }
 
 impl Page<'_> {
+    /// Calls a method of the `DevTools` protocol, and returns its result.
     #[track_caller]
-    pub(crate) fn call(&self, method: &str, parameters: &Value) -> Value {
+    pub fn call(&self, method: &str, parameters: &Value) -> Value {
         self.line.call(Some(&self.session), method, parameters)
     }
 
+    /// Makes the window as wide, dark and scripted as this.
     #[track_caller]
-    pub(crate) fn look(&self, look: Look) {
+    pub fn look(&self, look: Look) {
         let metrics = json!({"width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = if look.dark { "dark" } else { "light" };
@@ -262,14 +269,14 @@ impl Page<'_> {
 
     /// Shows it as on this medium, to somebody who prefers this; the medium `""` is the screen.
     #[track_caller]
-    pub(crate) fn media(&self, medium: &str, preferred: &[(&str, &str)]) {
+    pub fn media(&self, medium: &str, preferred: &[(&str, &str)]) {
         let features: Vec<_> = preferred.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         self.call("Emulation.setEmulatedMedia", &json!({"media": medium, "features": features}));
     }
 
     /// Goes there and waits until all of the document that comes of it is loaded.
     #[track_caller]
-    pub(crate) fn open(&self, address: &str) {
+    pub fn open(&self, address: &str) {
         let answer = self.call("Page.navigate", &json!({"url": address}));
         assert!(answer.get("errorText").is_none(), "{address}: {answer}");
         let loader = answer["loaderId"].as_str().unwrap_or_else(|| panic!("{address}: no new document: {answer}"));
@@ -278,14 +285,14 @@ impl Page<'_> {
 
     /// Runs this before the scripts of each page that is opened from now on.
     #[track_caller]
-    pub(crate) fn prepare(&self, script: &str) {
+    pub fn prepare(&self, script: &str) {
         self.call("Page.addScriptToEvaluateOnNewDocument", &json!({"source": script}));
     }
 
     /// What an expression comes to in the page, once its promise is kept. Where the page goes to another document
     /// meanwhile, it is asked of that one, as soon as all of it is loaded.
     #[track_caller]
-    pub(crate) fn eval(&self, expression: &str) -> Value {
+    pub fn eval(&self, expression: &str) -> Value {
         let parameters =
             json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
         loop {
@@ -308,15 +315,16 @@ impl Page<'_> {
         }
     }
 
+    /// The text of the first element that the selector finds.
     #[track_caller]
-    pub(crate) fn text(&self, selector: &str) -> String {
+    pub fn text(&self, selector: &str) -> String {
         let text = self.eval(&format!("document.querySelector({selector:?})?.innerText ?? ''"));
         text.as_str().expect("text is text").to_owned()
     }
 
     /// Waits until all of the document is loaded and an expression is true in it.
     #[track_caller]
-    pub(crate) fn wait_for(&self, expression: &str) {
+    pub fn wait_for(&self, expression: &str) {
         let watch = Stopwatch::start();
         while self.eval(&format!("document.readyState === 'complete' && Boolean({expression})")) != json!(true) {
             let body = || self.eval("document.body?.innerText ?? ''");
@@ -327,7 +335,7 @@ impl Page<'_> {
 
     /// Presses and releases a key: `Tab`, `Enter`, ` `, `/`, an arrow.
     #[track_caller]
-    pub(crate) fn key(&self, key: &str) {
+    pub fn key(&self, key: &str) {
         let (code, text) = match key {
             "Tab" => (9, ""),
             "Enter" => (13, "\r"),
@@ -347,13 +355,13 @@ impl Page<'_> {
 
     /// Types into what has the focus.
     #[track_caller]
-    pub(crate) fn write(&self, text: &str) {
+    pub fn write(&self, text: &str) {
         self.call("Input.insertText", &json!({"text": text}));
     }
 
     /// Clicks in the middle of an element, as a hand would.
     #[track_caller]
-    pub(crate) fn click(&self, selector: &str) {
+    pub fn click(&self, selector: &str) {
         let place = format!(
             "(() => {{ const element = document.querySelector({selector:?}); element.scrollIntoView({{block: 'center'}}); \
              const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
@@ -366,14 +374,14 @@ impl Page<'_> {
     }
 
     /// Everything the browser asked for, over the network or not.
-    pub(crate) fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         let heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let addresses = self.events_of(&heard, "Network.requestWillBeSent");
         addresses.filter_map(|event| Some(event["request"]["url"].as_str()?.to_owned())).collect()
     }
 
     /// Everything a developer would see in red or yellow: exceptions, the console, what the browser refused to do.
-    pub(crate) fn complaints(&self) -> Vec<String> {
+    pub fn complaints(&self) -> Vec<String> {
         let heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let exceptions = self.events_of(&heard, "Runtime.exceptionThrown").map(ToString::to_string);
         let console = self.events_of(&heard, "Runtime.consoleAPICalled").map(ToString::to_string);
@@ -384,7 +392,7 @@ impl Page<'_> {
 
     /// A picture of the whole page.
     #[track_caller]
-    pub(crate) fn picture(&self, file: &Path) {
+    pub fn picture(&self, file: &Path) {
         let size = self.eval("[innerWidth, Math.max(document.documentElement.scrollHeight, 600)]");
         let whole = json!({"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", &whole);
@@ -416,8 +424,8 @@ impl Page<'_> {
 
 /// The checks of axe-core, which `.ci/install-test-needs` fetches.
 #[track_caller]
-pub(crate) fn axe() -> String {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/browser/node_modules/axe-core/axe.min.js");
+pub fn axe() -> String {
+    let file = crate::repository().join("tests/browser/node_modules/axe-core/axe.min.js");
     std::fs::read_to_string(&file)
         .unwrap_or_else(|error| panic!("{}: {error}; run .ci/install-test-needs", file.display()))
 }

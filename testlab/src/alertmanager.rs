@@ -4,32 +4,34 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::{fs, thread};
 
 use serde_json::Value;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, repository};
 
-pub(crate) const PACKAGE: &str = "prometheus-alertmanager";
-pub(crate) const EXAMPLE: &str = "alertmanager.example.yml";
+/// The Debian package it comes from.
+pub const PACKAGE: &str = "prometheus-alertmanager";
+/// The file in `deploy/prometheus/` that it is started with.
+pub const EXAMPLE: &str = "alertmanager.example.yml";
 /// Where the receivers of the example are.
 const RECEIVERS: &str = "https://alerts.example.com";
 
 /// It, on a port of its own; dropping it ends it.
-pub(crate) struct Alertmanager {
+pub struct Alertmanager {
     child: Child,
     address: String,
     _place: tempfile::TempDir,
 }
 
 impl Alertmanager {
-    pub(crate) fn start() -> Self {
+    /// Starts it and waits until it listens.
+    pub fn start() -> Self {
         let place = tempfile::tempdir().unwrap();
         let config = place.path().join("alertmanager.yml");
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus").join(EXAMPLE);
+        let example = repository().join("deploy/prometheus").join(EXAMPLE);
         // Nothing of a test leaves this machine, however long it takes.
         let example = fs::read_to_string(example).unwrap();
         assert!(example.contains(RECEIVERS));
@@ -59,7 +61,7 @@ impl Alertmanager {
     }
 
     /// Asks for `/api/v2/{path}`; what it answers.
-    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Value {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let length = body.len();

@@ -9,35 +9,40 @@ use super::PATIENCE;
 
 /// An answer read to its end.
 #[derive(Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
+pub struct Response {
+    /// The status code.
+    pub status: u16,
     /// Names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
+    pub headers: Vec<(String, String)>,
+    /// All of the body, without the chunks' frames.
+    pub body: String,
 }
 
 impl Response {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
     #[track_caller]
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.body))
     }
 }
 
-pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Response> {
+/// GETs a path.
+pub fn get(address: SocketAddr, path: &str) -> io::Result<Response> {
     request(address, "GET", path)
 }
 
-pub(crate) fn post(address: SocketAddr, path: &str) -> io::Result<Response> {
+/// POSTs an empty body to a path.
+pub fn post(address: SocketAddr, path: &str) -> io::Result<Response> {
     request(address, "POST", path)
 }
 
 /// Opens a path that does not end, and returns its lines as they come. One that is late by [`PATIENCE`] is an error.
-pub(crate) fn stream(address: SocketAddr, path: &str) -> io::Result<impl Iterator<Item = io::Result<String>>> {
+pub fn stream(address: SocketAddr, path: &str) -> io::Result<impl Iterator<Item = io::Result<String>>> {
     let mut reader = open(address, "GET", path)?;
     read_head(&mut reader)?;
     Ok(reader.lines())
@@ -48,7 +53,7 @@ fn request(address: SocketAddr, method: &str, path: &str) -> io::Result<Response
 }
 
 /// The same over a connection that stands already, with these header lines more.
-pub(crate) fn request_over(
+pub fn request_over(
     mut stream: impl io::Read + io::Write,
     method: &str,
     path: &str,
@@ -60,7 +65,7 @@ pub(crate) fn request_over(
 }
 
 /// One answer, to the end of its connection.
-pub(crate) fn read(reader: &mut impl io::BufRead) -> io::Result<Response> {
+pub fn read(reader: &mut impl io::BufRead) -> io::Result<Response> {
     let (status, headers) = read_head(reader)?;
     let mut body = String::new();
     match reader.read_to_string(&mut body) {

@@ -1,11 +1,12 @@
 //! The program under test, driven as a person or an init system drives it.
 
 use std::{
-    fs,
+    env, fs,
     io::{Read, Write as _},
     net::SocketAddr,
     path::Path,
     process::{Command, ExitStatus, Stdio},
+    sync::LazyLock,
     thread,
     time::Duration,
 };
@@ -23,38 +24,56 @@ use super::{
 };
 
 /// Products come to their end; what a test expects must not depend on the day it runs.
-pub(crate) const DATELESS: [(&str, &str); 1] = [("CACHEWATCH__THRESHOLDS__RETIREMENT", "1d")];
+pub const DATELESS: [(&str, &str); 1] = [("CACHEWATCH__THRESHOLDS__RETIREMENT", "1d")];
 
 /// What one call of the program did.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub struct Run {
     /// `None` after a signal.
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub code: Option<i32>,
+    /// All of standard output.
+    pub stdout: String,
+    /// All of standard error.
+    pub stderr: String,
 }
 
 impl Run {
     /// Standard output as JSON.
     #[track_caller]
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
     }
 }
 
 /// The program with arguments, in an environment that holds nothing but what the test puts there.
 #[track_caller]
-pub(crate) fn cachewatch(arguments: &[&str]) -> Call {
+pub fn cachewatch(arguments: &[&str]) -> Call {
     let words = [&program()[..], arguments].concat();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).env_clear();
     Call { command, input: String::new(), limit: PATIENCE }
 }
 
+/// The program that cargo built for the test or the bench that runs.
+///
+/// # Panics
+///
+/// Where cargo did not start that: only cargo tells where the program is.
+pub fn built() -> &'static str {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+        env::var("CARGO_BIN_EXE_cachewatch").unwrap_or_else(|_| {
+            panic!(
+                "CARGO_BIN_EXE_cachewatch is not set: run this by `cargo test`, which sets it and builds the program"
+            )
+        })
+    });
+    &PROGRAM
+}
+
 /// The program as it is started where its package is not installed: a configuration of this machine is hidden from it.
-pub(crate) fn program() -> Vec<&'static str> {
+pub fn program() -> Vec<&'static str> {
     const HIDE: &str = "/bin/mount -t tmpfs none /etc/cachewatch && exec \"$@\"";
-    let program = env!("CARGO_BIN_EXE_cachewatch");
+    let program = built();
     if Path::new("/etc/cachewatch").exists() {
         vec!["/usr/bin/unshare", "--mount", "/bin/sh", "-euc", HIDE, "sh", program]
     } else {
@@ -64,36 +83,38 @@ pub(crate) fn program() -> Vec<&'static str> {
 
 /// The program on a machine with nothing in /etc but this configuration, where its package puts it.
 #[track_caller]
-pub(crate) fn installed(configuration: &Path, arguments: &[&str]) -> Call {
+pub fn installed(configuration: &Path, arguments: &[&str]) -> Call {
     const INSTALL: &str = "/bin/mount -t tmpfs none /etc && /bin/mkdir /etc/cachewatch && \
                            /bin/cp \"$0\" /etc/cachewatch/cachewatch.toml && exec \"$@\"";
     let mut command = Command::new("/usr/bin/unshare");
-    command.args(["--mount", "/bin/sh", "-euc", INSTALL]).arg(configuration).arg(env!("CARGO_BIN_EXE_cachewatch"));
+    command.args(["--mount", "/bin/sh", "-euc", INSTALL]).arg(configuration).arg(built());
     command.args(arguments).env_clear();
     Call { command, input: String::new(), limit: PATIENCE }
 }
 
 /// A call about to be made.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
     command: Command,
     input: String,
     limit: Duration,
 }
 
 impl Call {
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// What it reads from standard input; without this, nothing.
-    pub(crate) fn input(mut self, text: &str) -> Self {
+    pub fn input(mut self, text: &str) -> Self {
         text.clone_into(&mut self.input);
         self
     }
 
-    pub(crate) fn within(mut self, limit: Duration) -> Self {
+    /// The longest it may run.
+    pub fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
@@ -104,7 +125,7 @@ impl Call {
     ///
     /// If it is still running when its time is up, with what it had said.
     #[track_caller]
-    pub(crate) fn run(mut self) -> Run {
+    pub fn run(mut self) -> Run {
         let command = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("cargo has built the program");
         let handle = handle_of(&child);
@@ -131,7 +152,7 @@ const CONFIGURATION: &str = "config.toml";
 
 /// The daemon, in the background. Dropping it kills it.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub struct Daemon {
     process: Process,
     address: SocketAddr,
     /// Holds the configuration, if the daemon was started with one.
@@ -141,7 +162,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts `cachewatch run` with this configuration on a free port and waits until it listens.
     #[track_caller]
-    pub(crate) fn start(configuration: &str) -> Self {
+    pub fn start(configuration: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let path = directory.path().join(CONFIGURATION);
         fs::write(&path, configuration).expect("a temporary directory can be written to");
@@ -152,13 +173,13 @@ impl Daemon {
 
     /// Starts `cachewatch run` with these arguments and this environment on a free port and waits until it listens.
     #[track_caller]
-    pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self::start_through(&[], arguments, environment)
     }
 
     /// The same, started by another program: the command that is to be executed is appended to its arguments.
     #[track_caller]
-    pub(crate) fn start_through(starter: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub fn start_through(starter: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let words = [starter, &program(), &["run"], arguments].concat();
         let mut command = Command::new(words[0]);
         command
@@ -188,76 +209,82 @@ impl Daemon {
         }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
+    /// GETs a path, and fails the test where no answer comes.
     #[track_caller]
-    pub(crate) fn get(&self, path: &str) -> Response {
+    pub fn get(&self, path: &str) -> Response {
         http::get(self.address, path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
     }
 
+    /// POSTs an empty body to a path, and fails the test where no answer comes.
     #[track_caller]
-    pub(crate) fn post(&self, path: &str) -> Response {
+    pub fn post(&self, path: &str) -> Response {
         http::post(self.address, path).unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.log()))
     }
 
+    /// Its metrics as they are now.
     #[track_caller]
-    pub(crate) fn scrape(&self) -> Scrape {
+    pub fn scrape(&self) -> Scrape {
         Scrape::parse(&self.get("/metrics").body)
     }
 
     /// Replaces the configuration file, as an editor does, in one step. The daemon is not told.
     #[track_caller]
-    pub(crate) fn configure(&self, configuration: &str) {
+    pub fn configure(&self, configuration: &str) {
         let directory = self.directory.as_ref().expect("the daemon was started with a configuration").path();
         let draft = directory.join("draft");
         fs::write(&draft, configuration).expect("a temporary directory can be written to");
         fs::rename(&draft, directory.join(CONFIGURATION)).expect("both are in one directory");
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }
 
     /// Waits for its end. What it had to say is in [`Daemon::log`].
     #[track_caller]
-    pub(crate) fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let ended = self.process.wait(PATIENCE);
         ended.unwrap_or_else(|| panic!("the daemon still runs:\n{}", self.log()))
     }
 
     /// Everything it has logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.process.transcript().lines().join("\n")
     }
 
     /// Waits for a JSON log record that `pick` takes, in what was or will be logged.
     #[track_caller]
-    pub(crate) fn wait_for_record<T>(&self, pick: impl FnMut(&Value) -> Option<T>) -> T {
+    pub fn wait_for_record<T>(&self, pick: impl FnMut(&Value) -> Option<T>) -> T {
         self.wait_for_record_within(PATIENCE, pick)
     }
 
     /// The same, with another limit.
     #[track_caller]
-    pub(crate) fn wait_for_record_within<T>(&self, limit: Duration, mut pick: impl FnMut(&Value) -> Option<T>) -> T {
+    pub fn wait_for_record_within<T>(&self, limit: Duration, mut pick: impl FnMut(&Value) -> Option<T>) -> T {
         let picked = self.process.transcript().wait_for(limit, |line| pick(&serde_json::from_str(line).ok()?));
         picked.unwrap_or_else(|unsaid| panic!("no such record: {unsaid:?}"))
     }
 
     /// Asks again until `look` finds something: for what the daemon shows and does not announce.
     #[track_caller]
-    pub(crate) fn wait_until<T>(&self, what: &str, look: impl FnMut(&Self) -> Option<T>) -> T {
+    pub fn wait_until<T>(&self, what: &str, look: impl FnMut(&Self) -> Option<T>) -> T {
         self.wait_within(PATIENCE, what, look)
     }
 
     /// The same, where being late is a failure.
     #[track_caller]
-    pub(crate) fn wait_within<T>(&self, limit: Duration, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+    pub fn wait_within<T>(&self, limit: Duration, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
         const PAUSE: Duration = Duration::from_millis(20);
         let watch = Stopwatch::start();
         loop {
@@ -271,13 +298,13 @@ impl Daemon {
 
     /// Resident memory in bytes.
     #[track_caller]
-    pub(crate) fn resident_bytes(&self) -> u64 {
+    pub fn resident_bytes(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
     /// The most resident memory it ever had, in bytes.
     #[track_caller]
-    pub(crate) fn most_resident_bytes(&self) -> u64 {
+    pub fn most_resident_bytes(&self) -> u64 {
         self.memory("VmHWM:")
     }
 
@@ -291,7 +318,7 @@ impl Daemon {
 
     /// Processor time it has used, user and system, all threads, to a hundredth of a second.
     #[track_caller]
-    pub(crate) fn processor_time(&self) -> Duration {
+    pub fn processor_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid())).expect("the daemon runs");
         // proc_pid_stat(5): the command, which may hold spaces, ends with a parenthesis; utime and stime are 12th and 13th
         // after it.
@@ -302,13 +329,13 @@ impl Daemon {
 
     /// How many file descriptors it holds.
     #[track_caller]
-    pub(crate) fn open_files(&self) -> usize {
+    pub fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.process.pid())).expect("the daemon runs").count()
     }
 }
 
 /// A field of a log record, flattened or not.
-pub(crate) fn field<'a>(record: &'a Value, name: &str) -> Option<&'a str> {
+pub fn field<'a>(record: &'a Value, name: &str) -> Option<&'a str> {
     record.get(name).or_else(|| record.get("fields")?.get(name))?.as_str()
 }
 
@@ -323,7 +350,7 @@ fn collect(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::support::peer::{Peer, Step};
+    use crate::peer::{Peer, Step};
 
     #[test]
     fn a_daemon_is_started_read_and_ended() {
@@ -347,7 +374,10 @@ mod tests {
 
     #[test]
     fn a_call_returns_its_code_and_its_words() {
-        let run = cachewatch(&[]).env("NO_COLOR", "1").input("ignored").within(PATIENCE).run();
-        assert!(run.code.is_some(), "{run:?}");
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat; echo \"$COLOUR\" >&2; exit 3"]).env_clear();
+        let call = Call { command, input: String::new(), limit: PATIENCE };
+        let run = call.env("COLOUR", "blue").env("PATH", "/usr/bin:/bin").input("heard").within(PATIENCE).run();
+        assert_eq!((run.code, &*run.stdout, &*run.stderr), (Some(3), "heard", "blue\n"));
     }
 }
