@@ -404,3 +404,10 @@ proptest! {
         }
     }
 }
+
+/// What tests and users of the library start from is what an operator gets who writes nothing else.
+#[test]
+fn a_cache_of_the_library_is_one_of_the_configuration() {
+    let config = load_text(ORDERS, &[]).unwrap();
+    assert_eq!(*config.caches[0], Cache::new("orders", "orders.redis.cache.windows.net", 6380));
+}

@@ -1,12 +1,8 @@
 //! Processor time of a probe, of cachewatch and of the bare loop.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use cachewatch::model::{
-    Auth, Cache, CacheName, Expectation, Exposure, Password, Protocol, Resolver, Rules, SystemFiles, Thresholds,
-    Timeouts, Tls,
-};
+use cachewatch::model::{Auth, Cache, Password, Protocol, Resolver, SystemFiles, Tls};
 use cachewatch::probe::Prober;
 use testlab::resp::request;
 use tokio::runtime;
@@ -42,8 +38,8 @@ pub(crate) struct Cost {
 pub(crate) fn measure(site: &Site) -> Cost {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime needs few descriptors");
     let prober = Prober::new(&SystemFiles::default());
-    let address = cache(site, site.redis.address().ip().to_string(), 1);
-    let name = cache(site, site.host(0), 1);
+    let address = cache(site, &site.redis.address().ip().to_string(), 1);
+    let name = cache(site, &site.host(0), 1);
     let auth = request(&["AUTH", site::PASSWORD]);
     let mut bare = Bare::new(site.authority.roots(), site.redis.address(), site::SERVER_NAME, auth);
 
@@ -86,35 +82,12 @@ pub(crate) async fn walk(prober: &Prober, cache: &Cache) {
 }
 
 /// A cache at that host whose name so many resolvers are asked for, with everything else as `config` has it by default.
-pub(crate) fn cache(site: &Site, host: String, resolvers: usize) -> Cache {
-    let day = Duration::from_hours(24);
-    let (second, stage) = (Duration::from_secs(1), Duration::from_secs(5));
+pub(crate) fn cache(site: &Site, host: &str, resolvers: usize) -> Cache {
     Cache {
-        name: CacheName::new("bench"),
-        host,
-        port: site.redis.port(),
-        expectation: Expectation { isolation: None, addresses: Vec::new() },
         resolvers: site.name_servers().take(resolvers).enumerate().map(resolver).collect(),
         tls: Some(Tls { ca_file: Some(site.authority.ca_file()), server_name: Some(site::SERVER_NAME.to_owned()) }),
         auth: Auth::AccessKey { username: None, password: Password::File(site.password_file()) },
-        max_clients: None,
-        tier: None,
-        interval: 30 * second,
-        timeouts: Timeouts { total: 10 * second, resolve: stage, connect: stage, tls: stage, command: 3 * second },
-        rules: Rules { open_after: 2, clear_after: 2 },
-        thresholds: Thresholds {
-            headroom_warning: 0.75,
-            headroom_critical: 0.9,
-            certificate_warning: 30 * day,
-            certificate_critical: 7 * day,
-            slow_ping: Duration::from_millis(100),
-            ttl_long: Duration::from_hours(1),
-            retirement: Duration::from_hours(24 * 548),
-        },
-        control: None,
-        follow_ttl: None,
-        exposure: Exposure::default(),
-        connect_to: Vec::new(),
+        ..Cache::new("bench", host, site.redis.port())
     }
 }
 

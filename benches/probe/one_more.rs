@@ -41,7 +41,7 @@ pub(crate) fn wire(site: &Site, cores: &Cores) -> Wire {
     let relay = cores.start_servers(|| Relay::start(site.redis.address()));
     let prober = Prober::new(&SystemFiles::default());
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime needs few descriptors");
-    let cache = Cache { port: relay.address.port(), ..cost::cache(site, site.host(0), 1) };
+    let cache = Cache { port: relay.address.port(), ..cost::cache(site, &site.host(0), 1) };
 
     // To ask is a few commands as well.
     let asking = {

@@ -55,7 +55,7 @@ pub(crate) fn measure(site: &Site) -> Resolvers {
         wall: compare(site, &site.far_host(), FAR_ROUNDS, FAR_BATCH, |taken| taken.wall),
         traffic: std::array::from_fn(|more| {
             let (runtime, prober) = (client(), Prober::new(&SystemFiles::default()));
-            let cache = cost::cache(site, site.host(0), more + 1);
+            let cache = cost::cache(site, &site.host(0), more + 1);
             site.traffic(COUNTED, || runtime.block_on(cost::walk(&prober, &cache)))
         }),
     }
@@ -69,7 +69,7 @@ fn compare(site: &Site, host: &str, rounds: usize, turns: u32, measure: fn(Taken
         measure(runtime.block_on(batch(turns, ask)))
     };
     let probe = |resolvers: usize| {
-        let cache = cost::cache(site, host.to_owned(), resolvers);
+        let cache = cost::cache(site, host, resolvers);
         measure(runtime.block_on(batch(turns, async || cost::walk(&prober, &cache).await)))
     };
 

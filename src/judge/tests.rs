@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use super::{Watch, describe};
 use crate::model::{
-    Alias, Answer, Auth, Cache, CacheName, Certificate, Event, Expectation, Exposure, Fault, FaultKind, Finding,
-    Isolation, Leg, LookupReport, Observation, Outcome, ProbeReport, Protocol, Query, RecordType, Resolution, Resolver,
-    ResolverName, Rules, ServerFacts, Source, Stage, Thresholds, Timeouts, Timestamp, Timings, Tls, TlsSession,
-    WireText,
+    Alias, Answer, Cache, CacheName, Certificate, Event, Expectation, Fault, FaultKind, Finding, Isolation, Leg,
+    LookupReport, Observation, Outcome, ProbeReport, Protocol, Query, RecordType, Resolution, Resolver, ResolverName,
+    Rules, ServerFacts, Source, Stage, Timeouts, Timestamp, Timings, Tls, TlsSession, WireText,
 };
 
 pub(super) const HOST: &str = "orders.redis.cache.windows.net";
@@ -22,31 +21,9 @@ pub(super) const DAY: Duration = Duration::from_hours(24);
 pub(super) fn cache() -> Cache {
     let second = Duration::from_secs(1);
     Cache {
-        name: CacheName::new("orders"),
-        host: HOST.to_owned(),
-        port: 6380,
         expectation: Expectation { isolation: Some(Isolation::PrivateEndpoint), addresses: Vec::new() },
-        resolvers: vec![Resolver::System],
-        tls: Some(Tls::default()),
-        auth: Auth::None,
-        max_clients: None,
-        tier: None,
-        interval: second * 30,
-        timeouts: Timeouts { total: second * 10, resolve: second, connect: second, tls: second, command: second },
-        rules: Rules { open_after: 2, clear_after: 2 },
-        thresholds: Thresholds {
-            headroom_warning: 0.75,
-            headroom_critical: 0.9,
-            certificate_warning: DAY * 30,
-            certificate_critical: DAY * 7,
-            slow_ping: Duration::from_millis(100),
-            ttl_long: Duration::from_hours(1),
-            retirement: Duration::from_hours(24 * 548),
-        },
-        control: None,
-        follow_ttl: None,
-        exposure: Exposure::default(),
-        connect_to: Vec::new(),
+        timeouts: Timeouts { resolve: second, connect: second, tls: second, command: second, ..Timeouts::default() },
+        ..Cache::new("orders", HOST, 6380)
     }
 }
 

@@ -53,6 +53,31 @@ impl Cache {
     /// After how many intervals without a report the last one proves nothing any more.
     const STALE_AFTER: u32 = 3;
 
+    /// A cache at this endpoint, with everything else as a configuration has it by default. What is special about one is
+    /// said around it: `Cache { auth, ..Cache::new("orders", "orders.redis.cache.windows.net", 6380) }`.
+    #[must_use]
+    pub fn new(name: &str, host: &str, port: u16) -> Self {
+        Self {
+            name: CacheName::new(name),
+            host: host.to_owned(),
+            port,
+            expectation: Expectation::default(),
+            resolvers: vec![Resolver::System],
+            tls: Some(Tls::default()),
+            auth: Auth::None,
+            max_clients: None,
+            tier: None,
+            interval: Duration::from_secs(30),
+            follow_ttl: Some(Duration::from_secs(5)),
+            timeouts: Timeouts::default(),
+            rules: Rules::default(),
+            thresholds: Thresholds::default(),
+            control: None,
+            exposure: Exposure::default(),
+            connect_to: Vec::new(),
+        }
+    }
+
     /// For how long from its beginning a report speaks of now: three intervals, and the time a probe may take.
     #[must_use]
     pub fn report_lasts(&self) -> Duration {
@@ -218,6 +243,14 @@ pub struct Timeouts {
     pub command: Duration,
 }
 
+impl Default for Timeouts {
+    fn default() -> Self {
+        let stage = Duration::from_secs(5);
+        let (total, command) = (Duration::from_secs(10), Duration::from_secs(3));
+        Self { total, resolve: stage, connect: stage, tls: stage, command }
+    }
+}
+
 /// How often a condition must be seen before it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -225,6 +258,12 @@ pub struct Rules {
     pub open_after: u32,
     /// Good rounds in a row before it clears.
     pub clear_after: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { open_after: 2, clear_after: 2 }
+    }
 }
 
 /// Where a number becomes a finding.
@@ -244,6 +283,21 @@ pub struct Thresholds {
     pub ttl_long: Duration,
     /// How long before the end of a product it is worth a word.
     pub retirement: Duration,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        let day = Duration::from_hours(24);
+        Self {
+            headroom_warning: 0.75,
+            headroom_critical: 0.9,
+            certificate_warning: day * 30,
+            certificate_critical: day * 7,
+            slow_ping: Duration::from_millis(100),
+            ttl_long: Duration::from_hours(1),
+            retirement: day * 548,
+        }
+    }
 }
 
 /// What should be closed and may be open, tested beside the path of an application. By default nothing is.

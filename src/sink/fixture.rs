@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    AddressClass, Alias, Answer, Auth, Cache, CacheName, Certificate, Event, EventKind, Expectation, Exposure,
-    ExposureReport, Fault, FaultKind, Finding, FindingId, Isolation, Leg, LookupReport, Mode, Observation, Opening,
-    Passage, Pending, ProbeReport, Resolution, Resolver, ResolverName, Role, Round, Rules, ServerFacts, Severity,
-    Source, Stage, Step, Thresholds, Timeouts, Timestamp, Tls, TlsSession, Trial, Verdict, WireText,
+    AddressClass, Alias, Answer, Cache, Certificate, Event, EventKind, Expectation, ExposureReport, Fault, FaultKind,
+    Finding, FindingId, Isolation, Leg, LookupReport, Mode, Observation, Opening, Passage, Pending, ProbeReport,
+    Resolution, ResolverName, Role, Round, ServerFacts, Severity, Source, Stage, Step, Timestamp, TlsSession, Trial,
+    Verdict, WireText,
 };
 
 /// When the first probe of every test began.
@@ -17,33 +17,10 @@ pub(crate) fn start() -> Timestamp {
 
 /// A cache behind a private endpoint, asked for through the system's resolver.
 pub(crate) fn cache(name: &str) -> Cache {
-    let second = Duration::from_secs(1);
     Cache {
-        name: CacheName::new(name),
-        host: format!("{name}.redis.cache.windows.net"),
-        port: 6380,
         expectation: Expectation { isolation: Some(Isolation::PrivateEndpoint), addresses: Vec::new() },
-        resolvers: vec![Resolver::System],
-        tls: Some(Tls::default()),
-        auth: Auth::None,
-        max_clients: None,
         tier: Some(("P1".to_owned(), 7_500)),
-        interval: 30 * second,
-        timeouts: Timeouts { total: 10 * second, resolve: second, connect: second, tls: second, command: second },
-        rules: Rules { open_after: 2, clear_after: 2 },
-        thresholds: Thresholds {
-            headroom_warning: 0.75,
-            headroom_critical: 0.9,
-            certificate_warning: 30 * 86_400 * second,
-            certificate_critical: 7 * 86_400 * second,
-            slow_ping: second,
-            ttl_long: 3_600 * second,
-            retirement: Duration::from_hours(24 * 548),
-        },
-        control: None,
-        follow_ttl: None,
-        exposure: Exposure::default(),
-        connect_to: Vec::new(),
+        ..Cache::new(name, &format!("{name}.redis.cache.windows.net"), 6380)
     }
 }
 

@@ -6,8 +6,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use cachewatch::{
     model::{
-        Auth, Cache, CacheName, Expectation, Exposure, Leg, LookupReport, Password, ProbeReport, Protocol, Resolver,
-        Rules, SystemFiles, Thresholds, Timeouts, Tls,
+        Auth, Cache, Leg, LookupReport, Password, ProbeReport, Protocol, Resolver, Rules, SystemFiles, Timeouts, Tls,
     },
     probe::Prober,
 };
@@ -29,31 +28,10 @@ pub const AMPLE: Timeouts =
 /// A plain cache at this address, with nothing to resolve and nobody to be.
 pub fn at(address: SocketAddr) -> Cache {
     Cache {
-        name: CacheName::new("orders"),
-        host: address.ip().to_string(),
-        port: address.port(),
-        expectation: Expectation::default(),
-        resolvers: vec![Resolver::System],
         tls: None,
-        auth: Auth::None,
-        max_clients: None,
-        tier: None,
-        interval: Duration::from_secs(30),
         timeouts: AMPLE,
         rules: Rules { open_after: 1, clear_after: 1 },
-        thresholds: Thresholds {
-            headroom_warning: 0.75,
-            headroom_critical: 0.9,
-            certificate_warning: Duration::from_hours(30 * 24),
-            certificate_critical: Duration::from_hours(7 * 24),
-            slow_ping: Duration::from_millis(100),
-            ttl_long: Duration::from_hours(1),
-            retirement: Duration::from_hours(24 * 548),
-        },
-        control: None,
-        follow_ttl: None,
-        exposure: Exposure::default(),
-        connect_to: Vec::new(),
+        ..Cache::new("orders", &address.ip().to_string(), address.port())
     }
 }
 
