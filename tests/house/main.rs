@@ -126,9 +126,11 @@ fn the_test_above_can_fail() {
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
-    let sources = sources();
-    let circles = sources.circles();
-    assert!(circles.is_empty(), "what two files share belongs into a third, below both:\n{}", listed(&circles));
+    let fixtures = Sources::read(&root().join("testlab/src"));
+    for sources in [sources(), &fixtures] {
+        let circles = sources.circles();
+        assert!(circles.is_empty(), "what two files share belongs into a third, below both:\n{}", listed(&circles));
+    }
 }
 
 fn listed(circles: &[Vec<&str>]) -> String {
@@ -226,6 +228,21 @@ fn every_link_leads_somewhere() {
         }
     }
     assert_eq!(broken, [""; 0]);
+}
+
+/// Every key of a scenario and of a story, as serde reads them.
+#[test]
+fn the_language_of_the_laboratory_is_written_down() {
+    let folder = root().join("tests/lab");
+    let page = fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut keys = BTreeSet::new();
+    for file in ["scenario.rs", "story.rs"] {
+        keys.extend(sources::deserialized(&fs::read_to_string(folder.join(file)).unwrap()));
+    }
+    assert!(keys.contains("resolv_conf") && keys.contains("not-yet"), "{keys:?}");
+    let words: BTreeSet<_> = page.split(|letter: char| !letter.is_alphanumeric() && !"_-".contains(letter)).collect();
+    let missing: Vec<_> = keys.iter().filter(|key| !words.contains(key.as_str())).collect();
+    assert_eq!(missing, [""; 0], "tests/lab/README.md names every key");
 }
 
 /// The Makefile is the one door; the documents must not send anybody to one that is not there.

@@ -317,3 +317,46 @@ fn attributes(item: &Item) -> &[Attribute] {
         _ => &[],
     }
 }
+
+/// The keys and the words that a text's own types take from a file: fields as they are, variants in kebab case.
+pub(crate) fn deserialized(text: &str) -> BTreeSet<String> {
+    let file = syn::parse_file(text).expect("cargo has compiled it");
+    let mut keys = BTreeSet::new();
+    let mut fields = |fields: &syn::Fields| {
+        let names = fields.iter().filter_map(|field| field.ident.as_ref());
+        keys.extend(names.map(|name| name.to_string().trim_start_matches('_').to_owned()));
+    };
+    let mut words = Vec::new();
+    for item in &file.items {
+        match item {
+            Item::Struct(item) if is_deserialized(&item.attrs) => fields(&item.fields),
+            Item::Enum(item) if is_deserialized(&item.attrs) => {
+                for variant in &item.variants {
+                    words.push(kebab(&variant.ident.to_string()));
+                    fields(&variant.fields);
+                }
+            }
+            _ => {}
+        }
+    }
+    keys.extend(words);
+    keys
+}
+
+fn is_deserialized(attributes: &[Attribute]) -> bool {
+    let derived = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
+    derived
+        .filter_map(|attribute| attribute.meta.require_list().ok())
+        .any(|list| list.tokens.clone().into_iter().any(|token| token.to_string() == "Deserialize"))
+}
+
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !kebab.is_empty() {
+            kebab.push('-');
+        }
+        kebab.push(letter.to_ascii_lowercase());
+    }
+    kebab
+}
