@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+use anstyle::AnsiColor;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
+
 /// How the text may be dressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
@@ -12,55 +15,45 @@ pub struct Style {
 }
 
 impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    fn paint(self, paint: anstyle::Style, text: &str) -> String {
+        if self.colour { format!("{paint}{text}{paint:#}") } else { text.to_owned() }
     }
 
     pub(crate) fn good(self, text: &str) -> String {
-        self.paint("32", text)
+        self.paint(AnsiColor::Green.on_default(), text)
     }
 
     pub(crate) fn bad(self, text: &str) -> String {
-        self.paint("1;31", text)
+        self.paint(AnsiColor::Red.on_default().bold(), text)
     }
 
     pub(crate) fn doubtful(self, text: &str) -> String {
-        self.paint("33", text)
+        self.paint(AnsiColor::Yellow.on_default(), text)
     }
 
     pub(crate) fn strong(self, text: &str) -> String {
-        self.paint("1", text)
+        self.paint(anstyle::Style::new().bold(), text)
     }
 
     pub(crate) fn faint(self, text: &str) -> String {
-        self.paint("2", text)
+        self.paint(anstyle::Style::new().dimmed(), text)
     }
 
-    /// Writes `head` and then `words`, which go on in column `hang` where the line ends.
+    /// Writes `head` and then `words`, which go on in column `hang` where the line ends. A word is never broken, so that
+    /// what is copied is whole.
     pub(crate) fn write(self, out: &mut impl Write, head: &str, hang: usize, words: &str) -> io::Result<()> {
-        let width = self.width.unwrap_or(usize::MAX);
-        let mut column = visible(head);
-        write!(out, "{head}")?;
-        for (index, word) in words.split(' ').enumerate() {
-            let gap = usize::from(index > 0);
-            if index > 0 && column + gap + visible(word) > width && column > hang {
-                write!(out, "\n{:hang$}{word}", "")?;
-                column = hang + visible(word);
-            } else {
-                write!(out, "{:gap$}{word}", "")?;
-                column += gap + visible(word);
-            }
-        }
-        writeln!(out)
+        // Without words textwrap leaves out the head as well.
+        let Some(width) = self.width.filter(|_| !words.is_empty()) else { return writeln!(out, "{head}{words}") };
+        let hang = " ".repeat(hang);
+        let options = Options::new(width)
+            .initial_indent(head)
+            .subsequent_indent(&hang)
+            .word_separator(WordSeparator::AsciiSpace)
+            .word_splitter(WordSplitter::NoHyphenation)
+            .wrap_algorithm(WrapAlgorithm::FirstFit)
+            .break_words(false);
+        textwrap::wrap(words, options).iter().try_for_each(|line| writeln!(out, "{line}"))
     }
-}
-
-/// How many columns a text takes: its characters without the colours.
-fn visible(text: &str) -> usize {
-    text.split('\u{1b}').enumerate().fold(0, |columns, (index, part)| {
-        let shown = if index == 0 { part } else { part.split_once('m').map_or("", |(_, rest)| rest) };
-        columns + shown.chars().count()
-    })
 }
 
 #[cfg(test)]
@@ -77,7 +70,9 @@ mod tests {
     fn words_go_on_below_words() {
         let narrow = Style { colour: true, width: Some(20) };
         let words = format!("a chain of {} names", narrow.bad("three"));
-        assert_eq!(written(narrow, &words), "  seen: a chain of\n        \u{1b}[1;31mthree\u{1b}[0m names\n");
+        assert_eq!(written(narrow, &words), "  seen: a chain of\n        \u{1b}[1m\u{1b}[31mthree\u{1b}[0m names\n");
+        assert_eq!(written(narrow, "four 名前名前"), "  seen: four\n        名前名前\n");
+        assert_eq!(written(narrow, ""), "  seen: \n");
         assert_eq!(written(narrow, "averyverylongname.example x"), "  seen: averyverylongname.example\n        x\n");
         assert_eq!(written(Style::default(), &"x ".repeat(200)).lines().count(), 1);
     }

@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -74,13 +76,17 @@ pub(crate) fn write_out(write: impl FnOnce(&mut io::StdoutLock<'static>) -> io::
     }
 }
 
-/// Colour for a terminal that can show it, unless its owner says no (no-color.org); its width where it has one.
+/// Colour where standard output takes it, and the width of its terminal where it is one.
 pub(crate) fn style() -> Style {
-    let is_terminal = io::stdout().is_terminal();
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-    Style { colour: is_terminal && !refused && !dumb, width: width.filter(|_| is_terminal) }
+    let out = io::stdout();
+    let width = terminal_size::terminal_size_of(&out).map(|(width, _)| usize::from(width.0));
+    Style { colour: takes_colour(&out), width: width.filter(|_| out.is_terminal()) }
+}
+
+/// The decision of the help texts too: a terminal that can show it, unless its owner says otherwise (`NO_COLOR`, `CLICOLOR`,
+/// `CLICOLOR_FORCE`).
+fn takes_colour(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
 }
 
 /// Logs go to standard error; results have standard output to themselves.
@@ -90,7 +96,7 @@ pub(crate) fn start_log(
     output: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| format!("log.level: {level}: {error}"))?;
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = takes_colour(&io::stderr());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output).with_ansi(colour);
     // The subscriber tells an error of its output on standard error, and panics where that fails too.
     let log = log.log_internal_errors(false);

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::nearest::nearest;
 use super::problem::Diagnostic;
 use crate::azure::{self, Tier};
-use crate::model::{CacheName, DialOverride, Isolation, Protocol, Resolver, ResolverName, Tls};
+use crate::model::{CacheName, DialOverride, Isolation, Protocol, ProtocolRow, Resolver, ResolverName, Tls};
 
 /// A text as a message shows it: quoted, on one line, not too long.
 pub(super) fn quoted(text: &str) -> String {
@@ -225,7 +225,7 @@ impl NameServer {
     /// Where it is asked over that protocol.
     pub(super) fn over(self, protocol: Protocol) -> SocketAddr {
         match self {
-            Self::Address(address) => SocketAddr::new(address, protocol.port()),
+            Self::Address(address) => SocketAddr::new(address, protocol.row().port),
             Self::AddressAndPort(address) => address,
         }
     }
@@ -254,8 +254,7 @@ pub(super) fn http_path(text: &str) -> Result<String, Diagnostic> {
         .hint(format!("write what follows the host: {}", quoted(Resolver::PATH))))
 }
 
-/// A resolver, as a command line says it: `system`, `system-2`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
-/// `tls://ADDRESS[:PORT][#NAME]`, `https://ADDRESS[:PORT][/PATH][#NAME]`.
+/// A resolver, as a command line says it: `system`, `system-2`, `[PROTOCOL://]ADDRESS[:PORT][/PATH][#NAME]`.
 pub(super) fn resolver(text: &str) -> Result<Resolver, Diagnostic> {
     if let Some(reserved) = Resolver::reserved().find(|resolver| resolver.name().as_str() == text) {
         return Ok(reserved);
@@ -266,9 +265,9 @@ pub(super) fn resolver(text: &str) -> Result<Resolver, Diagnostic> {
         let near = nearest(text, names.iter().rev().map(String::as_str));
         let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
         return Err(Diagnostic::new(format!("{} is not a resolver of this machine", quoted(text))).hint(format!(
-            "{near}there are {}; or write an address: \"10.0.0.4\", \"tcp://10.0.0.4\", \"tls://10.0.0.4#NAME\", \
-             \"https://10.0.0.4/dns-query#NAME\"",
-            names.join(", ")
+            "{near}there are {}; or write an address: {}",
+            names.join(", "),
+            joined(Protocol::ALL.iter().map(|protocol| example(*protocol)), ", ")
         )));
     }
     let (protocol, rest) = match text.split_once("://") {
@@ -276,7 +275,7 @@ pub(super) fn resolver(text: &str) -> Result<Resolver, Diagnostic> {
         Some((scheme, rest)) => {
             let known = || Protocol::ALL.iter().map(|protocol| protocol.as_str());
             let protocol = Protocol::parse(scheme).ok_or_else(|| {
-                let words = known().collect::<Vec<_>>().join(", ");
+                let words = joined(known(), ", ");
                 Diagnostic::new(format!("{} is not one of {words}", quoted(scheme))).suggest(nearest(scheme, known()))
             })?;
             (protocol, rest)
@@ -287,18 +286,33 @@ pub(super) fn resolver(text: &str) -> Result<Resolver, Diagnostic> {
         None => (rest, None),
     };
     let (place, path) = rest.find('/').map_or((rest, None), |start| (&rest[..start], Some(&rest[start..])));
-    let is_secure = matches!(protocol, Protocol::Tls | Protocol::Https);
-    if server_name.is_some() && !is_secure {
-        return Err(Diagnostic::new(format!("a name after # is for tls and https, and not for {protocol}")));
-    }
-    if path.is_some() && protocol != Protocol::Https {
-        return Err(Diagnostic::new(format!("a path is for https, and not for {protocol}")));
+    let unfit = |part: &str, fits: fn(&ProtocolRow) -> bool| {
+        let fitting = joined(Protocol::with(fits), " and ");
+        (!fits(protocol.row())).then(|| Diagnostic::new(format!("{part} is for {fitting}, and not for {protocol}")))
+    };
+    let name_unfit = server_name.as_ref().and_then(|_| unfit("a name after #", |row| row.tls.is_some()));
+    let path_unfit = path.and_then(|_| unfit("a path", |row| row.http));
+    if let Some(diagnostic) = name_unfit.or(path_unfit) {
+        return Err(diagnostic);
     }
     let bare = place.strip_prefix('[').and_then(|place| place.strip_suffix(']'));
     let address = name_server(bare.filter(|bare| bare.contains(':')).unwrap_or(place))?.over(protocol);
     let path = path.map_or(Ok(Resolver::PATH.to_owned()), http_path)?;
     let name = ResolverName::new(&resolver_name(protocol, address));
     Ok(Resolver::Server { name, address, protocol, tls: Tls { ca_file: None, server_name }, path })
+}
+
+/// How a name server is written where all is said that its protocol has a use for.
+fn example(protocol: Protocol) -> String {
+    let row = protocol.row();
+    let scheme = if protocol == Protocol::Udp { String::new() } else { format!("{protocol}://") };
+    let path = if row.http { Resolver::PATH } else { "" };
+    let name = if row.tls.is_some() { "#NAME" } else { "" };
+    quoted(&format!("{scheme}10.0.0.4{path}{name}"))
+}
+
+fn joined(words: impl Iterator<Item = impl ToString>, between: &str) -> String {
+    words.map(|word| word.to_string()).collect::<Vec<_>>().join(between)
 }
 
 /// How a resolver of the command line is called: by its address, with the protocol and the port where they are not the
@@ -309,7 +323,7 @@ fn resolver_name(protocol: Protocol, address: SocketAddr) -> String {
     if protocol != Protocol::Udp {
         name = format!("{protocol}-{name}");
     }
-    if address.port() != protocol.port() {
+    if address.port() != protocol.row().port {
         name = format!("{name}-{}", address.port());
     }
     name
@@ -551,8 +565,8 @@ mod tests {
         ) {
             prop_assume!(!address.is_unspecified());
             let address = SocketAddr::new(address, port);
-            let proof = proof.filter(|_| matches!(kind, Protocol::Tls | Protocol::Https));
-            let own = own.filter(|_| kind == Protocol::Https);
+            let proof = proof.filter(|_| kind.row().tls.is_some());
+            let own = own.filter(|_| kind.row().http);
             let fragment = proof.as_ref().map_or_else(String::new, |proof| format!("#{proof}"));
             let text = format!("{kind}://{address}{}{fragment}", own.as_deref().unwrap_or_default());
             let Ok(Resolver::Server { address: read, protocol, tls, path, .. }) = resolver(&text) else {

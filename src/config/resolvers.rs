@@ -9,7 +9,7 @@ use super::problem::Diagnostic;
 use super::rules;
 use super::schema::RESOLVERS;
 use super::value::{Location, Value};
-use crate::model::{Cache, Protocol, Resolver, ResolverName, Tls};
+use crate::model::{Cache, Protocol, ProtocolRow, Resolver, ResolverName, Tls};
 
 /// Every resolver that can be asked, by name: those that always exist, then the declared ones in their order.
 pub(super) struct Resolvers(Vec<(String, Resolver)>);
@@ -102,17 +102,18 @@ impl<'a> DeclaredResolver<'_, 'a> {
 
     /// What a resolver's protocol has no use for is a mistake: it was meant to be used.
     fn report_unfit(&mut self, protocol: Setting<'_, Protocol>) {
-        const SECURE: &[Protocol] = &[Protocol::Tls, Protocol::Https];
+        let is_secure: fn(&ProtocolRow) -> bool = |row| row.tls.is_some();
+        let has_path: fn(&ProtocolRow) -> bool = |row| row.http;
         let fitting = [
-            (self.setting(keys::RESOLVER_SERVER_NAME).given(), SECURE),
-            (self.setting(keys::RESOLVER_CA_FILE).given(), SECURE),
-            (self.setting(keys::RESOLVER_PATH).value, &[Protocol::Https]),
+            (self.setting(keys::RESOLVER_SERVER_NAME).given(), is_secure),
+            (self.setting(keys::RESOLVER_CA_FILE).given(), is_secure),
+            (self.setting(keys::RESOLVER_PATH).value, has_path),
         ];
-        for (value, protocols) in fitting {
-            if protocol.is_invalid || protocols.contains(&protocol.parsed) {
+        for (value, fits) in fitting {
+            if protocol.is_invalid || fits(protocol.parsed.row()) {
                 continue;
             }
-            let words: Vec<_> = protocols.iter().map(|protocol| parse::quoted(protocol.as_str())).collect();
+            let words: Vec<_> = Protocol::with(fits).map(|protocol| parse::quoted(protocol.as_str())).collect();
             let words = words.join(" or ");
             self.checker.report_if_explicit(value, |_| {
                 Diagnostic::new(format!("a resolver that is asked over {} has no use for it", protocol.parsed))

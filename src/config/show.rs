@@ -9,7 +9,7 @@ use super::keys;
 use super::parse::{duration_text, size_text};
 use super::schema;
 use super::settings::{AuthMethod, Config};
-use crate::model::{Auth, Cache, Password, Protocol, Resolver};
+use crate::model::{Auth, Cache, Password, Resolver};
 
 /// The example that explains every key, as it stands in the repository.
 #[must_use]
@@ -73,11 +73,11 @@ pub fn show(config: &Config) -> String {
             writer.text(keys::RESOLVER_NAME, name);
             writer.text(keys::RESOLVER_ADDRESS, address);
             writer.text(keys::RESOLVER_PROTOCOL, protocol);
-            if matches!(protocol, Protocol::Tls | Protocol::Https) {
+            if protocol.row().tls.is_some() {
                 writer.text(keys::RESOLVER_SERVER_NAME, tls.server_name.as_deref().unwrap_or_default());
                 writer.text(keys::RESOLVER_CA_FILE, tls.ca_file.as_deref().unwrap_or("".as_ref()).display());
             }
-            if *protocol == Protocol::Https {
+            if protocol.row().http {
                 writer.text(keys::RESOLVER_PATH, path);
             }
         }

@@ -41,9 +41,8 @@ pub struct Target {
     pub connect_to: Vec<String>,
 }
 
-/// Whom to ask, written as `system`, `system-1` to `system-3`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
-/// `tls://ADDRESS[:PORT][#NAME]` or `https://ADDRESS[:PORT][/PATH][#NAME]`. NAME is what the certificate must cover where
-/// it is not the address.
+/// The resolver to ask, written as `system`, `system-1` to `system-3`, or `[PROTOCOL://]ADDRESS[:PORT][/PATH][#NAME]`. NAME
+/// is what the certificate must cover where it is not the address; PATH and NAME are for the protocols that have them.
 ///
 /// # Errors
 /// In words, where it is none of these.

@@ -341,8 +341,8 @@ mod tests {
     use crate::model::{Protocol, Resolver, SystemFiles, Timeouts};
     use crate::sink::fixture;
 
-    /// On a machine of this name `orders` is due 20 seconds into an interval of 30, and `users` at its beginning.
-    const MACHINE: &[u8] = b"node-271";
+    /// On a machine of this name `orders` is due 21 seconds into an interval of 30, and `users` at its beginning.
+    const MACHINE: &[u8] = b"node-1147";
 
     #[tokio::test(start_paused = true)]
     async fn exposure_is_tested_in_the_first_probe_and_then_at_its_own_pace() {
@@ -510,7 +510,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lookup_gives_its_place_to_a_probe_and_begins_anew() {
         let silent = silent();
-        // They are due 20.7 seconds into the interval and at its beginning.
+        // They are due 21.2 seconds into the interval and 0.4.
         let (slow, quick) = (slow("orders", &silent), quick("users"));
         let mut running = Running::start(&[&slow, &quick], 1).await;
         // The first round, and one in their slots.

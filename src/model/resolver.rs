@@ -18,15 +18,35 @@ vocabulary! {
     }
 }
 
+/// What sets a protocol apart. Its name is also the scheme of its URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProtocolRow {
+    /// The port where no other is given.
+    pub port: u16,
+    /// Whether a question is a datagram, and goes over TCP where its answer was cut short.
+    pub datagrams: bool,
+    /// Where the server proves its name by TLS: what is offered inside it (ALPN).
+    pub tls: Option<&'static [&'static str]>,
+    /// Whether a question is an HTTP request, to a path.
+    pub http: bool,
+}
+
 impl Protocol {
-    /// The port it is spoken on where nobody says otherwise.
+    /// The one place where the protocols are told apart by what they need.
     #[must_use]
-    pub fn port(self) -> u16 {
+    pub const fn row(self) -> &'static ProtocolRow {
         match self {
-            Self::Udp | Self::Tcp => 53,
-            Self::Tls => 853,
-            Self::Https => 443,
+            Self::Udp => &ProtocolRow { port: 53, datagrams: true, tls: None, http: false },
+            Self::Tcp => &ProtocolRow { port: 53, datagrams: false, tls: None, http: false },
+            // It has a word for ALPN too ("dot"), which servers need not know.
+            Self::Tls => &ProtocolRow { port: 853, datagrams: false, tls: Some(&[]), http: false },
+            Self::Https => &ProtocolRow { port: 443, datagrams: false, tls: Some(&["h2", "http/1.1"]), http: true },
         }
+    }
+
+    /// The protocols of which that holds.
+    pub fn with(holds: fn(&ProtocolRow) -> bool) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |protocol| holds(protocol.row()))
     }
 }
 

@@ -866,24 +866,27 @@ fn colour_is_for_terminals_that_want_it() {
     let line = format!("{program} check nowhere.test --resolver {}", names.address());
     let on_a_terminal = |environment: &[(&str, &str)]| {
         let mut script = Command::new("script");
-        script
-            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
-            .env_remove("NO_COLOR")
-            .env("TERM", "xterm");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm");
+        for switch in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+            script.env_remove(switch);
+        }
         let output = script.envs(environment.iter().copied()).stdin(Stdio::null()).output();
         let output = output.expect("script gives a terminal: apt-get install -y bsdutils");
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let coloured = on_a_terminal(&[]);
-    assert!(coloured.contains("\u{1b}[1;31mFAILED\u{1b}[0m"), "{coloured}");
-    for refusal in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+    assert!(coloured.contains("\u{1b}[1m\u{1b}[31mFAILED\u{1b}[0m"), "{coloured}");
+    for refusal in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
         let plain = on_a_terminal(&[refusal]);
         assert!(plain.contains("FAILED") && !plain.contains('\u{1b}'), "{refusal:?}: {plain:?}");
     }
     let resolver = names.address().to_string();
-    let piped = cachewatch(&["check", "nowhere.test", "--resolver", &resolver]).env("TERM", "xterm").run();
-    assert!(piped.stdout.contains("FAILED") && !piped.stdout.contains('\u{1b}'), "{piped:?}");
+    let piped = || cachewatch(&["check", "nowhere.test", "--resolver", &resolver]).env("TERM", "xterm");
+    let plain = piped().run();
+    assert!(plain.stdout.contains("FAILED") && !plain.stdout.contains('\u{1b}'), "{plain:?}");
+    let forced = piped().env("CLICOLOR_FORCE", "1").run();
+    assert!(forced.stdout.contains("\u{1b}[1m\u{1b}[31mFAILED\u{1b}[0m"), "{forced:?}");
 }
 
 /// Escape codes in every word a stranger can put before us: alias, certificate, error reply, INFO, and an argument.

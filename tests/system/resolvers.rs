@@ -85,7 +85,7 @@ impl Site {
     /// What is told of a name where this server is asked in this way.
     fn ask(&self, host: &str, server: Ipv4Addr, protocol: Protocol) -> Resolution {
         let tls = Tls { ca_file: Some(self.authority.ca_file()), server_name: None };
-        self.resolve(host, &resolver((server, protocol.port()), protocol, tls, Resolver::PATH), AMPLE.resolve)
+        self.resolve(host, &resolver((server, protocol.row().port), protocol, tls, Resolver::PATH), AMPLE.resolve)
     }
 
     fn resolve(&self, host: &str, resolver: &Resolver, limit: Duration) -> Resolution {
@@ -206,7 +206,7 @@ fn a_server_must_prove_its_name_or_its_address() {
     let ours = || Some(site.authority.ca_file());
     let named = |ca_file: Option<PathBuf>, name: &str| Tls { ca_file, server_name: Some(name.to_owned()) };
     for protocol in [Protocol::Tls, Protocol::Https] {
-        let address = SocketAddr::from((UNBOUND, protocol.port()));
+        let address = SocketAddr::from((UNBOUND, protocol.row().port));
         let said = |tls: Tls| {
             let resolution = site.resolve(HOST, &resolver(address, protocol, tls, Resolver::PATH), AMPLE.resolve);
             let outcomes: Vec<_> = resolution.queries.iter().map(|query| query.outcome.as_str()).collect();

@@ -33,7 +33,7 @@ impl Case<'_> {
         let Some(server) = self.server_of(resolution) else { return self.commands.nslookup(None) };
         match self.resolver_of(resolution) {
             Some(Resolver::Server { protocol, tls, path, .. })
-                if *protocol != Protocol::Udp && (*protocol != Protocol::Tcp || server.port() != 53) =>
+                if protocol.row().tls.is_some() || (!protocol.row().datagrams && server.port() != 53) =>
             {
                 self.check_by(*protocol, server, tls, path)
             }
@@ -52,7 +52,7 @@ impl Case<'_> {
             return format!("cachewatch check {}", shell(cache.name.as_str()));
         }
         let target = if cache.port == self.endpoint.product.tls_port() { cache.host.clone() } else { cache.endpoint() };
-        let path = if protocol == Protocol::Https { path } else { "" };
+        let path = if protocol.row().http { path } else { "" };
         let name = tls.server_name.as_ref().map_or_else(String::new, |name| format!("#{name}"));
         format!("cachewatch check {target} --resolver {}", shell(&format!("{protocol}://{server}{path}{name}")))
     }
@@ -61,7 +61,7 @@ impl Case<'_> {
     pub(super) fn is_port_open(&self, resolution: &Resolution) -> String {
         let port = self.server_of(resolution).map_or(53, |server| server.port());
         let over = match self.resolver_of(resolution) {
-            Some(Resolver::Server { protocol, .. }) if *protocol != Protocol::Udp => "TCP",
+            Some(Resolver::Server { protocol, .. }) if !protocol.row().datagrams => "TCP",
             _ => "UDP and TCP",
         };
         let azure = if port == 53 { "; 168.63.129.16 answers inside Azure only" } else { "" };

@@ -75,7 +75,7 @@ impl HttpsChannel {
             Requests::Http1(Mutex::new(requests))
         };
         let port = server.port();
-        let authority = if port == Protocol::Https.port() { host.to_owned() } else { format!("{host}:{port}") };
+        let authority = if port == Protocol::Https.row().port { host.to_owned() } else { format!("{host}:{port}") };
         Ok(Self { requests, server, authority, path: path.to_owned() })
     }
 

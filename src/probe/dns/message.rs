@@ -18,7 +18,7 @@ pub(super) fn shown(name: &Name) -> WireText {
 pub(super) fn question(name: &Name, record_type: RecordType, protocol: Protocol) -> Message {
     let mut question = Message::query();
     // With an id of its own, no answer could be kept by a cache of HTTP (RFC 8484, 4.1).
-    if protocol == Protocol::Https {
+    if protocol.row().http {
         question.metadata.id = 0;
     }
     question.metadata.recursion_desired = true;

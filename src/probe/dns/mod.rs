@@ -27,7 +27,7 @@ use self::tls::DnsTls;
 use self::upstream::{NameServers, Transport};
 use crate::clock::Stopwatch;
 use crate::model::{
-    AddressClass, Answer, Fault, FaultKind, Protocol, Resolution, Resolver, ResolverName, Source, Stage, WireText,
+    AddressClass, Answer, Fault, FaultKind, Resolution, Resolver, ResolverName, Source, Stage, WireText,
 };
 use crate::net::deadline::Deadline;
 use crate::net::trust::Trust;
@@ -70,13 +70,7 @@ fn servers(resolver: &Resolver, system: &System, trust: &Trust) -> Result<Option
         Resolver::System => Ok(None),
         Resolver::Listed(position) => Ok(Some(NameServers::single(system.listed(*position)?, Transport::Udp))),
         Resolver::Server { address, protocol, tls, path, .. } => {
-            let proof = || DnsTls::new(tls, *address, *protocol, trust);
-            let transport = match protocol {
-                Protocol::Udp => Transport::Udp,
-                Protocol::Tcp => Transport::Tcp,
-                Protocol::Tls => Transport::Tls(proof()?),
-                Protocol::Https => Transport::Https { tls: proof()?, path: path.clone() },
-            };
+            let transport = Transport::new(*protocol, path, || DnsTls::new(tls, *address, *protocol, trust))?;
             Ok(Some(NameServers::single(*address, transport)))
         }
     }

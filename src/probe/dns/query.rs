@@ -98,7 +98,7 @@ impl<'a> Queries<'a> {
         let watch = Stopwatch::start();
         let server = self.servers.addresses[place];
         let question = question(name, record_type, protocol);
-        let exchanged = if protocol == Protocol::Udp {
+        let exchanged = if protocol.row().datagrams {
             match deadline.run(over_udp(server, &question)).await {
                 Ok(exchanged) => exchanged,
                 Err(late) => Err(Failure::late(late)),
@@ -160,7 +160,7 @@ fn finality_of(outcome: Outcome) -> Finality {
 fn read(message: Message, protocol: Protocol) -> Response {
     let code = message.metadata.response_code;
     let (outcome, detail) = match code {
-        _ if message.metadata.truncation && protocol == Protocol::Udp => (Outcome::Truncated, String::new()),
+        _ if message.metadata.truncation && protocol.row().datagrams => (Outcome::Truncated, String::new()),
         ResponseCode::NoError if message.answers.is_empty() => (Outcome::NoData, String::new()),
         ResponseCode::NoError => (Outcome::Answered, String::new()),
         ResponseCode::NXDomain => (Outcome::NxDomain, String::new()),

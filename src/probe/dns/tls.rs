@@ -58,10 +58,8 @@ impl DnsTls {
                 CertificateError::Other(OtherError(Arc::new(VerifyError(fault.detail)))).into()
             })
         });
-        // DNS over TLS has a word for it too ("dot"), which servers need not know.
-        if protocol == Protocol::Https {
-            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        }
+        let offered = protocol.row().tls.unwrap_or_default();
+        config.alpn_protocols = offered.iter().map(|word| word.as_bytes().to_vec()).collect();
         Ok(Self { config: Arc::new(config), name, protocol })
     }
 
@@ -86,7 +84,7 @@ impl DnsTls {
         // towards the end it is asked in plain text whether it is one.
         let patience = plaintext::PATIENCE.min(allowed / 2);
         let suspicion = async {
-            if self.protocol != Protocol::Tls {
+            if self.protocol.row().http {
                 return std::future::pending().await;
             }
             tokio::time::sleep(allowed.saturating_sub(patience)).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::tls::DnsTls;
-use crate::model::Protocol;
+use crate::model::{Fault, Protocol};
 use crate::net::deadline::Deadline;
 
 /// The name servers to try, and how: the way a resolver library of this machine would.
@@ -48,6 +48,20 @@ impl NameServers {
 }
 
 impl Transport {
+    /// This protocol, with what it needs; `proof` is how the server proves its name.
+    pub(super) fn new(
+        protocol: Protocol,
+        path: &str,
+        proof: impl FnOnce() -> Result<DnsTls, Fault>,
+    ) -> Result<Self, Fault> {
+        Ok(match protocol {
+            Protocol::Udp => Self::Udp,
+            Protocol::Tcp => Self::Tcp,
+            Protocol::Tls => Self::Tls(proof()?),
+            Protocol::Https => Self::Https { tls: proof()?, path: path.to_owned() },
+        })
+    }
+
     pub(super) fn protocol(&self) -> Protocol {
         match self {
             Self::Udp => Protocol::Udp,
