@@ -11,10 +11,10 @@ use crate::http::Guard;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Load everything and print every problem, each with its file and line
+    /// Validate the configuration and print every problem with its file and line
     #[command(after_help = "Example:\n  cachewatch config check --config /etc/cachewatch/cachewatch.toml")]
     Check(Files),
-    /// Print the effective configuration; a secret is never part of it
+    /// Print the effective configuration, without secrets
     #[command(
         after_help = "Example:\n  CACHEWATCH__PROBE__INTERVAL=10s cachewatch config show --config cachewatch.toml"
     )]

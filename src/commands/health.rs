@@ -16,21 +16,20 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch health --caches --server https://cachewatch.example:9847 --user ops --password-file ops.txt
 
 In an image without a shell: HEALTHCHECK CMD [\"cachewatch\", \"health\", \"--server\", \"http://127.0.0.1:9847\"]
-With --server no configuration is read.
+With --server, no configuration file is read.
 
-Exit codes: 0 alive; the caches are well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 not alive, or could \
-not tell: no daemon, no such cache, not allowed, or a cache is unknown: not probed yet, or not for too long";
+Exit codes: 0 alive, or the caches are healthy · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 not alive, or unknown: no daemon, no such cache, access denied, or a cache without a recent probe";
 
 /// What to ask, and of which daemon.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// How this cache is, in place of whether the daemon is alive
+    /// Show the health of this cache, instead of whether the daemon is alive
     #[arg(value_name = "CACHE")]
     cache: Option<String>,
-    /// How all of them are
+    /// Show the health of all caches
     #[arg(long, conflicts_with = "cache")]
     caches: bool,
-    /// How long the answer may take
+    /// Longest time to wait for the answer
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     #[command(flatten)]

@@ -35,76 +35,76 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct Files {
-    /// A configuration file; may be repeated, later ones win; conf.d/*.toml beside it is read as well; default:
-    /// /etc/cachewatch/cachewatch.toml, where it is there
+    /// Configuration file; repeatable, later files win; conf.d/*.toml beside it is read as well; default:
+    /// /etc/cachewatch/cachewatch.toml if it exists
     #[arg(long = "config", value_name = "FILE", env = "CACHEWATCH_CONFIG", value_delimiter = ',')]
     pub(crate) config: Vec<PathBuf>,
 }
 
 /// Options for bare hosts. Each has a twin in the environment; the password itself is never an option.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options for bare hosts, the same for each of them")]
+#[command(next_help_heading = "Options for bare hosts, applied to every HOST")]
 pub(crate) struct TargetOptions {
-    /// The file that holds the password or access key; the variable `CACHEWATCH_PASSWORD` may hold it instead
+    /// File with the password or access key; or set the variable `CACHEWATCH_PASSWORD`
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_PASSWORD_FILE")]
     password_file: Option<PathBuf>,
-    /// The ACL user; without it the password is sent alone
+    /// ACL user; without it, only the password is sent
     #[arg(long, value_name = "NAME", env = "CACHEWATCH_USERNAME")]
     username: Option<String>,
-    /// Roots to trust, PEM; default: the platform's
+    /// File with trusted root certificates (PEM); default: the platform's
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_CA_FILE")]
     ca_file: Option<PathBuf>,
-    /// The name to send and to verify; default: the host
+    /// Name for SNI and for certificate verification; default: the host
     #[arg(long, value_name = "NAME", env = "CACHEWATCH_SERVER_NAME")]
     server_name: Option<String>,
-    /// Speak plain Redis: everything, the password included, can be read on the way
+    /// Connect without TLS: all traffic, the password included, is unencrypted
     #[arg(long, env = "CACHEWATCH_NO_TLS", value_parser = clap::builder::BoolishValueParser::new())]
     no_tls: bool,
-    /// Where the name should lead: private, public, a network or an address; may be repeated
-    #[arg(long, value_name = "WHERE", env = "CACHEWATCH_EXPECT", value_delimiter = ',')]
+    /// Expected address: private, public, a CIDR or an IP; repeatable
+    #[arg(long, value_name = "private|public|CIDR|IP", env = "CACHEWATCH_EXPECT", value_delimiter = ',')]
     expect: Vec<String>,
-    /// Whom to ask in place of the system; may be repeated, and the connection follows the first
+    /// Resolver to ask instead of the system; repeatable, the connection uses the addresses of the first
     #[arg(
         long,
-        value_name = "WHOM",
+        value_name = "ADDR",
         env = "CACHEWATCH_RESOLVER",
         value_delimiter = ',',
         value_parser = config::resolver,
-        help = "Whom to ask: IP[:PORT], tls://IP#NAME, https://IP/PATH#NAME, tcp://IP, system, or system-1 to system-3 for \
-                one name server of resolv.conf alone; may be repeated, the connection follows the first"
+        help = "Resolver to ask: IP[:PORT], tcp://IP, tls://IP#NAME, https://IP/PATH#NAME, system, or system-1 to \
+                system-3 for one name server of resolv.conf; repeatable, the connection uses the addresses of the first"
     )]
     resolver: Vec<Resolver>,
-    /// The cache's tier, such as P1 or B10: tells its client limit where the server does not
+    /// Tier of the cache, such as P1 or B10: gives the client limit if the server does not
     #[arg(long, value_name = "TIER", env = "CACHEWATCH_TIER")]
     tier: Option<String>,
-    /// The deadline over all stages, such as 10s
+    /// Deadline for all stages together, such as 10s
     #[arg(long, value_name = "DURATION", env = "CACHEWATCH_TIMEOUT", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-    /// Dial another address in place of a resolved one, for tests; shown in every result
+    /// Dial another address instead of a resolved one, for tests; shown in every result
     #[arg(long, value_name = "ADDRESS[:PORT]=ADDRESS:PORT")]
     connect_to: Vec<String>,
 }
 
 /// How a running daemon is reached. The password itself is never an option.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "How the running daemon is reached")]
+#[command(next_help_heading = "Connection to the running daemon")]
 pub(crate) struct DaemonOptions {
-    /// Where it is; default: server.listen of the configuration, on this machine
+    /// URL of the daemon; default: server.listen of the configuration, on this machine
     #[arg(long, value_name = "URL", env = SERVER)]
     pub(crate) server: Option<String>,
-    /// The user, where it asks for one
+    /// User name, if the daemon requires one
     #[arg(long, value_name = "NAME", env = "CACHEWATCH_SERVER_USER")]
     pub(crate) user: Option<String>,
-    /// The file that holds the user's password; the variable `CACHEWATCH_SERVER_PASSWORD` may hold it instead
+    /// File with the user's password; or set the variable `CACHEWATCH_SERVER_PASSWORD`
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_PASSWORD_FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Roots to trust, PEM; default: the platform's
+    /// File with trusted root certificates (PEM); default: the platform's
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CA_FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// The certificate to show, PEM, where it asks for one
+    /// Client certificate (PEM), if the daemon requires one
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CLIENT_CERT", requires = "client_key")]
     pub(crate) client_cert: Option<PathBuf>,
-    /// Its key, PEM
+    /// Private key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CLIENT_KEY", requires = "client_cert")]
     pub(crate) client_key: Option<PathBuf>,
 }

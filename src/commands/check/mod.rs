@@ -23,7 +23,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch check
   cachewatch check orders
 
-Exit codes: 0 well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 could not tell";
+Exit codes: 0 healthy · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 unknown";
 
 /// What to check, and how to print it.
 #[derive(Debug, Args)]
@@ -31,12 +31,12 @@ pub(crate) struct Arguments {
     /// What to check
     #[arg(
         value_name = "TARGET",
-        help = "A configured cache's name, or HOST[:PORT], which needs no configuration; none: every configured cache"
+        help = "Name of a configured cache, or HOST[:PORT], which needs no configuration; default: every configured cache"
     )]
     targets: Vec<String>,
     #[command(flatten)]
     files: Files,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
