@@ -56,7 +56,7 @@ pub(crate) fn run(command: BaselineCommand) -> Result<Exit, String> {
     let Accepted { accepted, .. } = answer.json(&path)?;
     write_out(|out| {
         if accepted.is_empty() {
-            writeln!(out, "what the resolvers of {name} answer was accepted before")?;
+            writeln!(out, "nothing to accept: the resolvers of {name} give answers that are accepted already")?;
         }
         accepted.iter().try_for_each(|event| write_accepted(out, name, event))
     })?;

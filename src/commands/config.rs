@@ -44,15 +44,15 @@ fn check(files: Files) -> Result<Exit, String> {
         0 => match files_of(&config) {
             Some(files) => writeln!(
                 out,
-                "the configuration is good, and names no cache: `cachewatch run` would have nothing to watch; name one in \
+                "the configuration is valid and has no cache: `cachewatch run` would have nothing to watch; add one to \
                  {files} ([[caches]])"
             ),
             None => {
-                writeln!(out, "no file is named with --config, and there is no {INSTALLED}: there is nothing to check")
+                writeln!(out, "nothing to check: --config names no file, and {INSTALLED} does not exist")
             }
         },
-        1 => writeln!(out, "the configuration is good: 1 cache"),
-        caches => writeln!(out, "the configuration is good: {caches} caches"),
+        1 => writeln!(out, "the configuration is valid: 1 cache"),
+        caches => writeln!(out, "the configuration is valid: {caches} caches"),
     })?;
     Ok(Exit::Well)
 }

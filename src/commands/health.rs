@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         let text = String::from_utf8_lossy(answer.good(&url)?);
         let mut lines = text.lines();
         if lines.next() != Some("alive") {
-            return Err(format!("{url}: what answers there is no cachewatch"));
+            return Err(format!("{url}: the server there is not cachewatch"));
         }
         // A refused configuration stops nothing: the daemon is alive all the same.
         write_out(|out| {
@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         _ => answer.json(&url)?,
     };
     if caches.is_empty() {
-        return Err(format!("{url}: the daemon watches no cache"));
+        return Err(format!("{url}: the daemon watches no caches"));
     }
     write_out(|out| {
         caches.iter().try_for_each(|cache| write(out, cache))?;
@@ -90,6 +90,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
 fn write(out: &mut impl Write, health: &CacheHealth<'_>) -> io::Result<()> {
     let CacheHealth { cache, standing, probed_at, findings, pending, next_probe_at } = health;
     let cache = WireText::new(cache);
+    let state = standing.title();
     if let Some(PendingSummary { finding, stage, bad_rounds, open_after, .. }) =
         pending.first().filter(|_| findings.is_empty())
     {
@@ -97,13 +98,13 @@ fn write(out: &mut impl Write, health: &CacheHealth<'_>) -> io::Result<()> {
         let next = next_probe_at.map_or_else(String::new, |at| format!(", the next at {}", at.clock()));
         return writeln!(
             out,
-            "{cache}: {standing}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
+            "{cache}: {state}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
         );
     }
     match (standing, probed_at) {
-        (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {standing}, last probed at {at}")?,
-        (Standing::Unknown, None) => writeln!(out, "{cache}: {standing}, not probed yet")?,
-        _ if findings.is_empty() => writeln!(out, "{cache}: {standing}")?,
+        (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {state}, last probed at {at}")?,
+        (Standing::Unknown, None) => writeln!(out, "{cache}: {state}, not probed yet")?,
+        _ if findings.is_empty() => writeln!(out, "{cache}: {state}")?,
         _ => {}
     }
     findings.iter().try_for_each(|FindingSummary { finding, severity, stage, summary, since }| {

@@ -232,6 +232,17 @@ vocabulary! {
 }
 
 impl Standing {
+    /// The word for people, on a terminal and on the page; `as_str` is the word for programs.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Well => "healthy",
+            Self::AtRisk => "at risk",
+            Self::Ill => "unhealthy",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// What open findings come to.
     #[must_use]
     pub fn of(open: &[Finding]) -> Self {

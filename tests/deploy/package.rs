@@ -178,7 +178,7 @@ fn the_service_watches_in_its_sandbox_with_a_key() {
     machine.http_until("/metrics", "cachewatch_probe_success{cache=\"orders\"} 1");
     machine.run(&["cachewatch", "health", "orders"]);
     // Root sees the key that the service has; who is neither learns why not.
-    assert_eq!(machine.run(&["cachewatch", "config", "check"]), "the configuration is good: 1 cache\n");
+    assert_eq!(machine.run(&["cachewatch", "config", "check"]), "the configuration is valid: 1 cache\n");
     let said = machine.run(&["cachewatch", "check", "orders"]);
     assert!(said.contains("access key") && said.contains("PONG"), "{said}");
     let by_hand = "setpriv --reuid=nobody --clear-groups cachewatch config check 2>&1";
@@ -220,7 +220,7 @@ fn a_reload_takes_a_change_and_no_mistake() {
     machine.run(&["systemctl", "reload", "cachewatch"]);
     machine.until(&mark, "2 caches, 1 of them unchanged");
     machine.http_until("/api/v1/caches", "carts");
-    machine.status_until("watching 2 caches: well");
+    machine.status_until("watching 2 caches: healthy");
     let mark = machine.mark();
     machine.write(CONFIG, &ORDERS.replace("port", "prot"));
     machine.run(&["systemctl", "reload", "cachewatch"]);
@@ -228,7 +228,7 @@ fn a_reload_takes_a_change_and_no_mistake() {
     assert!(machine.http("/api/v1/caches").contains("carts"));
     assert_eq!(main_pid(&machine), pid, "a reload is no restart");
     machine.status_until("the old one stays: /etc/cachewatch/cachewatch.toml:");
-    machine.status_until("(watching 2 caches: well)");
+    machine.status_until("(watching 2 caches: healthy)");
 }
 
 /// A daemon that hangs is found by the watchdog, one that is killed by its end; both go on with the same journal.

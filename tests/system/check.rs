@@ -175,7 +175,7 @@ fn every_stage_is_told_in_a_line_of_its_own() {
                 version(&site)
             ),
             "",
-            "WELL: every address answered, in _ ms",
+            "HEALTHY: every address answered, in _ ms",
             "",
         ]
     );
@@ -199,7 +199,7 @@ fn a_cause_is_told_with_what_was_seen_and_what_to_run() {
         [
             "connect FAILED _ ms 10.20.1.4:6380: Connection refused (os error 111)",
             "",
-            "ILL: an application here cannot rely on it; the deepest cause is named first",
+            "UNHEALTHY: applications here cannot rely on this cache; the root cause is listed first",
             "",
             "tcp-refused (severity 1, unavailable)",
             "orders.redis.cache.windows.net:6380 at 10.20.1.4 (private) refuses connections on port 6380",
@@ -583,7 +583,7 @@ fn without_any_resolver_nothing_can_be_told() {
         }
         let run = site.check(&[]);
         assert_eq!(run.code, Some(3), "{run:?}");
-        assert!(run.stdout.contains("UNKNOWN: there was no way to tell"), "{run:?}");
+        assert!(run.stdout.contains("UNKNOWN: the health of this cache could not be determined"), "{run:?}");
         assert!(run.stdout.contains(words), "{words}: {run:?}");
     }
     // A name server that is named needs no resolv.conf.
@@ -639,7 +639,7 @@ fn a_key_that_is_not_given_on_purpose_is_no_finding() {
     let config = site.write("config.toml", &withheld.replace(key, "auth.method = \"none\""));
     let run = site.run(&["check", "--config", &config]);
     let ping = masked(&run.stdout).into_iter().find(|line| line.starts_with("ping "));
-    assert_eq!(ping.as_deref(), Some("ping ok _ ms answers, and wants a key that is not given here"), "{run:?}");
+    assert_eq!(ping.as_deref(), Some("ping ok _ ms answers; it requires a key, and none is given here"), "{run:?}");
     assert!(run.code == Some(0) && !run.stdout.contains("inspect") && !run.stdout.contains("auth "), "{run:?}");
     let run = site.run(&["check", "--config", &config, "--format", "json"]);
     let cache = &run.json()["caches"][0];
@@ -690,7 +690,7 @@ fn the_installed_configuration_is_read_where_none_is_named() {
     };
     assert_eq!(checked(&[]), (vec!["orders".to_owned(), "carts".to_owned()], Some(0)));
     assert_eq!(checked(&["orders"]), (vec!["orders".to_owned()], Some(0)));
-    assert_eq!(installed(&["config", "check"], &[]).stdout, "the configuration is good: 2 caches\n");
+    assert_eq!(installed(&["config", "check"], &[]).stdout, "the configuration is valid: 2 caches\n");
     let run = installed(&["check", "ordres"], &[]);
     let words = "configured in /etc/cachewatch/cachewatch.toml (there are: orders, carts; did you mean orders?)";
     assert!(run.code == Some(3) && run.stderr.contains(words), "{run:?}");

@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         Some(text) => {
             let id = FindingId::parse(text.trim()).ok_or_else(|| {
                 format!(
-                    "{text} is no finding; did you mean {}? `cachewatch explain` lists them all",
+                    "there is no finding {text}; did you mean {}? `cachewatch explain` lists all findings",
                     judge::nearest(text).join(", ")
                 )
             })?;

@@ -61,8 +61,7 @@ pub(super) fn render(
         }
     };
     let is_known = since.is_some_and(|since| since.covers(watched, now));
-    let (title, json) =
-        (format!("{}: {}", cache.name, components::word(standing)), format!("/api/v1/caches/{}", cache.name));
+    let (title, json) = (format!("{}: {}", cache.name, standing.title()), format!("/api/v1/caches/{}", cache.name));
     let document = PageDocument { snapshot, now, since, title: &title, class: "one", json: &json };
     document.render(&top, (!is_known).then_some(&main))
 }

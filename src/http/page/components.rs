@@ -62,21 +62,12 @@ pub(super) fn mark(name: &str) -> Markup {
 
 /// How a cache fares.
 pub(super) fn standing(standing: Standing) -> Markup {
-    html! { span class={ "sign " (standing) } { (mark(standing.as_str())) " " (word(standing)) } }
+    html! { span class={ "sign " (standing) } { (mark(standing.as_str())) " " (standing.title()) } }
 }
 
 /// The same where it may change under its reader.
 pub(super) fn versioned_standing(of: Standing) -> Markup {
     versioned("span", "standing-now", "", &standing(of))
-}
-
-pub(super) fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Well => "well",
-        Standing::AtRisk => "at risk",
-        Standing::Ill => "ill",
-        Standing::Unknown => "unknown",
-    }
 }
 
 /// How bad a finding is.

@@ -55,7 +55,7 @@ impl<'a> CacheRow<'a> {
     fn new(watched: &'a CacheState, now: Timestamp) -> Self {
         let (standing, open) = (watched.standing(now), components::worst_first(&watched.open));
         let cache = &watched.cache;
-        let mut search = format!("{} {} {}", cache.name, cache.host, components::word(standing));
+        let mut search = format!("{} {} {}", cache.name, cache.host, standing.title());
         let answers = watched.latest().and_then(LookupReport::followed).map(|followed| &followed.addresses);
         let addresses = answers.into_iter().flatten().map(|answer| answer.address.to_string());
         let words = addresses.chain(open.iter().map(|finding| format!("{} {}", finding.id, finding.summary)));
@@ -141,11 +141,11 @@ fn headline(rows: &[CacheRow<'_>]) -> String {
     let (well, ill, unknown) = (among(Standing::Well), among(Standing::Ill), among(Standing::Unknown));
     match (all, ill, unknown) {
         (0, ..) => "No cache is configured".to_owned(),
-        (_, 0, 0) if well == all => format!("All well: {all} of {all}"),
+        (_, 0, 0) if well == all => format!("All healthy: {all} of {all}"),
         (_, 0, 0) => format!("Reachable: {all} of {all}, {} at risk", all - well),
         (_, 0, _) => format!("Unknown: {unknown} of {all}"),
-        (_, _, 0) => format!("Ill: {ill} of {all}"),
-        _ => format!("Ill: {ill} of {all}, unknown: {unknown}"),
+        (_, _, 0) => format!("Unhealthy: {ill} of {all}"),
+        _ => format!("Unhealthy: {ill} of {all}, unknown: {unknown}"),
     }
 }
 
@@ -160,7 +160,7 @@ fn filter(rows: &[CacheRow<'_>], selection: &Selection) -> Markup {
                     checked[selection.standing == standing];
                 span {
                     @match standing {
-                        Some(standing) => { (components::mark(standing.as_str())) " " (components::word(standing)) }
+                        Some(standing) => { (components::mark(standing.as_str())) " " (standing.title()) }
                         None => "all",
                     }
                     " " b id={ "n-" (name) } data-live { (among) }
