@@ -126,8 +126,8 @@ impl TargetOptions {
         ];
         if bare_hosts == 0 && given.contains(&true) {
             complain(
-                "note: options such as --expect and --password-file are for a bare HOST[:PORT], and none was given; \
-                 configured caches keep theirs in the configuration",
+                "note: options such as --expect and --password-file apply to a bare HOST[:PORT] only, and none was \
+                 given; the configuration has the options of configured caches",
             );
         }
     }
@@ -196,9 +196,7 @@ impl DaemonOptions {
         let settings = client::ClientSettings { server, login, token, ca_file: self.ca_file.clone(), identity };
         let client = Client::new(&settings).map_err(|error| error.to_string())?;
         if let Some(secret) = secret.filter(|_| client.is_in_the_clear()) {
-            complain(&format!(
-                "note: the {secret} crosses the network unencrypted; write https:// where the daemon speaks TLS"
-            ));
+            complain(&format!("note: the {secret} is sent unencrypted; write https:// if the daemon uses TLS"));
         }
         Ok(client)
     }
@@ -217,8 +215,8 @@ pub(crate) fn secret_of(path: &Path) -> Result<Secret, String> {
     Secret::of_file(&bytes).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// The configuration that names are looked up in, and its files. One that nobody asked for does not keep a host from being
-/// checked: where it cannot be used, the host is checked without, and the second part says why.
+/// The configuration that names are looked up in, and its files. A broken one that no option names does not keep a host
+/// from being checked: where it cannot be used, the host is checked without, and the second part says why.
 pub(crate) fn known_to(names: &[String], files: Files, installed: &Path) -> Result<(Config, Option<String>), String> {
     let is_asked_for = !files.config.is_empty();
     let load = |files| config::load(&Inputs::new(files, Vec::new()));
@@ -229,7 +227,7 @@ pub(crate) fn known_to(names: &[String], files: Files, installed: &Path) -> Resu
             let note = problems
                 .iter()
                 .next()
-                .map(|problem| format!("note: {} cannot be used, and is done without: {problem}", installed.display()));
+                .map(|problem| format!("note: {} cannot be used and is ignored: {problem}", installed.display()));
             Ok((config, note))
         }
         Err(problems) => Err(problems.to_string()),
@@ -247,14 +245,14 @@ pub(crate) fn files_of(config: &Config) -> Option<String> {
     Some(files.collect::<Vec<_>>().join(" and ")).filter(|files| !files.is_empty())
 }
 
-/// Such as `there are: orders, carts; did you mean orders?`.
+/// Such as `configured: orders, carts; did you mean orders?`.
 pub(crate) fn there_are(names: &[&str], wanted: &str) -> String {
     let distance = |name: &&&str| strsim::damerau_levenshtein(name, wanted);
     let nearest = names.iter().min_by_key(distance).filter(|name| distance(name) <= 2);
     let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
     match names {
-        [] => "there is none".to_owned(),
-        names => format!("there are: {}{meant}", names.join(", ")),
+        [] => "none is configured".to_owned(),
+        names => format!("configured: {}{meant}", names.join(", ")),
     }
 }
 
@@ -262,9 +260,9 @@ pub(crate) fn there_are(names: &[&str], wanted: &str) -> String {
 pub(crate) fn address_of(server: &Server) -> Result<String, String> {
     let mut listen = server.listen;
     if listen.port() == 0 {
-        return Err(
-            "server.listen takes any free port, so the daemon must be named: --server http://127.0.0.1:PORT".to_owned()
-        );
+        return Err("server.listen has port 0, which is any free port; give the address of the daemon: --server \
+             http://127.0.0.1:PORT"
+            .to_owned());
     }
     if listen.ip().is_unspecified() {
         listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
@@ -320,7 +318,7 @@ mod tests {
             let (config, note) = known_to(&names(hosts), files(&[]), &installed).unwrap();
             assert_eq!((config.caches.len(), config.files.len()), (0, 0), "{hosts:?}");
             let note = note.unwrap();
-            assert!(note.contains("done without") && note.contains("cachewatch.toml:1"), "{note}");
+            assert!(note.contains("is ignored") && note.contains("cachewatch.toml:1"), "{note}");
         }
         // A name is in no other place, and a file that was asked for is needed.
         let named = files(&[&installed.to_string_lossy()]);

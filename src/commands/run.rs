@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
     if config.caches.is_empty() {
         return Err(match files_of(&config) {
             Some(files) => {
-                format!("nothing to watch: name a cache in {files} ([[caches]]), give HOST[:PORT], or set CACHEWATCH_TARGETS")
+                format!("nothing to watch: add a cache to {files} ([[caches]]), give HOST[:PORT], or set CACHEWATCH_TARGETS")
             }
             None => {
                 "nothing to watch: give HOST[:PORT], set CACHEWATCH_TARGETS, or give --config FILE with [[caches]] in it"

@@ -82,7 +82,7 @@ enum Subject {
 
 /// There is nothing to accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no resolver has answered for cache {0} yet, so there are no addresses to accept; wait for its first probe")]
+#[error("no resolver has answered for cache {0} yet, so there is nothing to accept; wait for its first probe")]
 pub struct NothingToAccept(CacheName);
 
 impl Memory {

@@ -213,7 +213,7 @@ impl<'de> Deserialize<'de> for Severity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = u8::deserialize(deserializer)?;
         let known = Self::ALL.into_iter().find(|severity| severity.number() == number);
-        known.ok_or_else(|| de::Error::custom(format_args!("{number} is no severity")))
+        known.ok_or_else(|| de::Error::custom(format_args!("{number} is not a severity")))
     }
 }
 

@@ -108,7 +108,7 @@ fn a_fresh_installation_waits_for_its_first_cache() {
 
     // Started all the same: it says what is missing, and a cache, named, is all that is needed.
     machine.attempt(&["systemctl", "start", "cachewatch"]).unwrap_err();
-    machine.until(&mark, "nothing to watch: name a cache in /etc/cachewatch/cachewatch.toml ([[caches]])");
+    machine.until(&mark, "nothing to watch: add a cache to /etc/cachewatch/cachewatch.toml ([[caches]])");
     machine.run(&["systemctl", "stop", "cachewatch"]);
     machine.write(CONFIG, "[[caches]]\nname = \"orders\"\nhost = \"orders.test\"\n");
     machine.run(&["systemctl", "enable", "--now", "cachewatch"]);
@@ -183,7 +183,7 @@ fn the_service_watches_in_its_sandbox_with_a_key() {
     assert!(said.contains("access key") && said.contains("PONG"), "{said}");
     let by_hand = "setpriv --reuid=nobody --clear-groups cachewatch config check 2>&1";
     let said = machine.sh(by_hand);
-    assert!(said.contains("systemd makes this file for cachewatch.service alone"), "{said}");
+    assert!(said.contains("systemd creates this file for cachewatch.service only"), "{said}");
     let status = machine.run(&["cat", &format!("/proc/{}/status", main_pid(&machine))]);
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}"));

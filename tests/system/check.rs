@@ -623,8 +623,8 @@ fn targets_are_bare_hosts_configured_names_or_everything() {
     // A word without a dot and a port is a misspelt name, and nobody's outage.
     let run = site.run(&["check", "ordres", "--config", &config]);
     let words = format!(
-        "no cache of that name is configured in {config} (there are: orders, carts; did you mean orders?), and `ordres` is no \
-         host name with a domain; give HOST.DOMAIN or HOST:PORT\n"
+        "no cache named ordres is configured in {config} (configured: orders, carts; did you mean orders?), and \
+         `ordres` is not a host name with a domain; give HOST.DOMAIN or HOST:PORT\n"
     );
     assert_eq!((run.code, run.stdout.as_str(), run.stderr), (Some(3), "", words));
 }
@@ -692,7 +692,7 @@ fn the_installed_configuration_is_read_where_none_is_named() {
     assert_eq!(checked(&["orders"]), (vec!["orders".to_owned()], Some(0)));
     assert_eq!(installed(&["config", "check"], &[]).stdout, "the configuration is valid: 2 caches\n");
     let run = installed(&["check", "ordres"], &[]);
-    let words = "configured in /etc/cachewatch/cachewatch.toml (there are: orders, carts; did you mean orders?)";
+    let words = "configured in /etc/cachewatch/cachewatch.toml (configured: orders, carts; did you mean orders?)";
     assert!(run.code == Some(3) && run.stderr.contains(words), "{run:?}");
     // The daemon is looked for where that file says it listens.
     let listen = ("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:9");
@@ -714,7 +714,7 @@ fn the_installed_configuration_is_read_where_none_is_named() {
     site.write("config.toml", "");
     for (command, words) in [("check", "nothing to check: "), ("run", "nothing to watch: ")] {
         let run = installed(&[command], &[]);
-        let words = format!("{words}name a cache in /etc/cachewatch/cachewatch.toml ([[caches]])");
+        let words = format!("{words}add a cache to /etc/cachewatch/cachewatch.toml ([[caches]])");
         assert!(run.code == Some(3) && run.stderr.starts_with(&words), "{run:?}");
     }
     site.write("config.toml", "[[caches]");
@@ -768,7 +768,7 @@ fn what_cannot_be_understood_ends_with_three_and_words() {
             &["check", "rediss://orders.test:6380"],
             "target rediss://orders.test:6380: a URL is not a target; write orders.test:6380\n",
         ),
-        (&["check", "--expect", "private"], "options such as --expect and --password-file are for a bare HOST[:PORT]"),
+        (&["check", "--expect", "private"], "options such as --expect and --password-file apply to a bare HOST[:PORT]"),
         (&["check", "--config", "/no/such/file.toml"], "/no/such/file.toml"),
         (&["config", "check", "--config", "/dev/zero"], "not a regular file"),
         (&["check", "orders.test", "--ca-file", "/dev/zero"], "not a regular file"),

@@ -64,7 +64,7 @@ fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
     let watch = Stopwatch::start();
     let run = health(&server, &["--timeout", "300ms"]);
     assert!(
-        run.code == Some(3) && run.stderr.contains("/livez did not answer: no whole answer within 300ms"),
+        run.code == Some(3) && run.stderr.contains("/livez did not answer: no complete answer within 300ms"),
         "{run:?}"
     );
     assert!(watch.elapsed() < SLACK, "{:?}", watch.elapsed());

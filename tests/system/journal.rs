@@ -431,7 +431,7 @@ fn a_full_disk_delays_events_and_loses_none() {
     });
     assert!(waiting.iter().all(|event| event["id"].is_null()), "{waiting:?}");
     assert_eq!(daemon.get("/livez").status, 200);
-    assert_eq!(open(&daemon, "dns-zone-not-linked", "2"), Some(1.0), "monitoring goes on");
+    assert_eq!(open(&daemon, "dns-zone-not-linked", "2"), Some(1.0), "monitoring continues");
     let failures = daemon.scrape().value("cachewatch_sink_failures_total", &[("sink", "journal")]);
     assert!(failures >= Some(1.0), "{failures:?}");
 
@@ -482,7 +482,7 @@ fn a_second_daemon_on_the_same_file_waits_its_turn() {
     let why = second.wait_for_record(|record| {
         field(record, "message").filter(|words| words.starts_with("the journal cannot be written")).map(str::to_owned)
     });
-    assert!(why.contains("another cachewatch keeps its journal there"), "{why}");
+    assert!(why.contains("another cachewatch uses this journal"), "{why}");
     assert_eq!((journal_up(&first), journal_up(&second)), (Some(1.0), Some(0.0)));
     end(first, Signal::TERM);
     second.wait_until("its turn", |second| (journal_up(second) == Some(1.0)).then_some(()));
@@ -644,9 +644,9 @@ fn without_a_file_events_lie_in_memory_and_the_command_asks_for_them() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
     let words = format!("cannot reach {server}/api/v1/events?since=2026-11-21T00:00:00.000Z&order=asc&limit=1000: ");
     assert!(run.stderr.starts_with(&words) && run.stderr.contains("is the daemon running"), "{run:?}");
-    assert!(run.stderr.contains("named with --journal FILE"), "{run:?}");
+    assert!(run.stderr.contains("give --journal FILE"), "{run:?}");
     let run = cachewatch(&["events", "--journal", "/nonexistent/journal.db", "--server", &server]).run();
-    assert!(run.code == Some(3) && run.stderr.contains("give one of them"), "{run:?}");
+    assert!(run.code == Some(3) && run.stderr.contains("give only one of them"), "{run:?}");
     let run = cachewatch(&["events", "--journal", "/nonexistent/journal.db"]).env("CACHEWATCH_SERVER", &server).run();
     assert_eq!(run.code, Some(3));
     assert!(run.stderr.contains("cannot read the journal /nonexistent/journal.db: there is no such file"), "{run:?}");

@@ -82,7 +82,7 @@ fn history(asked: Asked, journal: Option<&Path>, files: Files, daemon: &DaemonOp
     match journal {
         // A variable may stand there for other commands; what is written here wins.
         Some(_) if daemon.server.is_some() && daemon.server != std::env::var(SERVER).ok() => {
-            return Err("--journal reads a file and --server asks a daemon: give one of them".to_owned());
+            return Err("--journal reads a file and --server asks a daemon: give only one of them".to_owned());
         }
         Some(journal) => return read(journal, asked),
         None if daemon.server.is_some() => return ask_the_daemon(asked, &daemon.client(files)?),
@@ -95,8 +95,8 @@ fn history(asked: Asked, journal: Option<&Path>, files: Files, daemon: &DaemonOp
     let client = address_of(&config.server).and_then(|server| daemon.client_at(server, None));
     client.and_then(|client| ask_the_daemon(asked, &client)).map_err(|words| {
         format!(
-            "{words}; no journal is configured, so the daemon was asked: a file is named with --journal FILE, or by \
-             journal.path in the configuration (--config FILE)"
+            "{words}; no journal is configured, so this command asked the daemon; to read a file, give --journal FILE, \
+             or set journal.path in the configuration (--config FILE)"
         )
     })
 }

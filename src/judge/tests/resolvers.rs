@@ -558,7 +558,7 @@ fn accepted_answers_may_differ() {
     let none = watch.accept(&cache, at(0)).unwrap_err();
     assert_eq!(
         none.to_string(),
-        "no resolver has answered for cache orders yet, so there are no addresses to accept; wait for its first probe"
+        "no resolver has answered for cache orders yet, so there is nothing to accept; wait for its first probe"
     );
     let all = |hub: Resolution, dc: Resolution| vec![said("system", &[PRIVATE]), hub, dc];
     let split = || all(said("hub", &[PUBLIC]), fails("dc", FaultKind::NameNotFound));

@@ -204,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn unasked(&mut self, stage: Stage, name: &str) -> Fault {
         self.withheld.blot(&mut self.heard);
         if reply::looks_like_redis(&self.heard) {
-            let words = format!("around {name} the peer said, unasked, {}", classify::quoted(&self.heard));
+            let words = format!("around {name} the peer sent, unasked, {}", classify::quoted(&self.heard));
             classify::out_of_step(stage, words)
         } else {
             classify::foreign(stage, name, &self.heard)
