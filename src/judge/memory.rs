@@ -16,7 +16,7 @@ use crate::model::{
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) persisted: Persisted,
-    /// What was last seen before a time in which nobody watched, and when that time began; until it is seen again.
+    /// What was last seen before a time without a daemon, and when that time began; until it is seen again.
     unwatched: BTreeMap<Subject, Timestamp>,
     /// The clients against their limit, and when they were last counted.
     pub(super) clients: Option<(Timestamp, Clients)>,
@@ -292,8 +292,8 @@ impl<T: PartialEq> Since<T> {
     }
 }
 
-/// A change in this round of what had been seen `since`. Where nobody watched until now, it is known to have held only
-/// as long as somebody did.
+/// A change in this round of what had been seen `since`. After a time without a daemon, it is known to have held only
+/// until that time began.
 fn changed(lookup: &LookupReport, kind: EventKind, since: Timestamp, unwatched: Option<Timestamp>) -> Event {
     let event = Event::new(lookup.at, Some(lookup.cache.clone()), kind);
     let event = Event { lasted: Some(unwatched.unwrap_or(lookup.at).since(since)), ..event };
@@ -303,7 +303,7 @@ fn changed(lookup: &LookupReport, kind: EventKind, since: Timestamp, unwatched: 
     }
 }
 
-/// The event, with who answered ahead of what else it rests on.
+/// The event, with the resolver that answered ahead of its other evidence.
 fn seen_by(event: Event, resolution: &Resolution) -> Event {
     let mut event = event.by(&resolution.resolver);
     event.evidence.insert(0, WireText::new(&describe::who(resolution)));

@@ -85,7 +85,7 @@ vocabulary! {
         TlsExpiresSoon = "tls-expires-soon",
         /// No trusted root issued the certificate.
         TlsUntrusted = "tls-untrusted",
-        /// Somebody else than Azure's authorities signed the certificate of an Azure host.
+        /// An authority that Azure does not use signed the certificate of an Azure host.
         TlsIntercepted = "tls-intercepted",
         /// The connection closed inside the handshake.
         TlsClosed = "tls-closed",

@@ -190,7 +190,7 @@ fn a_disagreement_says_who_says_what_and_since_when() {
             format!("nslookup {HOST} 10.0.0.2"),
             "# resolver hub is probably wrong: it is stale, or does not see the zone; the others say what is expected"
                 .to_owned(),
-            "# who sees a public address may ask from a network that the private zone is not linked to".to_owned(),
+            "# a resolver that gives a public address may be in a network that the private zone is not linked to".to_owned(),
             "az network private-dns link vnet list -g <resource-group> -z privatelink.redis.cache.windows.net -o table"
                 .to_owned(),
             "az network private-dns record-set a list -g <resource-group> -z privatelink.redis.cache.windows.net -o table"
