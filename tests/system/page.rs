@@ -440,9 +440,13 @@ fn without_scripts_the_pages_are_whole() {
     page.click("#c-billing h3 a");
     page.wait_for("location.pathname === '/caches/billing' && document.readyState === 'complete'");
     let text = page.text("body");
-    for words in
-        ["tcp-refused", "refuses connections on port 6380", "Where the name leads", "The path, walked", "not reached"]
-    {
+    for words in [
+        "tcp-refused",
+        "refuses connections on port 6380",
+        "Where the name leads",
+        "The path, stage by stage",
+        "not reached",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(!text.contains("Copy"), "a button that does nothing is not shown");

@@ -18,7 +18,7 @@ const MANY: usize = 100;
 /// The longest text that is searched for.
 const LONGEST: usize = 100;
 
-/// What somebody wants to see.
+/// The rows that are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Selection {
     text: String,
@@ -78,7 +78,7 @@ impl<'a> CacheRow<'a> {
     }
 }
 
-/// The overview as it is at `now`; of what somebody knows already, no more than its place.
+/// The overview as it is at `now`; of what the page in the browser has already, no more than its place.
 pub(super) fn render(
     snapshot: &Snapshot,
     selection: &Selection,
@@ -102,7 +102,7 @@ pub(super) fn render(
             h2.hidden #caches-title { "Caches, the worst first" }
             (filter(&rows, selection))
             p #none .quiet hidden[!shown.is_empty()] {
-                @if rows.is_empty() { "No cache is configured." } @else { "No cache is like that." }
+                @if rows.is_empty() { "No cache is configured." } @else { "No cache matches." }
             }
             div.columns aria-hidden="true" {
                 span { "cache" } span { "path, slowest or failing address" } span { "address" }
@@ -149,7 +149,7 @@ fn headline(rows: &[CacheRow<'_>]) -> String {
     }
 }
 
-/// A form that works by itself; the script applies it while somebody types.
+/// A form that works by itself; the script applies it while the user types.
 fn filter(rows: &[CacheRow<'_>], selection: &Selection) -> Markup {
     let choice = |standing: Option<Standing>| {
         let name = standing.map_or("all", Standing::as_str);
@@ -186,7 +186,7 @@ fn filter(rows: &[CacheRow<'_>], selection: &Selection) -> Markup {
     }
 }
 
-/// Addresses dialled in place of resolved ones: nobody may take a redirected result for the real path.
+/// Addresses dialled in place of resolved ones: a redirected result must not look like the real path.
 fn overrides(snapshot: &Snapshot, since: Option<RevisionToken>) -> Markup {
     let redirected: Vec<_> = snapshot.caches.values().filter(|watched| !watched.cache.connect_to.is_empty()).collect();
     if redirected.is_empty() {
@@ -198,7 +198,7 @@ fn overrides(snapshot: &Snapshot, since: Option<RevisionToken>) -> Markup {
     let body = html! {
         details {
             summary { h2 { (components::mark("advice")) " Redirected by connect_to: " (redirected.len()) } }
-            p { "These results speak of the addresses on the right, not of the path an application takes." }
+            p { "These results are for the addresses on the right, not for the path an application takes." }
             ul {
                 @for watched in redirected {
                     @for redirect in &watched.cache.connect_to {
