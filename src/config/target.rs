@@ -41,7 +41,7 @@ pub struct Target {
     pub connect_to: Vec<String>,
 }
 
-/// Whom to ask, written as `system`, `system-1` to `system-3`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
+/// The resolver to ask, written as `system`, `system-1` to `system-3`, `ADDRESS[:PORT]`, `tcp://ADDRESS[:PORT]`,
 /// `tls://ADDRESS[:PORT][#NAME]` or `https://ADDRESS[:PORT][/PATH][#NAME]`. NAME is what the certificate must cover where
 /// it is not the address.
 ///
@@ -218,7 +218,7 @@ impl Bare<'_, '_> {
         expectation
     }
 
-    /// Whom to ask, each once, and each under a name of its own: one address may be asked in several ways.
+    /// The resolvers to ask, each once, and each under a name of its own: one address may be asked in several ways.
     fn resolvers(&self) -> Vec<Resolver> {
         let mut resolvers: Vec<Resolver> = Vec::new();
         for (index, resolver) in self.target.resolvers.iter().enumerate() {

@@ -227,7 +227,10 @@ fn a_token_is_replaced_and_never_taken_away() {
             let message = field(record, "message")?;
             message.contains(words).then(|| message.to_owned())
         });
-        assert!(told.starts_with("a changed file is refused, the previous one stays in use") && !told.contains("hunter2"), "{told}");
+        assert!(
+            told.starts_with("a changed file is refused, the previous one stays in use") && !told.contains("hunter2"),
+            "{told}"
+        );
         assert!(takes("the-second-token-of-all"));
         assert_eq!(daemon.post("/-/reload").status, 401);
         let run = checked(&files, &format!("[server]\nadmin_token_file = {}", quoted(&token)));
@@ -393,7 +396,10 @@ fn users_are_replaced_while_the_daemon_runs() {
             let message = field(record, "message")?;
             message.contains(words).then(|| message.to_owned())
         });
-        assert!(told.starts_with("a changed file is refused, the previous one stays in use") && !told.contains(secret), "{told}");
+        assert!(
+            told.starts_with("a changed file is refused, the previous one stays in use") && !told.contains(secret),
+            "{told}"
+        );
         assert!(lets_in("alice", "new") && lets_in("bob", "bob's"));
         let metrics = ask(daemon.address(), "GET", "/metrics", &[&basic("bob", "bob's")]).body;
         assert!(metrics.contains("cachewatch_http_files_last_reload_successful 0\n"), "{metrics}");

@@ -129,7 +129,7 @@ impl Writer {
         }
     }
 
-    /// Runs until it is told to close, or nobody can tell it anything any more.
+    /// Runs until it gets the message to close, or until the last sender is gone.
     pub(super) fn run(mut self, recovered: oneshot::Sender<Recovered>) {
         self.shared.pulse.waits_for_disk(Loop::Journal);
         let begun = self.begin();
