@@ -1,6 +1,9 @@
 //! The rules of the house: which room may use which, that no files use each other in a circle, that a name means one thing,
 //! that texts are plain, and that the drawing shows the house that stands.
 
+#[path = "../../examples/manual.rs"]
+#[expect(dead_code, reason = "its `main` is for `make deb` and for a person at a terminal")]
+mod manual;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -241,6 +244,13 @@ fn the_drawing_shows_every_room_and_no_other() {
         let place = root().join("src").join(room);
         assert!(place.is_dir() || place.with_extension("rs").is_file(), "{room} is drawn and does not stand");
     }
+}
+
+#[test]
+fn the_document_of_the_command_line_is_current() {
+    let document = fs::read_to_string(root().join("docs/cli.md")).unwrap_or_default();
+    let how = "run `cargo run --example manual -- --markdown > docs/cli.md`";
+    assert!(document == manual::document(), "docs/cli.md is out of date: {how}");
 }
 
 /// Links of the documents that point into this tree, as `document: target`.
