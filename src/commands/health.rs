@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
 fn write(out: &mut impl Write, health: &CacheHealth<'_>) -> io::Result<()> {
     let CacheHealth { cache, standing, probed_at, findings, pending, next_probe_at } = health;
     let cache = WireText::new(cache);
-    let state = standing.title();
+    let title = standing.title();
     if let Some(PendingSummary { finding, stage, bad_rounds, open_after, .. }) =
         pending.first().filter(|_| findings.is_empty())
     {
@@ -98,13 +98,13 @@ fn write(out: &mut impl Write, health: &CacheHealth<'_>) -> io::Result<()> {
         let next = next_probe_at.map_or_else(String::new, |at| format!(", the next at {}", at.clock()));
         return writeln!(
             out,
-            "{cache}: {state}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
+            "{cache}: {title}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
         );
     }
     match (standing, probed_at) {
-        (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {state}, last probed at {at}")?,
-        (Standing::Unknown, None) => writeln!(out, "{cache}: {state}, not probed yet")?,
-        _ if findings.is_empty() => writeln!(out, "{cache}: {state}")?,
+        (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {title}, last probed at {at}")?,
+        (Standing::Unknown, None) => writeln!(out, "{cache}: {title}, not probed yet")?,
+        _ if findings.is_empty() => writeln!(out, "{cache}: {title}")?,
         _ => {}
     }
     findings.iter().try_for_each(|FindingSummary { finding, severity, stage, summary, since }| {

@@ -14,10 +14,10 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch run orders.redis.cache.windows.net --expect private
   CACHEWATCH_TARGETS=orders.redis.cache.windows.net,carts.redis.cache.windows.net cachewatch run
 
-While it runs: http://127.0.0.1:9847/ is the status page, /metrics is for Prometheus, /healthz for the readiness of
-an application.
-SIGHUP reloads the configuration. SIGTERM lets running probes end, then exits with 0. Exit code 3: the daemon cannot
-start, or one of its loops ended.";
+While it runs: http://127.0.0.1:9847/ is the status page, /metrics is for Prometheus, /healthz for the readiness of an \
+application.
+SIGHUP reloads the configuration. SIGTERM lets running probes end, then exits with 0. Exit code 3: the daemon cannot start, \
+or one of its loops ended.";
 
 /// What to watch.
 #[derive(Debug, Args)]

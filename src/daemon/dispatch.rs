@@ -293,7 +293,7 @@ impl Dispatch {
 }
 
 impl Dispatch {
-    /// Declares what the resolvers of a cache answered last to be right, and shows it at once.
+    /// Accepts the last answers of the resolvers of a cache as the baseline, and shows it at once.
     fn accept(&mut self, cache: &str) -> Result<Vec<Event>, AcceptError> {
         let watched = self.watched.get_mut(cache).ok_or(AcceptError::NoSuchCache)?;
         let accepted = watched.watch.accept(&watched.cache, clock::now());

@@ -158,7 +158,7 @@ impl Memory {
         self.learn_certificate(report).into_iter().collect()
     }
 
-    /// Declares what every resolver said last to be right.
+    /// Accepts the last answer of every resolver as its baseline.
     pub(super) fn accept(&mut self, cache: &Cache, at: Timestamp) -> Result<Vec<Event>, NothingToAccept> {
         let answered = self.persisted.resolvers.iter_mut().filter(|(_, known)| known.addresses.is_some());
         let mut answered = answered.peekable();

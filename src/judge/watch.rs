@@ -122,7 +122,7 @@ impl Watch {
         (wait < cache.interval).then_some(wait)
     }
 
-    /// Declares what every resolver answered last to be right: where the name leads now is no drift, and resolvers that
+    /// Accepts the last answer of every resolver as its baseline: where the name leads now is no drift, and resolvers that
     /// answered differently may. What the configuration expects stays expected.
     ///
     /// # Errors

@@ -434,7 +434,7 @@ pub(super) fn states(connection: &Connection) -> rusqlite::Result<Vec<State>> {
     states.collect()
 }
 
-/// A moment that `meta` keeps under this name; `None` where it keeps none, or another hand has put there what is none.
+/// A time that `meta` keeps under this name; `None` where it keeps none, or the value is not a time.
 fn moment(connection: &Connection, name: &str) -> rusqlite::Result<Option<Timestamp>> {
     let value = connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0));
     Ok(match value.optional()? {
