@@ -104,7 +104,7 @@ fn a_fresh_installation_waits_for_its_first_cache() {
     assert_eq!(machine.run(&["systemctl", "list-units", "--failed", "--no-legend", "--plain"]), "");
     machine.run(&["systemd-analyze", "verify", "/usr/lib/systemd/system/cachewatch.service"]);
     let said = machine.run(&["cachewatch", "config", "check"]);
-    assert!(said.contains("names no cache") && said.contains(CONFIG), "{said}");
+    assert!(said.contains("has no cache") && said.contains(CONFIG), "{said}");
 
     // Started all the same: it says what is missing, and a cache, named, is all that is needed.
     machine.attempt(&["systemctl", "start", "cachewatch"]).unwrap_err();
