@@ -1,4 +1,4 @@
-//! The command line: what can be asked, who does it, and the exit code.
+//! The command line: its commands and the exit code.
 
 use std::ffi::OsString;
 
@@ -7,14 +7,14 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use crate::commands::Exit;
 use crate::commands::{baseline, check, complain, config, events, explain, health, run};
 
-const AFTER_HELP: &str = "Files: /etc/cachewatch/cachewatch.toml, and conf.d/*.toml beside it, is what every command reads \
-where neither --config nor CACHEWATCH_CONFIG names a file. `run` with a HOST, also in CACHEWATCH_TARGETS, does without it. \
-Where it cannot be read, or is wrong, `check HOST.DOMAIN` says so and goes on without it.
+const AFTER_HELP: &str = "Files: without --config or CACHEWATCH_CONFIG, every command reads \
+                          /etc/cachewatch/cachewatch.toml and conf.d/*.toml beside it. `run` with a HOST, or with \
+                          CACHEWATCH_TARGETS, does not read it. If the file cannot be read or is invalid, `check \
+                          HOST.DOMAIN` prints a note and continues without it.
 
-Exit codes: 0 well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 could not tell \
-(bad usage, bad configuration, no resolver at all)";
+Exit codes: 0 healthy · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 unknown (bad usage, bad configuration, no resolver)";
 
-/// Can an application here reach its Azure Redis cache the way it should, and if not, why?
+/// Monitor the path from this machine to Azure Redis caches, and explain failures
 #[derive(Debug, Parser)]
 #[command(name = "cachewatch", version, after_help = AFTER_HELP)]
 struct Cli {
@@ -24,22 +24,22 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check once and explain: one line a stage, then the verdict and what to do
+    /// Check caches once: print each stage, the verdict and what to do
     #[command(after_help = check::EXAMPLES)]
     Check(check::Arguments),
-    /// Watch all the time: metrics, health, status page, until SIGTERM
+    /// Run the daemon: watch caches, serve metrics, health and a status page
     #[command(after_help = run::EXAMPLES)]
     Run(run::Arguments),
-    /// Tell what changed, and for how long it was so, from the journal or a running daemon
+    /// Show what changed and how long each state lasted
     #[command(after_help = events::EXAMPLES)]
     Events(events::Arguments),
-    /// Ask a running daemon whether it is alive, or how the caches are
+    /// Show the health of a running daemon or of its caches
     #[command(after_help = health::EXAMPLES)]
     Health(health::Arguments),
-    /// Tell what a finding means, how it is told apart, what to run; without an id, list them all
+    /// Explain a finding and what to run; without an id, list all findings
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Arguments),
-    /// Ask a running daemon about the addresses it takes for right
+    /// Manage the accepted DNS baseline of a running daemon
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
     /// Validate or show the configuration
@@ -53,7 +53,7 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Does what the arguments ask and tells how it went.
+/// Runs the command that the arguments name, and returns its exit code.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let parsed = without_empty_variables(Cli::command()).try_get_matches_from(arguments);

@@ -22,7 +22,7 @@ use crate::model::{Secret, WireText};
 use crate::net::http::{HttpAnswer, HttpClient, HttpError};
 use crate::net::{pem, trust};
 
-/// How long an answer may take, from the first packet to its last byte, where nobody says otherwise.
+/// How long an answer may take, from the first packet to its last byte, where no other limit is given.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Where a daemon is, and how it is asked.
@@ -67,8 +67,12 @@ impl ServerAnswer {
     /// # Errors
     /// In words for a person: the status, and what the daemon said of it.
     pub fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
-        serde_json::from_slice(self.good(path)?)
-            .map_err(|error| format!("{path}: the daemon's answer makes no sense: {error}; is it of another version?"))
+        serde_json::from_slice(self.good(path)?).map_err(|error| {
+            format!(
+                "{path}: the daemon's answer is not the expected JSON document: {error}; is the \
+                                      daemon of another version?"
+            )
+        })
     }
 
     /// The body of an answer that is good; of one that is not, what it says is wrong.
@@ -98,12 +102,13 @@ impl ServerAnswer {
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// The address of the daemon makes no sense.
+    /// The address of the daemon is not valid.
     #[error("{0:?} is not the address of a daemon: {1}; write http://HOST:PORT or https://HOST:PORT")]
     Server(String, &'static str),
     /// The token cannot be sent. It is not shown.
     #[error(
-        "the token is empty, or holds a space, a line end or what is not ASCII; give the file that the daemon reads (server.admin_token_file)"
+        "the token is empty, or holds a space, a line end or a character that is not ASCII; give the file that the \
+         daemon reads (server.admin_token_file)"
     )]
     Token,
     /// A file cannot be used.
@@ -112,7 +117,7 @@ pub enum ClientError {
     /// The platform's roots cannot be had.
     #[error("the platform has no trusted roots ({0}); install ca-certificates, or name the roots with --ca-file")]
     Platform(String),
-    /// Nobody answers there.
+    /// There is no answer from that address.
     #[error("cannot reach {url}: {source}; is the daemon running, and is this where it listens (server.listen)?")]
     Unreachable {
         /// What was asked for.
@@ -146,15 +151,15 @@ impl Client {
     /// Gets ready to ask; nothing is sent yet.
     ///
     /// # Errors
-    /// Where the address makes no sense, or a file cannot be used.
+    /// Where the address is not valid, or a file cannot be used.
     pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
         let server = settings.server.trim_end_matches('/').to_owned();
         let wrong = |words| ClientError::Server(settings.server.clone(), words);
         let uri: Uri = settings.server.parse().map_err(|_| wrong("it cannot be read"))?;
-        let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
+        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
         if authority.as_str().contains('@') {
             // Not shown: what stands before the @ may be a password.
-            return Err(ClientError::Server("(not shown)".to_owned(), "user and password do not belong into it"));
+            return Err(ClientError::Server("(not shown)".to_owned(), "it must not hold user and password"));
         }
         let speaks_tls = match uri.scheme_str() {
             Some("http") => false,
@@ -239,9 +244,9 @@ impl Client {
             Some(_) if words.contains("CertificateRequired") => {
                 "; the daemon asks for a client certificate: --client-cert FILE --client-key FILE"
             }
-            Some(_) if words.contains("fatal alert") => "; the daemon does not take the certificate of --client-cert",
+            Some(_) if words.contains("fatal alert") => "; the daemon does not accept the certificate of --client-cert",
             Some(_) => "",
-            None => "; does it speak TLS? then write https://",
+            None => "; if the daemon uses TLS, write https://",
         };
         ClientError::Broken { url, words, hint }
     }
@@ -272,15 +277,15 @@ fn hint(error: &io::Error) -> &'static str {
     match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "its certificate is of another name: give that name with --server https://NAME:PORT",
+        )) => "its certificate is for another name: use that name in --server https://NAME:PORT",
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "nobody trusted here vouches for its certificate: name the roots with --ca-file"
+            "no trusted root issued its certificate: name the roots with --ca-file"
         }
-        Some(Error::InvalidMessage(_)) => "does it speak TLS? if not, write http://",
+        Some(Error::InvalidMessage(_)) => "if the daemon does not use TLS, write http://",
         Some(Error::AlertReceived(_)) => {
-            "the daemon refuses this client: where it asks for a certificate, give --client-cert and --client-key"
+            "the daemon refuses this client: if it requires a certificate, give --client-cert and --client-key"
         }
-        _ => "look into the daemon's log",
+        _ => "see the log of the daemon",
     }
 }
 

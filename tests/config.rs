@@ -128,9 +128,9 @@ fn a_full_file_means_what_it_says() {
     assert_eq!(
         config.notices,
         [
-            "cache sessions: tier P1 is one of Azure Cache for Redis, and sessions.westeurope.redis.azure.net is a name \
+            "cache sessions: tier P1 belongs to Azure Cache for Redis, but sessions.westeurope.redis.azure.net is a name \
              of Azure Managed Redis",
-            "resolver spoke is declared and no cache asks it",
+            "resolver spoke is declared but no cache uses it",
         ]
     );
 }
@@ -193,8 +193,8 @@ fn a_name_that_two_files_use_is_refused_with_both_places() {
         load(&from_file(&file)).unwrap_err().to_string().replace(&format!("{}/", directory.path().display()), "");
     assert_eq!(
         said,
-        "conf.d/more.toml:2: caches[0].name: \"orders\" is already the name of caches[0] in main.toml:1; every name \
-         stands for one thing: rename one"
+        "conf.d/more.toml:2: caches[0].name: \"orders\" is already the name of caches[0] in main.toml:1; names must be \
+         unique: rename one"
     );
 }
 
@@ -275,9 +275,9 @@ fn a_variable_that_leads_nowhere_is_named_with_the_nearest_that_does() {
     check(
         "CACHEWATCH__CACHES__BILLING__HOST",
         "a",
-        "no table of [[caches]] has the name \"billing\"; the environment changes what a file declares, it declares nothing",
+        "no table of [[caches]] has the name \"billing\"; the environment can change an entry of a file, but cannot add one",
     );
-    check("CACHEWATCH__CACHES__ORDERS__NAME", "a", "a name is not changed from the environment; rename it in its file");
+    check("CACHEWATCH__CACHES__ORDERS__NAME", "a", "the environment cannot change a name; change it in its file");
     check("CACHEWATCH__CACHES__ORDERS_EU__PORT", "70000", "caches.orders-eu.port: 70000 is not a port (1 to 65535)");
     check(
         "CACHEWATCH__CACHES__ORDERS__AUTH",
@@ -299,7 +299,7 @@ fn names_that_look_alike_in_a_variable_are_told_apart_or_refused() {
     assert_eq!((cache(&config, "a.b").port, cache(&config, "a_b__c").port), (6380, 7000));
     assert_eq!(
         load_text(&(named("a.b") + &named("a-b")), &[("CACHEWATCH__CACHES__A_B__PORT", "7000")]).unwrap_err(),
-        "environment CACHEWATCH__CACHES__A_B__PORT: stands for \"a.b\" and for \"a-b\" alike; rename one of them"
+        "environment CACHEWATCH__CACHES__A_B__PORT: matches both \"a.b\" and \"a-b\"; rename one of them"
     );
 }
 
@@ -327,7 +327,7 @@ fn every_target_gets_a_name_of_its_own() {
     let targets = ["a.example:1", "a.example:2", "fd00::4", "b.example", "b.example"];
     let config = load_targets(targets.map(|text| Target::parse(text).unwrap()).to_vec()).unwrap();
     assert_eq!(names(&config), ["a.example-1", "a.example-2", "fd00--4", "b.example"]);
-    assert_eq!(config.notices, ["target b.example is given twice and watched once"]);
+    assert_eq!(config.notices, ["target b.example is given twice; it is watched once"]);
 
     let long = |first: char| Target::parse(&format!("{first}{}.{}", "a".repeat(60), "b".repeat(60))).unwrap();
     let mut other = long('x');
@@ -353,14 +353,14 @@ fn the_options_of_a_target_are_checked_as_keys_are() {
              the address alone is \"10.0.0.1\"",
             "target a.example: --expect: \"x\" is neither a network nor an address; write private, public, \
              \"10.20.1.0/24\" or \"10.20.1.4\"",
-            "target a.example: --connect-to: \"x\" does not say what to dial in place of what; write \
+            "target a.example: --connect-to: \"x\" is not a pair of an address and the address to dial instead; write \
              ADDRESS[:PORT]=ADDRESS:PORT: \"10.20.1.4=127.0.0.1:6390\"",
-            "target a.example: --tier: \"P6\" is not a tier whose client limit is known; nearest: C6, P1, P2; or leave \
-             it out and set max_clients",
+            "target a.example: --tier: \"P6\" is not a tier with a known client limit; nearest: C6, P1, P2; or remove \
+             it and set max_clients",
             "target a.example: --ca-file: \"no-such-file.pem\" cannot be read: No such file or directory (os error 2)",
-            "target a.example: --username: a user needs a password, and none is named; add --password-file, or set \
+            "target a.example: --username: a user needs a password, and none is given; add --password-file, or set \
              CACHEWATCH_PASSWORD",
-            "target a.example: --timeout: no time at all; write \"10s\"",
+            "target a.example: --timeout: the timeout is zero; write \"10s\"",
         ]
     );
 }

@@ -335,8 +335,9 @@ fn hang_of_line(line: &str) -> usize {
 
 /// The colour of a line that `cachewatch check` dresses itself where it has the terminal.
 fn paint_of_line(line: &str) -> Paint {
-    let is_bad =
-        ["NOT as expected", "FAILED", "ILL:", "(severity 1", "(severity 2"].iter().any(|sign| line.contains(sign));
+    let is_bad = ["NOT as expected", "FAILED", "UNHEALTHY:", "(severity 1", "(severity 2"]
+        .iter()
+        .any(|sign| line.contains(sign));
     if is_bad { Paint::Bad } else { Paint::Plain }
 }
 

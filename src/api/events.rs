@@ -100,7 +100,7 @@ pub fn read(parameters: &[(String, String)], now: Timestamp) -> Result<EventQuer
             "cache" => query.cache = Some(cache(value).ok_or("cache: not the name of a cache")?),
             "kind" => query.kind = Some(EventKind::parse(value).ok_or_else(|| format!("kind: one of {}", kinds()))?),
             "finding" => {
-                let words = "finding: there is none of that id; `cachewatch explain` lists them";
+                let words = "finding: unknown id; `cachewatch explain` lists all";
                 query.finding = Some(FindingId::parse(value).ok_or(words)?);
             }
             "after" => query.after = Some(number("after")?),
@@ -116,7 +116,7 @@ pub fn read(parameters: &[(String, String)], now: Timestamp) -> Result<EventQuer
                 let limit = value.parse().ok().filter(|limit| (1..=MOST).contains(limit));
                 query.limit = limit.ok_or_else(|| format!("limit: a number from 1 to {MOST}"))?;
             }
-            name => return Err(format!("{}: not known; there are {KNOWN}", WireText::new(name))),
+            name => return Err(format!("{}: unknown parameter; known: {KNOWN}", WireText::new(name))),
         }
     }
     if query.since.zip(query.until).is_some_and(|(since, until)| until <= since) {

@@ -26,7 +26,7 @@ pub const TCP_SETTINGS: [TcpSetting; 4] = [
     TcpSetting {
         name: "tcp_keepalive_time",
         recommended: 60,
-        why: "seconds of silence before the first keepalive probe: caches close what is idle for ten minutes",
+        why: "seconds without traffic before the first keepalive probe: caches close connections that are idle for ten minutes",
     },
     TcpSetting { name: "tcp_keepalive_intvl", recommended: 10, why: "seconds between keepalive probes" },
     TcpSetting {

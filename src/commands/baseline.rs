@@ -1,4 +1,4 @@
-//! `cachewatch baseline`: the addresses that a running daemon takes for right.
+//! `cachewatch baseline`: the accepted DNS baseline of a running daemon.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -16,17 +16,17 @@ const EXAMPLES: &str = "Examples:
   cachewatch baseline accept orders --server https://cachewatch.example:9847 --user ops --password-file ops.txt
   cachewatch baseline accept orders --token-file /etc/cachewatch/token
 
-Exit codes: 0 accepted · 3 not accepted: no daemon, no such cache, not allowed, nothing to accept";
+Exit codes: 0 accepted · 3 not accepted: no daemon, no such cache, access denied, nothing to accept";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BaselineCommand {
-    /// Declare that what a cache's resolvers answered last is right from now on
+    /// Accept the last DNS answers of a cache as its new baseline
     #[command(after_help = EXAMPLES)]
     Accept {
-        /// The name of the cache, as the daemon knows it
+        /// Name of the cache in the daemon's configuration
         #[arg(value_name = "NAME")]
         name: String,
-        /// The file that holds the token, where the daemon has `server.admin_token_file`
+        /// File with the token, if the daemon has `server.admin_token_file`
         #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_TOKEN_FILE")]
         token_file: Option<PathBuf>,
         #[command(flatten)]
@@ -56,7 +56,7 @@ pub(crate) fn run(command: BaselineCommand) -> Result<Exit, String> {
     let Accepted { accepted, .. } = answer.json(&path)?;
     write_out(|out| {
         if accepted.is_empty() {
-            writeln!(out, "what the resolvers of {name} answer was accepted before")?;
+            writeln!(out, "nothing to accept: the resolvers of {name} give answers that are accepted already")?;
         }
         accepted.iter().try_for_each(|event| write_accepted(out, name, event))
     })?;

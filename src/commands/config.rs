@@ -11,10 +11,10 @@ use crate::http::Guard;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Load everything and print every problem, each with its file and line
+    /// Validate the configuration and print every problem with its file and line
     #[command(after_help = "Example:\n  cachewatch config check --config /etc/cachewatch/cachewatch.toml")]
     Check(Files),
-    /// Print the effective configuration; a secret is never part of it
+    /// Print the effective configuration, without secrets
     #[command(
         after_help = "Example:\n  CACHEWATCH__PROBE__INTERVAL=10s cachewatch config show --config cachewatch.toml"
     )]
@@ -44,15 +44,15 @@ fn check(files: Files) -> Result<Exit, String> {
         0 => match files_of(&config) {
             Some(files) => writeln!(
                 out,
-                "the configuration is good, and names no cache: `cachewatch run` would have nothing to watch; name one in \
+                "the configuration is valid and has no cache: `cachewatch run` would have nothing to watch; add one to \
                  {files} ([[caches]])"
             ),
             None => {
-                writeln!(out, "no file is named with --config, and there is no {INSTALLED}: there is nothing to check")
+                writeln!(out, "nothing to check: --config names no file, and {INSTALLED} does not exist")
             }
         },
-        1 => writeln!(out, "the configuration is good: 1 cache"),
-        caches => writeln!(out, "the configuration is good: {caches} caches"),
+        1 => writeln!(out, "the configuration is valid: 1 cache"),
+        caches => writeln!(out, "the configuration is valid: {caches} caches"),
     })?;
     Ok(Exit::Well)
 }

@@ -16,21 +16,20 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch health --caches --server https://cachewatch.example:9847 --user ops --password-file ops.txt
 
 In an image without a shell: HEALTHCHECK CMD [\"cachewatch\", \"health\", \"--server\", \"http://127.0.0.1:9847\"]
-With --server no configuration is read.
+With --server, no configuration file is read.
 
-Exit codes: 0 alive; the caches are well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 not alive, or could \
-not tell: no daemon, no such cache, not allowed, or a cache is unknown: not probed yet, or not for too long";
+Exit codes: 0 alive, or the caches are healthy · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 not alive, or unknown: no daemon, no such cache, access denied, or a cache without a recent probe";
 
 /// What to ask, and of which daemon.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// How this cache is, in place of whether the daemon is alive
+    /// Show the health of this cache, instead of whether the daemon is alive
     #[arg(value_name = "CACHE")]
     cache: Option<String>,
-    /// How all of them are
+    /// Show the health of all caches
     #[arg(long, conflicts_with = "cache")]
     caches: bool,
-    /// How long the answer may take
+    /// Longest time to wait for the answer
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     #[command(flatten)]
@@ -61,7 +60,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         let text = String::from_utf8_lossy(answer.good(&url)?);
         let mut lines = text.lines();
         if lines.next() != Some("alive") {
-            return Err(format!("{url}: what answers there is no cachewatch"));
+            return Err(format!("{url}: the server there is not cachewatch"));
         }
         // A refused configuration stops nothing: the daemon is alive all the same.
         write_out(|out| {
@@ -76,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         _ => answer.json(&url)?,
     };
     if caches.is_empty() {
-        return Err(format!("{url}: the daemon watches no cache"));
+        return Err(format!("{url}: the daemon watches no caches"));
     }
     write_out(|out| {
         caches.iter().try_for_each(|cache| write(out, cache))?;
@@ -91,6 +90,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
 fn write(out: &mut impl Write, health: &CacheHealth<'_>) -> io::Result<()> {
     let CacheHealth { cache, standing, probed_at, findings, pending, next_probe_at } = health;
     let cache = WireText::new(cache);
+    let title = standing.title();
     if let Some(PendingSummary { finding, stage, bad_rounds, open_after, .. }) =
         pending.first().filter(|_| findings.is_empty())
     {
@@ -98,13 +98,13 @@ fn write(out: &mut impl Write, health: &CacheHealth<'_>) -> io::Result<()> {
         let next = next_probe_at.map_or_else(String::new, |at| format!(", the next at {}", at.clock()));
         return writeln!(
             out,
-            "{cache}: {standing}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
+            "{cache}: {title}, {bad_rounds} of {open_after} bad rounds seen ({stage}: {finding}){next}"
         );
     }
     match (standing, probed_at) {
-        (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {standing}, last probed at {at}")?,
-        (Standing::Unknown, None) => writeln!(out, "{cache}: {standing}, not probed yet")?,
-        _ if findings.is_empty() => writeln!(out, "{cache}: {standing}")?,
+        (Standing::Unknown, Some(at)) => writeln!(out, "{cache}: {title}, last probed at {at}")?,
+        (Standing::Unknown, None) => writeln!(out, "{cache}: {title}, not probed yet")?,
+        _ if findings.is_empty() => writeln!(out, "{cache}: {title}")?,
         _ => {}
     }
     findings.iter().try_for_each(|FindingSummary { finding, severity, stage, summary, since }| {

@@ -35,76 +35,76 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct Files {
-    /// A configuration file; may be repeated, later ones win; conf.d/*.toml beside it is read as well; default:
-    /// /etc/cachewatch/cachewatch.toml, where it is there
+    /// Configuration file; repeatable, later files win; conf.d/*.toml beside it is read as well; default:
+    /// /etc/cachewatch/cachewatch.toml if it exists
     #[arg(long = "config", value_name = "FILE", env = "CACHEWATCH_CONFIG", value_delimiter = ',')]
     pub(crate) config: Vec<PathBuf>,
 }
 
 /// Options for bare hosts. Each has a twin in the environment; the password itself is never an option.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options for bare hosts, the same for each of them")]
+#[command(next_help_heading = "Options for bare hosts, applied to every HOST")]
 pub(crate) struct TargetOptions {
-    /// The file that holds the password or access key; the variable `CACHEWATCH_PASSWORD` may hold it instead
+    /// File with the password or access key; or set the variable `CACHEWATCH_PASSWORD`
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_PASSWORD_FILE")]
     password_file: Option<PathBuf>,
-    /// The ACL user; without it the password is sent alone
+    /// ACL user; without it, only the password is sent
     #[arg(long, value_name = "NAME", env = "CACHEWATCH_USERNAME")]
     username: Option<String>,
-    /// Roots to trust, PEM; default: the platform's
+    /// File with trusted root certificates (PEM); default: the platform's
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_CA_FILE")]
     ca_file: Option<PathBuf>,
-    /// The name to send and to verify; default: the host
+    /// Name for SNI and for certificate verification; default: the host
     #[arg(long, value_name = "NAME", env = "CACHEWATCH_SERVER_NAME")]
     server_name: Option<String>,
-    /// Speak plain Redis: everything, the password included, can be read on the way
+    /// Connect without TLS: all traffic, the password included, is unencrypted
     #[arg(long, env = "CACHEWATCH_NO_TLS", value_parser = clap::builder::BoolishValueParser::new())]
     no_tls: bool,
-    /// Where the name should lead: private, public, a network or an address; may be repeated
-    #[arg(long, value_name = "WHERE", env = "CACHEWATCH_EXPECT", value_delimiter = ',')]
+    /// Expected address: private, public, a CIDR or an IP; repeatable
+    #[arg(long, value_name = "private|public|CIDR|IP", env = "CACHEWATCH_EXPECT", value_delimiter = ',')]
     expect: Vec<String>,
-    /// Whom to ask in place of the system; may be repeated, and the connection follows the first
+    /// Resolver to ask instead of the system; repeatable, the connection uses the addresses of the first
     #[arg(
         long,
-        value_name = "WHOM",
+        value_name = "ADDR",
         env = "CACHEWATCH_RESOLVER",
         value_delimiter = ',',
         value_parser = config::resolver,
-        help = "Whom to ask: IP[:PORT], tls://IP#NAME, https://IP/PATH#NAME, tcp://IP, system, or system-1 to system-3 for \
-                one name server of resolv.conf alone; may be repeated, the connection follows the first"
+        help = "Resolver to ask: IP[:PORT], tcp://IP, tls://IP#NAME, https://IP/PATH#NAME, system, or system-1 to \
+                system-3 for one name server of resolv.conf; repeatable, the connection uses the addresses of the first"
     )]
     resolver: Vec<Resolver>,
-    /// The cache's tier, such as P1 or B10: tells its client limit where the server does not
+    /// Tier of the cache, such as P1 or B10: gives the client limit if the server does not
     #[arg(long, value_name = "TIER", env = "CACHEWATCH_TIER")]
     tier: Option<String>,
-    /// The deadline over all stages, such as 10s
+    /// Deadline for all stages together, such as 10s
     #[arg(long, value_name = "DURATION", env = "CACHEWATCH_TIMEOUT", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-    /// Dial another address in place of a resolved one, for tests; shown in every result
+    /// Dial another address instead of a resolved one, for tests; shown in every result
     #[arg(long, value_name = "ADDRESS[:PORT]=ADDRESS:PORT")]
     connect_to: Vec<String>,
 }
 
 /// How a running daemon is reached. The password itself is never an option.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "How the running daemon is reached")]
+#[command(next_help_heading = "Connection to the running daemon")]
 pub(crate) struct DaemonOptions {
-    /// Where it is; default: server.listen of the configuration, on this machine
+    /// URL of the daemon; default: server.listen of the configuration, on this machine
     #[arg(long, value_name = "URL", env = SERVER)]
     pub(crate) server: Option<String>,
-    /// The user, where it asks for one
+    /// User name, if the daemon requires one
     #[arg(long, value_name = "NAME", env = "CACHEWATCH_SERVER_USER")]
     pub(crate) user: Option<String>,
-    /// The file that holds the user's password; the variable `CACHEWATCH_SERVER_PASSWORD` may hold it instead
+    /// File with the user's password; or set the variable `CACHEWATCH_SERVER_PASSWORD`
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_PASSWORD_FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Roots to trust, PEM; default: the platform's
+    /// File with trusted root certificates (PEM); default: the platform's
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CA_FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// The certificate to show, PEM, where it asks for one
+    /// Client certificate (PEM), if the daemon requires one
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CLIENT_CERT", requires = "client_key")]
     pub(crate) client_cert: Option<PathBuf>,
-    /// Its key, PEM
+    /// Private key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", env = "CACHEWATCH_SERVER_CLIENT_KEY", requires = "client_cert")]
     pub(crate) client_key: Option<PathBuf>,
 }
@@ -126,8 +126,8 @@ impl TargetOptions {
         ];
         if bare_hosts == 0 && given.contains(&true) {
             complain(
-                "note: options such as --expect and --password-file are for a bare HOST[:PORT], and none was given; \
-                 configured caches keep theirs in the configuration",
+                "note: options such as --expect and --password-file apply to a bare HOST[:PORT] only, and none was \
+                 given; the configuration has the options of configured caches",
             );
         }
     }
@@ -196,9 +196,7 @@ impl DaemonOptions {
         let settings = client::ClientSettings { server, login, token, ca_file: self.ca_file.clone(), identity };
         let client = Client::new(&settings).map_err(|error| error.to_string())?;
         if let Some(secret) = secret.filter(|_| client.is_in_the_clear()) {
-            complain(&format!(
-                "note: the {secret} crosses the network unencrypted; write https:// where the daemon speaks TLS"
-            ));
+            complain(&format!("note: the {secret} is sent unencrypted; write https:// if the daemon uses TLS"));
         }
         Ok(client)
     }
@@ -217,8 +215,8 @@ pub(crate) fn secret_of(path: &Path) -> Result<Secret, String> {
     Secret::of_file(&bytes).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// The configuration that names are looked up in, and its files. One that nobody asked for does not keep a host from being
-/// checked: where it cannot be used, the host is checked without, and the second part says why.
+/// The configuration that names are looked up in, and its files. A broken one that no option names does not keep a host
+/// from being checked: where it cannot be used, the host is checked without, and the second part says why.
 pub(crate) fn known_to(names: &[String], files: Files, installed: &Path) -> Result<(Config, Option<String>), String> {
     let is_asked_for = !files.config.is_empty();
     let load = |files| config::load(&Inputs::new(files, Vec::new()));
@@ -229,7 +227,7 @@ pub(crate) fn known_to(names: &[String], files: Files, installed: &Path) -> Resu
             let note = problems
                 .iter()
                 .next()
-                .map(|problem| format!("note: {} cannot be used, and is done without: {problem}", installed.display()));
+                .map(|problem| format!("note: {} cannot be used and is ignored: {problem}", installed.display()));
             Ok((config, note))
         }
         Err(problems) => Err(problems.to_string()),
@@ -247,14 +245,14 @@ pub(crate) fn files_of(config: &Config) -> Option<String> {
     Some(files.collect::<Vec<_>>().join(" and ")).filter(|files| !files.is_empty())
 }
 
-/// Such as `there are: orders, carts; did you mean orders?`.
+/// Such as `configured: orders, carts; did you mean orders?`.
 pub(crate) fn there_are(names: &[&str], wanted: &str) -> String {
     let distance = |name: &&&str| strsim::damerau_levenshtein(name, wanted);
     let nearest = names.iter().min_by_key(distance).filter(|name| distance(name) <= 2);
     let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
     match names {
-        [] => "there is none".to_owned(),
-        names => format!("there are: {}{meant}", names.join(", ")),
+        [] => "none is configured".to_owned(),
+        names => format!("configured: {}{meant}", names.join(", ")),
     }
 }
 
@@ -262,9 +260,9 @@ pub(crate) fn there_are(names: &[&str], wanted: &str) -> String {
 pub(crate) fn address_of(server: &Server) -> Result<String, String> {
     let mut listen = server.listen;
     if listen.port() == 0 {
-        return Err(
-            "server.listen takes any free port, so the daemon must be named: --server http://127.0.0.1:PORT".to_owned()
-        );
+        return Err("server.listen has port 0, which is any free port; give the address of the daemon: --server \
+             http://127.0.0.1:PORT"
+            .to_owned());
     }
     if listen.ip().is_unspecified() {
         listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
@@ -320,7 +318,7 @@ mod tests {
             let (config, note) = known_to(&names(hosts), files(&[]), &installed).unwrap();
             assert_eq!((config.caches.len(), config.files.len()), (0, 0), "{hosts:?}");
             let note = note.unwrap();
-            assert!(note.contains("done without") && note.contains("cachewatch.toml:1"), "{note}");
+            assert!(note.contains("is ignored") && note.contains("cachewatch.toml:1"), "{note}");
         }
         // A name is in no other place, and a file that was asked for is needed.
         let named = files(&[&installed.to_string_lossy()]);

@@ -14,8 +14,10 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch run orders.redis.cache.windows.net --expect private
   CACHEWATCH_TARGETS=orders.redis.cache.windows.net,carts.redis.cache.windows.net cachewatch run
 
-Then: http://127.0.0.1:9847/ for people, /metrics for Prometheus, /healthz for an application's readiness.
-SIGHUP reloads, SIGTERM drains and exits 0. It exits 3 where it cannot start, or a loop of it has ended.";
+While it runs: http://127.0.0.1:9847/ is the status page, /metrics is for Prometheus, /healthz for the readiness of an \
+application.
+SIGHUP reloads the configuration. SIGTERM lets running probes end, then exits with 0. Exit code 3: the daemon cannot start, \
+or one of its loops ended.";
 
 /// What to watch.
 #[derive(Debug, Args)]
@@ -25,12 +27,12 @@ pub(crate) struct Arguments {
         value_name = "TARGET",
         env = "CACHEWATCH_TARGETS",
         value_delimiter = ',',
-        help = "HOST[:PORT] to watch beside the configured caches; a sidecar needs nothing else"
+        help = "HOST[:PORT] to watch in addition to the configured caches; enough for a sidecar"
     )]
     targets: Vec<String>,
     #[command(flatten)]
     files: Files,
-    /// TLS and users in the format that Prometheus' exporters share, in place of [server.tls]
+    /// TLS and users in the web configuration format of Prometheus exporters, instead of [server.tls]
     #[arg(long = "web.config.file", value_name = "FILE", env = "CACHEWATCH_WEB_CONFIG_FILE")]
     web_config_file: Option<PathBuf>,
     #[command(flatten)]
@@ -50,7 +52,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
     if config.caches.is_empty() {
         return Err(match files_of(&config) {
             Some(files) => {
-                format!("nothing to watch: name a cache in {files} ([[caches]]), give HOST[:PORT], or set CACHEWATCH_TARGETS")
+                format!("nothing to watch: add a cache to {files} ([[caches]]), give HOST[:PORT], or set CACHEWATCH_TARGETS")
             }
             None => {
                 "nothing to watch: give HOST[:PORT], set CACHEWATCH_TARGETS, or give --config FILE with [[caches]] in it"

@@ -122,7 +122,7 @@ pub(crate) fn start_log_of_daemon(level: &str, format: LogFormat) -> Result<LogO
             place = panic.location().map(tracing::field::display),
             backtrace = is_asked_for.then(|| tracing::field::display(&backtrace)),
             "panicked, which is a defect of cachewatch: {}",
-            panic.payload_as_str().unwrap_or("no words")
+            panic.payload_as_str().unwrap_or("no message")
         );
     }));
     Ok(output)

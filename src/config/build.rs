@@ -50,7 +50,7 @@ fn server(checker: &mut Checker<'_>) -> Server {
     server
 }
 
-/// A certificate needs its key, and who asks for clients' certificates must show one.
+/// A certificate needs its key, and asking for client certificates needs a certificate of the server.
 fn server_tls(checker: &mut Checker<'_>) -> Option<ServerTls> {
     let cert_file = checker.setting(keys::SERVER_TLS_CERT_FILE);
     let key_file = checker.setting(keys::SERVER_TLS_KEY_FILE);
@@ -76,7 +76,7 @@ fn exclude_web_config(checker: &mut Checker<'_>, key: Key<Document, Option<PathB
         let given = checker.setting(key).given();
         checker.report_if_explicit(given, |_| {
             Diagnostic::new(format!("server.web_config_file is set as well, in {}", web_config.location.origin))
-                .hint("say in one place who may ask: leave out one of the two")
+                .hint("configure access in one place: remove one of the two")
         });
     }
 }
@@ -104,7 +104,7 @@ fn defaults(checker: &mut Checker<'_>) -> Defaults {
     }
 }
 
-/// A stage never has longer than the whole; only an operator who says otherwise is contradicted.
+/// A stage never has longer than the whole; only an explicit value above it is an error.
 fn stage_timeout(checker: &mut Checker<'_>, key: Key<Document, Duration>, total: Setting<'_, Duration>) -> Duration {
     let own = checker.setting(key);
     if own.parsed > total.parsed && !total.is_invalid {

@@ -93,8 +93,8 @@ impl<'a> DeclaredCache<'_, 'a> {
             }
         }
         if let (Some(list), []) = (list.value, &list.parsed[..]) {
-            let diagnostic = Diagnostic::new("the list is empty, so nobody would be asked");
-            self.checker.report(&list.location, diagnostic.hint("leave it out to ask the system"));
+            let diagnostic = Diagnostic::new("the list is empty, so there is no resolver to ask");
+            self.checker.report(&list.location, diagnostic.hint("remove it to ask the system"));
         }
         resolvers
     }
@@ -110,7 +110,7 @@ impl<'a> DeclaredCache<'_, 'a> {
             && !self.is_auth_invalid()
             && let Some(value) = method.given().or(username.given())
         {
-            let diagnostic = Diagnostic::new(format!("{} needs a password, and none is named", value.shown()));
+            let diagnostic = Diagnostic::new(format!("{} needs a password, and none is given", value.shown()));
             self.checker.report(&value.location, diagnostic.hint("set auth.password_file or auth.password_env"));
         }
         (method.parsed, username.parsed, password)
@@ -166,13 +166,13 @@ impl<'a> DeclaredCache<'_, 'a> {
         let legacy = self.setting(keys::CACHE_EXPOSURE_LEGACY_TLS);
 
         let nothing_to_send = if public.parsed.is_none() && !public.is_invalid {
-            let diagnostic = Diagnostic::new("nothing is sent where no public path is tested");
+            let diagnostic = Diagnostic::new("it has no effect without a test of the public path");
             Some(diagnostic.hint("set exposure.public_resolver"))
         } else if cache.tls.is_none() {
             let words = "tls.enabled is false: a password is sent only where a certificate proves the cache";
             Some(Diagnostic::new(words))
         } else if !matches!(cache.auth, Auth::AccessKey { .. }) && !self.is_auth_invalid() {
-            Some(Diagnostic::new("there is no password to send").hint("name one under [caches.auth]"))
+            Some(Diagnostic::new("there is no password to send").hint("set one under [caches.auth]"))
         } else {
             None
         };
@@ -211,8 +211,8 @@ impl<'a> DeclaredCache<'_, 'a> {
         let is_isolation_invalid = self.setting(keys::CACHE_ISOLATION).is_invalid;
         if diagnostic.is_none() && !cache.expectation.is_private() && !is_isolation_invalid {
             self.note(
-                "exposure.public_resolver is set and no private address is expected, so an open public path is shown and \
-                 is no finding; set isolation",
+                "exposure.public_resolver is set and no private address is expected, so an open public path is shown \
+                 but is not a finding; set isolation",
             );
         }
         self.report_of(Some(value), diagnostic);

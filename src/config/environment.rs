@@ -44,7 +44,7 @@ fn locate(sources: &ParsedSources, rest: &str) -> Result<(&'static Row, Vec<Stri
             let pattern = format!("{section}[]");
             if inner == "name" {
                 return Err(Some(
-                    Diagnostic::new("a name is not changed from the environment").hint("rename it in its file"),
+                    Diagnostic::new("the environment cannot change a name").hint("change it in its file"),
                 ));
             }
             follow(pattern, vec![section.to_owned(), name], inner).map_err(Some)
@@ -97,7 +97,7 @@ fn match_item<'r>(
     match fitting[..] {
         [(name, rest)] => Ok((name.to_owned(), rest)),
         [(one, _), (other, _), ..] => {
-            Err(Some(Diagnostic::new(format!("stands for {one:?} and for {other:?} alike")).hint("rename one of them")))
+            Err(Some(Diagnostic::new(format!("matches both {one:?} and {other:?}")).hint("rename one of them")))
         }
         [] if sources.is_partial => Err(None),
         [] => {
@@ -108,7 +108,7 @@ fn match_item<'r>(
                 .map(|near| format!("{PREFIX}{}__{}__…", array.to_ascii_uppercase(), near.to_ascii_uppercase()));
             Err(Some(match near {
                 Some(near) => diagnostic.suggest(Some(&near)),
-                None => diagnostic.hint("the environment changes what a file declares, it declares nothing"),
+                None => diagnostic.hint("the environment can change an entry of a file, but cannot add one"),
             }))
         }
     }

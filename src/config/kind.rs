@@ -166,8 +166,10 @@ impl Kind {
 
 /// A secret stands in a file.
 pub(super) fn secret_in_a_file() -> Diagnostic {
-    Diagnostic::new("a secret may not stand in a configuration file")
-        .hint("put it in a file named by caches.auth.password_file, or in a variable named by caches.auth.password_env")
+    Diagnostic::new("a secret must not be in a configuration file").hint(
+        "put it in a file and set caches.auth.password_file, or in an environment variable and set \
+               caches.auth.password_env",
+    )
 }
 
 /// What a key's value must be, and as what it is read.

@@ -107,8 +107,8 @@ pub(super) fn host(text: &str) -> Result<String, Diagnostic> {
         return Err(Diagnostic::new("the host is empty").hint("write the name an application dials"));
     }
     if is_connection_string(text) {
-        return Err(Diagnostic::new("this is a connection string, with a key in it, and not a host (not shown)")
-            .hint("write the host alone, and keep the key in a file that password_file names"));
+        return Err(Diagnostic::new("this is a connection string with a key in it, not a host (value not shown)")
+            .hint("write only the host, put the key in a file and set password_file"));
     }
     if let Some(hidden) = url_without_credentials(text) {
         let inner = hidden.split_once("://").map_or(hidden.as_str(), |(_, rest)| rest);
@@ -117,13 +117,13 @@ pub(super) fn host(text: &str) -> Result<String, Diagnostic> {
         return Err(Diagnostic::new(format!("{} is a URL, not a host", quoted(&hidden))).hint(host_and_port(inner)));
     }
     if text.contains(char::is_whitespace) {
-        return Err(Diagnostic::new(format!("{} holds a space", quoted(text))).hint("write the host name alone"));
+        return Err(Diagnostic::new(format!("{} contains a space", quoted(text))).hint("write only the host name"));
     }
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_string());
     }
     if text.contains([':', '[', ']']) {
-        return Err(Diagnostic::new(format!("{} is not a host alone", quoted(text))).hint(host_and_port(text)));
+        return Err(Diagnostic::new(format!("{} is not only a host", quoted(text))).hint(host_and_port(text)));
     }
     let bare = text.strip_suffix('.').unwrap_or(text);
     if bare.len() > 253 {
@@ -150,7 +150,8 @@ pub(super) fn host(text: &str) -> Result<String, Diagnostic> {
     }
     let is_allowed = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
     if let Some(character) = bare.chars().find(|character| !is_allowed(*character)) {
-        let diagnostic = Diagnostic::new(format!("{} holds {character:?}, which no host name has", quoted(text)));
+        let diagnostic =
+            Diagnostic::new(format!("{} contains {character:?}, which is not allowed in a host name", quoted(text)));
         return Err(if character.is_ascii() { diagnostic } else { diagnostic.hint("write it in its `xn--` form") });
     }
     if bare.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
@@ -239,7 +240,7 @@ pub(super) fn name_server(text: &str) -> Result<NameServer, Diagnostic> {
             Ok(NameServer::AddressAndPort(address))
         }
         _ => Err(Diagnostic::new(format!("{} is not the address of a name server", quoted(text))).hint(
-            "write an IP address, with a port where it is not the usual one: \"10.0.0.4\", \"10.0.0.4:5353\", \"[fd00::4]:53\"",
+            "write an IP address, with a port if it is not the default: \"10.0.0.4\", \"10.0.0.4:5353\", \"[fd00::4]:53\"",
         )),
     }
 }
@@ -288,7 +289,7 @@ pub(super) fn resolver(text: &str) -> Result<Resolver, Diagnostic> {
     let (place, path) = rest.find('/').map_or((rest, None), |start| (&rest[..start], Some(&rest[start..])));
     let unfit = |part: &str, fits: fn(&ProtocolRow) -> bool| {
         let fitting = joined(Protocol::with(fits), " and ");
-        (!fits(protocol.row())).then(|| Diagnostic::new(format!("{part} is for {fitting}, and not for {protocol}")))
+        (!fits(protocol.row())).then(|| Diagnostic::new(format!("{part} is for {fitting} only, not for {protocol}")))
     };
     let name_unfit = server_name.as_ref().and_then(|_| unfit("a name after #", |row| row.tls.is_some()));
     let path_unfit = path.and_then(|_| unfit("a path", |row| row.http));
@@ -334,7 +335,7 @@ pub(super) fn control(text: &str) -> Result<SocketAddr, Diagnostic> {
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() != 0 => Ok(address),
         _ => Err(Diagnostic::new(format!("{} is not an address and a port", quoted(text)))
-            .hint("write what answers TCP whenever this machine's network is up: \"10.0.0.4:53\"")),
+            .hint("write an endpoint that accepts TCP whenever this machine's network is up: \"10.0.0.4:53\"")),
     }
 }
 
@@ -377,7 +378,7 @@ pub(super) fn expected(text: &str) -> Result<ExpectedForm, Diagnostic> {
 /// An address to dial in place of another: `ADDRESS[:PORT]=ADDRESS:PORT`.
 pub(super) fn dial_override(text: &str) -> Result<DialOverride, Diagnostic> {
     let diagnostic = || {
-        Diagnostic::new(format!("{} does not say what to dial in place of what", quoted(text)))
+        Diagnostic::new(format!("{} is not a pair of an address and the address to dial instead", quoted(text)))
             .hint("write ADDRESS[:PORT]=ADDRESS:PORT: \"10.20.1.4=127.0.0.1:6390\"")
     };
     let (from, to) = text.split_once('=').ok_or_else(diagnostic)?;
@@ -392,8 +393,8 @@ pub(super) fn dial_override(text: &str) -> Result<DialOverride, Diagnostic> {
 /// A tier of Azure.
 pub(super) fn tier(text: &str) -> Result<Tier, Diagnostic> {
     azure::tier(text).ok_or_else(|| {
-        Diagnostic::new(format!("{} is not a tier whose client limit is known", quoted(text)))
-            .hint(format!("nearest: {}; or leave it out and set max_clients", azure::nearest_tiers(text).join(", ")))
+        Diagnostic::new(format!("{} is not a tier with a known client limit", quoted(text)))
+            .hint(format!("nearest: {}; or remove it and set max_clients", azure::nearest_tiers(text).join(", ")))
     })
 }
 
@@ -537,8 +538,8 @@ mod tests {
             ("10.0.0.4:0", "is not the address of a name server"),
             ("https://dns.google/dns-query", "\"dns.google\" is not the address of a name server"),
             ("http://1.1.1.1", "\"http\" is not one of udp, tcp, tls, https; did you mean `https`?"),
-            ("10.0.0.4#dns.example", "a name after # is for tls and https, and not for udp"),
-            ("tls://1.1.1.1/q", "a path is for https, and not for tls"),
+            ("10.0.0.4#dns.example", "a name after # is for tls and https only, not for udp"),
+            ("tls://1.1.1.1/q", "a path is for https only, not for tls"),
             ("tls://1.1.1.1#", "the host is empty"),
             ("https://1.1.1.1/q?dns=x", "\"/q?dns=x\" is not the path of a URL"),
             ("", "\"\" is not the address of a name server"),

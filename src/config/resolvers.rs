@@ -54,7 +54,7 @@ impl Resolvers {
                 cache.resolvers.contains(resolver) || cache.exposure.public_resolver.as_ref() == Some(resolver)
             });
             if !is_used && matches!(resolver, Resolver::Server { .. }) {
-                checker.notices.push(format!("resolver {name} is declared and no cache asks it"));
+                checker.notices.push(format!("resolver {name} is declared but no cache uses it"));
             }
         }
     }
@@ -91,8 +91,8 @@ impl<'a> DeclaredResolver<'_, 'a> {
 
     fn report_reserved(self, reserved: &Resolver) {
         let what = match reserved {
-            Resolver::Listed(position) => format!("name server {position} of resolv.conf, asked alone"),
-            _ => "what this machine itself would ask".to_owned(),
+            Resolver::Listed(position) => format!("name server {position} of resolv.conf"),
+            _ => "the resolver configuration of this machine".to_owned(),
         };
         let diagnostic = Diagnostic::new(format!("{} always exists: {what}", parse::quoted(self.name)));
         let name = self.setting(keys::RESOLVER_NAME).value;
@@ -116,13 +116,13 @@ impl<'a> DeclaredResolver<'_, 'a> {
             let words: Vec<_> = Protocol::with(fits).map(|protocol| parse::quoted(protocol.as_str())).collect();
             let words = words.join(" or ");
             self.checker.report_if_explicit(value, |_| {
-                Diagnostic::new(format!("a resolver that is asked over {} has no use for it", protocol.parsed))
-                    .hint(format!("set protocol = {words}, or leave it out"))
+                Diagnostic::new(format!("it has no effect for a resolver over {}", protocol.parsed))
+                    .hint(format!("set protocol = {words}, or remove it"))
             });
         }
     }
 
-    /// How it proves who it is.
+    /// How the name server proves its identity.
     fn tls(&mut self) -> Tls {
         let ca_file = self.setting(keys::RESOLVER_CA_FILE);
         if let (Some(file), Some(value)) = (&ca_file.parsed, ca_file.value)

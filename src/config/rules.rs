@@ -58,12 +58,15 @@ pub(super) fn no_side_port(cache: &Cache) -> Option<Diagnostic> {
     let product = azure::identify(&cache.host).product;
     let Some(port) = product.side_port() else {
         let title = product.title();
-        return Some(Diagnostic::new(format!("{title} has one port, with TLS or without, and none beside it to test")));
+        return Some(Diagnostic::new(format!(
+            "{title} has only one port, with or without TLS, so there is no other port \
+                                             to test"
+        )));
     };
     if cache.tls.is_none() {
-        return Some(Diagnostic::new("tls.enabled is false, so the port without TLS is the one that is used"));
+        return Some(Diagnostic::new("tls.enabled is false, so the cache already uses the port without TLS"));
     }
-    (cache.port == port).then(|| Diagnostic::new(format!("the cache is used with TLS at port {port} itself")))
+    (cache.port == port).then(|| Diagnostic::new(format!("the cache uses TLS on port {port} itself")))
 }
 
 /// Whether a file holds roots to trust.
@@ -77,7 +80,9 @@ pub(super) fn roots(path: &Path) -> Result<(), Diagnostic> {
     let bytes = file::read(path).map_err(|error| unreadable(&pem::Error::Io(error)))?;
     let mut certificates = CertificateDer::pem_slice_iter(&bytes).peekable();
     if certificates.peek().is_none() {
-        return Err(Diagnostic::new(format!("{shown} holds no certificate")).hint("it should hold PEM certificates"));
+        return Err(
+            Diagnostic::new(format!("{shown} contains no certificate")).hint("it must contain PEM certificates")
+        );
     }
     certificates.try_for_each(|certificate| certificate.map(drop).map_err(|error| unreadable(&error)))
 }
@@ -90,7 +95,7 @@ pub(super) fn notices(name: &str, host: &str, tier: Option<azure::Tier>) -> Vec<
     let product = azure::identify(host).product;
     let foreign = tier.filter(|tier| product != Product::Other && tier.product != product).map(|tier| {
         let (sold, named) = (tier.product.title(), product.title());
-        format!("cache {name}: tier {} is one of {sold}, and {host} is a name of {named}", tier.name)
+        format!("cache {name}: tier {} belongs to {sold}, but {host} is a name of {named}", tier.name)
     });
     slip.into_iter().chain(foreign).collect()
 }

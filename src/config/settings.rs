@@ -49,8 +49,8 @@ impl Config {
                 let error = match file::read(&path).map(|bytes| Secret::of_file(&bytes)) {
                     Ok(Ok(secret)) if secret.has_blank_ends() => {
                         return Some(format!(
-                            "cache {}: the password in {} begins or ends with a blank, which is sent as part of it; no key of \
-                             Azure has one",
+                            "cache {}: the password in {} begins or ends with a space, which is sent as part of it; \
+                             Azure keys have no spaces",
                             cache.name,
                             path.display()
                         ));
@@ -61,11 +61,13 @@ impl Config {
                 };
                 let cure = match Credential::of(&path) {
                     Some(Credential { unit, name }) => format!(
-                        "systemd makes this file for {unit} alone, while that runs, so that nobody else need see it; where the \
-                         service says this, add LoadCredential={name}:FILE under [Service] in `sudo systemctl edit {unit}`, \
+                        "systemd creates this file for {unit} only, while it runs; if the service itself reports this, \
+                         add LoadCredential={name}:FILE under [Service] in `sudo systemctl edit {unit}`, \
                          then `sudo systemctl daemon-reload` and `sudo systemctl restart {unit}`"
                     ),
-                    None => "it must exist, hold the key, and be readable by the user that runs cachewatch".to_owned(),
+                    None => {
+                        "it must exist, contain the key, and be readable by the user that runs cachewatch".to_owned()
+                    }
                 };
                 Some(format!("cache {}: the password file {}: {error}; {cure}", cache.name, path.display()))
             })
@@ -212,7 +214,7 @@ impl JournalSettings {
             Ok(parent) if parent.is_dir() => None,
             Ok(_) => Some(format!("journal.path: {} is not a directory, so {shown} cannot be there", parent.display())),
             Err(error) => Some(format!(
-                "journal.path: {}: {error}; make the directory, or events wait in memory",
+                "journal.path: {}: {error}; create the directory; until then events are kept in memory",
                 parent.display()
             )),
         }
@@ -248,7 +250,7 @@ mod tests {
         };
         assert_eq!(said(&at("key")), [""; 0]);
         let here = directory.path().display();
-        let plain = "it must exist, hold the key, and be readable by the user that runs cachewatch";
+        let plain = "it must exist, contain the key, and be readable by the user that runs cachewatch";
         let gone =
             format!("cache orders: the password file {here}/no: No such file or directory (os error 2); {plain}");
         assert_eq!(said(&at("no")), [gone]);
@@ -256,7 +258,7 @@ mod tests {
         let [credential] = &said("/run/credentials/none.service/orders")[..] else { panic!("one note") };
         for words in [
             "No such file or directory (os error 2)",
-            "for none.service alone",
+            "for none.service only",
             "LoadCredential=orders:FILE",
             "`sudo systemctl edit none.service`",
             "daemon-reload",
@@ -275,7 +277,7 @@ mod tests {
         assert_eq!(at(directory.path().join("journal.db")), None);
         assert_eq!(at("journal.db".into()), None);
         assert!(at(directory.path().to_owned()).unwrap().contains("is a directory; name a file in it"));
-        assert!(at(directory.path().join("none/journal.db")).unwrap().contains("make the directory"));
+        assert!(at(directory.path().join("none/journal.db")).unwrap().contains("create the directory"));
         std::fs::write(directory.path().join("text"), "").unwrap();
         assert!(at(directory.path().join("text/journal.db")).unwrap().contains("is not a directory"));
     }

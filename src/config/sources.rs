@@ -71,7 +71,7 @@ impl ParsedSources {
         if let (Some(name), Some(first)) = (name, &first) {
             let diagnostic = Diagnostic::new(format!("{name:?} is already the name of {}", place(first)));
             let key = schema::join(&location.key, "name");
-            self.report(&location.origin, &key, diagnostic.hint("every name stands for one thing: rename one"));
+            self.report(&location.origin, &key, diagnostic.hint("names must be unique: rename one"));
         }
         let name = name.filter(|_| first.is_none()).map_or(anonymous, str::to_owned);
         self.items.push(Item { array: array.to_owned(), name: name.clone(), location });

@@ -87,7 +87,7 @@ impl FileReader<'_> {
                 (Some(SchemaNode::Items), DeValue::Array(items)) => self.items(&here, items.iter()),
                 (Some(SchemaNode::Leaf(_)), _) => self.leaf(&here, value),
                 (Some(SchemaNode::Section), other) => {
-                    let diagnostic = Diagnostic::new(format!("{} stands where a table should", other.type_str()));
+                    let diagnostic = Diagnostic::new(format!("must be a table, found: {}", other.type_str()));
                     self.report(
                         line,
                         &here.shown,
@@ -96,7 +96,7 @@ impl FileReader<'_> {
                 }
                 (Some(SchemaNode::Items), other) => {
                     let diagnostic =
-                        Diagnostic::new(format!("{} stands where an array of tables should", other.type_str()));
+                        Diagnostic::new(format!("must be an array of tables, found: {}", other.type_str()));
                     self.report(line, &here.shown, diagnostic.hint(format!("write [[{}]]", here.pattern)));
                 }
                 (None, _) => self.unknown(line, at, &here, name.get_ref()),
@@ -109,14 +109,14 @@ impl FileReader<'_> {
             let shown = format!("{}[{index}]", at.shown);
             let line = self.line(item.span());
             let DeValue::Table(table) = item.get_ref() else {
-                let diagnostic = Diagnostic::new(format!("{} stands where a table should", item.get_ref().type_str()));
+                let diagnostic = Diagnostic::new(format!("must be a table, found: {}", item.get_ref().type_str()));
                 self.report(line, &shown, diagnostic.hint(format!("write [[{}]]", at.pattern)));
                 continue;
             };
             let name = table.get("name").and_then(|name| name.get_ref().as_str());
             if table.get("name").is_none() {
                 let noun = if at.pattern == schema::CACHES { "cache" } else { "resolver" };
-                let diagnostic = Diagnostic::new("missing").hint(format!("every {noun} needs a name of its own"));
+                let diagnostic = Diagnostic::new("missing").hint(format!("every {noun} needs a unique name"));
                 self.report(line, &schema::join(&shown, "name"), diagnostic);
             }
             let usable = name.filter(|name| parse::name(name).is_ok());
@@ -139,7 +139,7 @@ impl FileReader<'_> {
         }
     }
 
-    /// A key nobody knows. Its value is never shown.
+    /// An unknown key. Its value is never shown.
     fn unknown(&mut self, line: usize, table: &SourcePlace, at: &SourcePlace, name: &str) {
         self.sources.mark_invalid(&at.path);
         let diagnostic = unknown_key(&table.pattern, name);

@@ -31,7 +31,7 @@ pub struct Target {
     pub tls: bool,
     /// Where the name should lead: `private`, `public`, a network or an address, in any number.
     pub expect: Vec<String>,
-    /// Whom to ask; nobody in particular asks the system.
+    /// The resolvers to ask; none stands for the system.
     pub resolvers: Vec<Resolver>,
     /// The cache's tier.
     pub tier: Option<String>,
@@ -58,8 +58,8 @@ impl Target {
     pub fn parse(text: &str) -> Result<Self, Problem> {
         if parse::is_connection_string(text) {
             let diagnostic =
-                Diagnostic::new("this is a connection string, with a key in it, and not a target (not shown)")
-                    .hint("write HOST:PORT, and keep the key in a file that --password-file names");
+                Diagnostic::new("this is a connection string with a key in it, not a target (value not shown)")
+                    .hint("write HOST:PORT, put the key in a file and give --password-file");
             return Err(Problem::at(&Origin::Target("(hidden)".to_owned()), "", diagnostic));
         }
         let shown = parse::url_without_credentials(text);
@@ -124,7 +124,7 @@ impl Target {
 pub(super) fn append(checker: &mut Checker<'_>, targets: &[Target], defaults: &Defaults, caches: &mut Vec<Cache>) {
     for (index, target) in targets.iter().enumerate() {
         if targets[..index].contains(target) {
-            checker.notices.push(format!("target {} is given twice and watched once", target.text()));
+            checker.notices.push(format!("target {} is given twice; it is watched once", target.text()));
             continue;
         }
         let is_taken = |name: &str| caches.iter().any(|cache| cache.name.as_str() == name);
@@ -177,7 +177,7 @@ impl Bare<'_, '_> {
             self.accept("--ca-file", rules::roots(file));
         }
         if target.username.is_some() && target.password.is_none() {
-            let diagnostic = Diagnostic::new("a user needs a password, and none is named");
+            let diagnostic = Diagnostic::new("a user needs a password, and none is given");
             self.report("--username", diagnostic.hint("add --password-file, or set CACHEWATCH_PASSWORD"));
         }
         let (interval, timeout) = self.pace(defaults);
@@ -217,7 +217,7 @@ impl Bare<'_, '_> {
         expectation
     }
 
-    /// Whom to ask, each once, and each under a name of its own: one address may be asked in several ways.
+    /// The resolvers to ask, each once, and each under a name of its own: one address may be asked in several ways.
     fn resolvers(&self) -> Vec<Resolver> {
         let mut resolvers: Vec<Resolver> = Vec::new();
         for (index, resolver) in self.target.resolvers.iter().enumerate() {
@@ -244,7 +244,7 @@ impl Bare<'_, '_> {
         match self.target.timeout {
             None => (None, None),
             Some(total) if total.is_zero() => {
-                self.report("--timeout", Diagnostic::new("no time at all").hint("write \"10s\""));
+                self.report("--timeout", Diagnostic::new("the timeout is zero").hint("write \"10s\""));
                 (None, None)
             }
             Some(total) if total < defaults.interval => (None, Some(total)),

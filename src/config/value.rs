@@ -28,11 +28,11 @@ impl Literal {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Self::Integer(number),
-                Err(_) => Self::Other(number.to_string(), "larger than any number here"),
+                Err(_) => Self::Other(number.to_string(), "too large"),
             },
             DeValue::Float(number) => match number.as_str().parse() {
                 Ok(number) => Self::Number(number),
-                Err(_) => Self::Other(number.to_string(), "larger than any number here"),
+                Err(_) => Self::Other(number.to_string(), "too large"),
             },
             DeValue::Boolean(flag) => Self::Flag(*flag),
             DeValue::Datetime(time) => Self::Other(time.to_string(), "a time"),

@@ -33,7 +33,7 @@ pub(super) struct Dispatch {
     recovered: Recovered,
     /// What a journal knows that could not be opened at the start.
     late: mpsc::UnboundedReceiver<Late>,
-    /// What came late and was taken up, until the journal has heard of it.
+    /// Late saved state that was merged, until the journal has confirmed it.
     settled: Option<Settled>,
     /// Whether the first caches are known.
     is_configured: bool,
@@ -189,7 +189,8 @@ impl Dispatch {
         let (watch, kept) = match serde_json::from_str::<SavedState>(&left.memento) {
             Ok(memento) => (Watch::restore(memento.clone(), last_run.map(|run| run.last_alive)), Some(memento)),
             Err(error) => {
-                tracing::warn!(cache = %left.cache, %error, "what was known of the cache cannot be read; it is learned anew");
+                tracing::warn!(cache = %left.cache, %error, "the saved state of the cache cannot be read; it starts \
+                                                             without saved state");
                 (Watch::default(), None)
             }
         };
@@ -233,7 +234,10 @@ impl Dispatch {
             watched.kept = None;
             watched.keep(|news| self.chronicle.tell_of(&[], &open, news));
         }
-        tracing::info!(caches = settled.caches.len(), "the journal came late: what it knows of the caches is taken up");
+        tracing::info!(
+            caches = settled.caches.len(),
+            "the journal opened late: its saved state of the caches is merged"
+        );
         self.settled = Some(settled);
     }
 
@@ -289,7 +293,7 @@ impl Dispatch {
 }
 
 impl Dispatch {
-    /// Declares what the resolvers of a cache answered last to be right, and shows it at once.
+    /// Accepts the last answers of the resolvers of a cache as the baseline, and shows it at once.
     fn accept(&mut self, cache: &str) -> Result<Vec<Event>, AcceptError> {
         let watched = self.watched.get_mut(cache).ok_or(AcceptError::NoSuchCache)?;
         let accepted = watched.watch.accept(&watched.cache, clock::now());
@@ -322,7 +326,7 @@ fn run_out(lookup: &LookupReport, took: Duration, after: Duration) -> Instant {
 /// What the journal keeps of a watch.
 fn state(cache: &Cache, memento: &SavedState) -> Option<State> {
     let memento = serde_json::to_string(memento)
-        .inspect_err(|error| tracing::error!(%error, "what is known of a cache cannot be written; please report it"));
+        .inspect_err(|error| tracing::error!(%error, "the state of a cache cannot be saved; please report it"));
     let (name, host) = (cache.name.clone(), cache.host.clone());
     Some(State { cache: name, host, port: cache.port, memento: memento.ok()? })
 }

@@ -27,7 +27,9 @@ pub enum RunError {
     System(#[from] std::io::Error),
     /// A loop has ended that runs until the daemon stops. Without it the rest would show what was seen last, as if it were
     /// so now.
-    #[error("{reason}; that is a defect of cachewatch, please report it; the daemon stops, to be started again")]
+    #[error(
+        "{reason}; this is a defect of cachewatch, please report it; the daemon stops, so that it can be restarted"
+    )]
     Ended {
         /// Which loop, and why.
         reason: String,

@@ -46,7 +46,8 @@ pub(super) async fn open(
     let late = journal.late();
     let recovered = tokio::time::timeout(JOURNAL_OPENS, recovered).await;
     if recovered.is_err() {
-        tracing::warn!(target: "cachewatch::daemon", "the journal is still not open: watching begins without what it knows of the caches");
+        tracing::warn!(target: "cachewatch::daemon", "the journal is still not open: watching starts without the saved \
+                                state of the caches");
     }
     let recovered = recovered.ok().and_then(Result::ok).unwrap_or_default();
     Ok((journal, Left { recovered, late }))

@@ -190,7 +190,7 @@ impl Reloader {
             Server { listen: old.server.listen, shutdown_grace: old.server.shutdown_grace, ..server.clone() }
         };
         if changed(&new.server) != changed(&old.server) {
-            notices.push("server changed who may ask, or how many: it takes effect at the next start".to_owned());
+            notices.push("[server] changed: access and limits take effect at the next start".to_owned());
         }
         if new.journal.path != old.journal.path {
             notices.push("journal.path changed: it takes effect at the next start".to_owned());

@@ -108,7 +108,7 @@ fn resumed(gap: Duration) -> Option<Event> {
     let event = Event::new(now, None, EventKind::Resumed)
         .now(&format!("not watched for {}", humantime::format_duration(lasted)))
         .unwatched(now.minus(gap), "the daemon did not run")
-        .evidence("its process was stopped, its machine was suspended, or had no time for it");
+        .evidence("its process was stopped, or its machine was suspended or overloaded");
     Some(Event { lasted: Some(gap), ..event })
 }
 

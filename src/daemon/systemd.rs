@@ -61,8 +61,8 @@ impl Init {
     }
 }
 
-/// How the caches fare, in a line: `watching 3 caches: 1 ill (orders: dns-unreachable), 1 unknown`. Before it, that a new
-/// configuration is refused, for nothing else tells whoever reloads it by `systemctl`.
+/// The health of the caches in a line: `watching 3 caches: 1 unhealthy (orders: dns-unreachable), 1 unknown`. Before it,
+/// that a new configuration is refused: nothing else shows that after a reload by `systemctl`.
 fn status(snapshot: &Snapshot, now: Timestamp) -> String {
     let watching = watching(snapshot, now);
     let status = match &snapshot.configuration.refused {
@@ -79,7 +79,8 @@ fn watching(snapshot: &Snapshot, now: Timestamp) -> String {
     let standings: Vec<_> = snapshot.caches.values().map(|watched| (watched.standing(now), &**watched)).collect();
     let caches = if standings.len() == 1 { "1 cache".to_owned() } else { format!("{} caches", standings.len()) };
     let mut parts = Vec::new();
-    for (wanted, word) in [(Standing::Ill, "ill"), (Standing::Unknown, "unknown"), (Standing::AtRisk, "at risk")] {
+    for wanted in [Standing::Ill, Standing::Unknown, Standing::AtRisk] {
+        let word = wanted.title();
         let like_that = standings.iter().filter(|(standing, _)| *standing == wanted);
         let mut worst: Vec<_> = like_that.clone().filter_map(|(_, watched)| watched.open.first()).collect();
         match like_that.count() {
@@ -98,7 +99,7 @@ fn watching(snapshot: &Snapshot, now: Timestamp) -> String {
         }
     }
     if parts.is_empty() {
-        parts.push("well".to_owned());
+        parts.push(Standing::Well.title().to_owned());
     }
     format!("watching {caches}: {}", parts.join(", "))
 }
@@ -169,12 +170,12 @@ mod tests {
         let one = board(&caches[1..2]);
         assert_eq!(told(&one), "watching 1 cache: 1 unknown");
         one.observe(&fixture::healthy(&caches[1]));
-        assert_eq!(told(&one), "watching 1 cache: well");
+        assert_eq!(told(&one), "watching 1 cache: healthy");
         let all = board(&caches);
         for cache in &caches {
             all.observe(&fixture::healthy(cache));
         }
-        assert_eq!(told(&all), "watching 3 caches: well");
+        assert_eq!(told(&all), "watching 3 caches: healthy");
         let ill = |cache: &Cache, severity| {
             let mut round = fixture::name_not_found(cache);
             round.verdict.open[0].severity = severity;
@@ -186,7 +187,7 @@ mod tests {
         let name = FindingId::DnsNameNotFound;
         assert_eq!(
             told(&all),
-            format!("watching 3 caches: 2 ill (orders: {name}, carts: {name}), 1 at risk (users: {name})")
+            format!("watching 3 caches: 2 unhealthy (orders: {name}, carts: {name}), 1 at risk (users: {name})")
         );
     }
 
@@ -204,7 +205,7 @@ mod tests {
         let start = fixture::start();
         let (date, clock) = (start.date(), start.clock());
         let begins = format!("the new configuration is refused since {date} {clock}Z, the old one stays: a.toml:7: no");
-        assert!(told.starts_with(&begins) && told.contains("… (watching 200 caches: 200 ill ("), "{told}");
+        assert!(told.starts_with(&begins) && told.contains("… (watching 200 caches: 200 unhealthy ("), "{told}");
         assert!(told.chars().count() <= LONGEST && !told.contains('\n'), "{told}");
     }
 

@@ -50,7 +50,7 @@ fn words_of(error: JoinError) -> String {
         Ok(panic) => {
             let text =
                 panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            text.unwrap_or("it panicked without words").to_owned()
+            text.unwrap_or("it panicked without a message").to_owned()
         }
         Err(error) => error.to_string(),
     }

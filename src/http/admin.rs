@@ -26,11 +26,17 @@ pub(super) async fn metrics(Shared(state): Shared<AppState>) -> Response {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Ok(Err(error)) => {
             tracing::error!(%error, "cannot write the metrics");
-            reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written; the log says why")
+            reply::problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the metrics cannot be written; see the log of the daemon",
+            )
         }
         Err(error) => {
-            tracing::error!(%error, "the thread that writes the metrics broke");
-            reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written; the log says why")
+            tracing::error!(%error, "the thread that writes the metrics panicked");
+            reply::problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the metrics cannot be written; see the log of the daemon",
+            )
         }
     }
 }
@@ -79,7 +85,7 @@ pub(super) async fn accept(
 async fn ask<Q, A>(loop_: &mpsc::Sender<Q>, question: Q, answered: oneshot::Receiver<A>) -> Result<A, Box<Response>> {
     let refusal = |words| Box::new(reply::problem(StatusCode::SERVICE_UNAVAILABLE, words));
     loop_.try_send(question).map_err(|error| match error {
-        TrySendError::Full(_) => refusal("others have asked for the same and wait for it; ask again"),
+        TrySendError::Full(_) => refusal("too many of these requests are waiting; try again"),
         TrySendError::Closed(_) => refusal("the daemon is stopping"),
     })?;
     answered.await.map_err(|_| refusal("the daemon is stopping"))

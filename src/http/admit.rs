@@ -48,7 +48,7 @@ const TOLD: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
     pub(super) peer: SocketAddr,
-    /// Whether a certificate was shown, and vouched for by whom it must be.
+    /// Whether a client certificate was shown and verified.
     pub(super) certified: bool,
 }
 
@@ -61,11 +61,11 @@ pub(super) enum Sender {
     WithoutToken,
 }
 
-/// A request whose sender was not asked who it is, where others are.
+/// A request on an open path, where other paths need authentication.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unauthenticated;
 
-/// What decides whom to let through.
+/// What decides which requests to let through.
 #[derive(Clone)]
 pub(super) struct AccessControl {
     guard: Arc<Guard>,
@@ -100,28 +100,28 @@ pub(super) async fn admit(Shared(access): Shared<AccessControl>, mut request: Re
     if !now.asks_for_credentials() && is_rebound(&access.guard, &request) {
         return reply::problem(
             StatusCode::FORBIDDEN,
-            "this daemon asks for no credentials, so it answers only where Host is an address, localhost or this machine's \
-             own name; add another name to server.allowed_hosts",
+            "this daemon has no authentication, so it accepts only requests whose Host is an address, localhost or \
+             this machine's own name; add other names to server.allowed_hosts",
         );
     }
     let caller = request.extensions().get::<Caller>().copied();
     let mut is_proven = now.wants_certificate && caller.is_some_and(|caller| caller.certified);
     if now.wants_certificate && !is_proven {
         // A connection from before the certificate was asked for.
-        return unauthorised("a client certificate is needed; connect again");
+        return unauthorised("a client certificate is required; connect again with one");
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let token = now.token.as_ref().filter(|_| changes);
     let shows_token = token.and_then(|token| token.is_shown(request.headers()));
     if shows_token == Some(false) {
         access.fail(caller);
-        return bearer("the token is not right");
+        return bearer("the token is wrong");
     }
     if shows_token == Some(true) {
         is_proven = true;
     } else if let Some(users) = &now.users {
         let Some(credentials) = Credentials::of(request.headers()) else {
-            return unauthorised("a user and a password are needed");
+            return unauthorised("a user and a password are required");
         };
         // A request that came over no connection is a test's.
         let client = caller.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |caller| caller.peer.ip());
@@ -129,7 +129,7 @@ pub(super) async fn admit(Shared(access): Shared<AccessControl>, mut request: Re
             Ok(true) => is_proven = true,
             Ok(false) => {
                 access.fail(caller);
-                return unauthorised("user or password is not right");
+                return unauthorised("the user or the password is wrong");
             }
             Err(Crowded) => return crowded(),
         }
@@ -150,7 +150,7 @@ fn is_rebound(guard: &Guard, request: &Request) -> bool {
 }
 
 fn crowded() -> Response {
-    let words = "too many passwords wait to be verified; ask again";
+    let words = "too many passwords are waiting to be verified; try again";
     let mut response = reply::problem(StatusCode::TOO_MANY_REQUESTS, words);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
@@ -191,8 +191,8 @@ pub(super) async fn apart(Shared(turns): Shared<Arc<Semaphore>>, request: Reques
     match made.await {
         Ok(response) => response,
         Err(error) => {
-            tracing::error!(%error, "an answer broke, which is a defect of cachewatch");
-            reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke; the log says why")
+            tracing::error!(%error, "a request handler panicked, which is a defect of cachewatch");
+            reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "the request failed; see the log of the daemon")
         }
     }
 }
@@ -204,7 +204,7 @@ pub(super) async fn in_time(request: Request, next: Next) -> Response {
     }
     match timeout(ANSWER, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => reply::problem(StatusCode::SERVICE_UNAVAILABLE, "no answer was found in time"),
+        Err(_) => reply::problem(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long"),
     }
 }
 
@@ -219,9 +219,12 @@ pub(super) async fn with_small_body(request: Request, next: Next) -> Response {
     let body = match body {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
-            return reply::problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB, or broke off");
+            return reply::problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request body is larger than 64 KiB, or incomplete",
+            );
         }
-        Err(_) => return reply::problem(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        Err(_) => return reply::problem(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time"),
     };
     next.run(Request::from_parts(head, Body::from(body))).await
 }
@@ -236,32 +239,32 @@ pub(super) async fn with_headers(Shared(guard): Shared<Arc<Guard>>, mut response
 
 /// What to do where no credentials are asked for.
 const CURE: &str =
-    "set server.basic_auth_file, server.tls.client_ca_file or server.admin_token_file to take it from elsewhere";
+    "set server.basic_auth_file, server.tls.client_ca_file or server.admin_token_file to accept it from other machines";
 
-/// Whether a request may change something: its sender has proven who it is, or, where nothing is asked for, sits on this
-/// machine and speaks for nobody else. A page in a browser never may, whoever looks at it.
+/// Whether a request may change something: its sender is authenticated, or, without authentication, it comes from this
+/// machine and was not forwarded. A web page never may.
 pub(super) fn may_change(peer: SocketAddr, headers: &HeaderMap, sender: Option<Sender>) -> Result<(), Box<Response>> {
     let refuse = |words: &str| Err(Box::new(reply::problem(StatusCode::FORBIDDEN, words)));
     let from_a_page = headers.get("sec-fetch-site").is_some_and(|site| site != "none");
     if headers.contains_key(header::ORIGIN) || from_a_page {
-        return refuse("a page in a browser may not ask for this; use cachewatch, curl or SIGHUP");
+        return refuse("a web page may not make this request; use cachewatch, curl or SIGHUP");
     }
     match sender {
         Some(Sender::Authenticated) => return Ok(()),
         Some(Sender::WithoutToken) => {
-            let words = "the token of server.admin_token_file is needed: `Authorization: Bearer TOKEN`, or \
+            let words = "the token of server.admin_token_file is required: `Authorization: Bearer TOKEN`, or \
                          `cachewatch baseline accept NAME --token-file FILE`";
             return Err(Box::new(bearer(words)));
         }
         None => {}
     }
     if !peer.ip().to_canonical().is_loopback() {
-        return refuse(&format!("without credentials this is taken from this machine only; {CURE}"));
+        return refuse(&format!("without authentication this request is accepted from this machine only; {CURE}"));
     }
     if let Some(family) = handed_on::shown_by(headers) {
         return refuse(&format!(
-            "without credentials this is taken from this machine only, and the header {family} is one of a proxy or a \
-             mesh, which hands on what others ask for; {CURE}"
+            "without authentication this request is accepted from this machine only, and the header {family} shows \
+             that a proxy or a service mesh forwards it; {CURE}"
         ));
     }
     Ok(())
@@ -286,6 +289,10 @@ impl Failures {
         *told = Some(now);
         self.untold.store(0, Ordering::Relaxed);
         let peer = caller.map(|caller| caller.peer.ip().to_canonical().to_string());
-        tracing::warn!(peer, failures = untold, "a user or a password was not right; told once a minute");
+        tracing::warn!(
+            peer,
+            failures = untold,
+            "a wrong user, password or token was given; logged at most once a minute"
+        );
     }
 }

@@ -85,7 +85,7 @@ fn link(query: &EventQuery, id: u64) -> String {
     })
 }
 
-/// `/api/v1/stream`: every event once it is kept, as server-sent events. One who says which was the last one he saw, in
+/// `/api/v1/stream`: every event once it is kept, as server-sent events. A client that names the last event it has, in
 /// `Last-Event-ID` or `?last_event_id=`, gets what he missed first, without a gap and nothing twice.
 pub(super) async fn stream(
     Shared(state): Shared<AppState>,
@@ -97,7 +97,7 @@ pub(super) async fn stream(
         match name.as_str() {
             "last_event_id" => seen = seen.or(Some(value)),
             name => {
-                let problem = format!("{}: not known; there is last_event_id", WireText::new(name));
+                let problem = format!("{}: unknown parameter; known: last_event_id", WireText::new(name));
                 return reply::problem(StatusCode::BAD_REQUEST, &problem);
             }
         }
@@ -106,7 +106,7 @@ pub(super) async fn stream(
         return reply::problem(StatusCode::BAD_REQUEST, "last_event_id: not an id, which is a whole number");
     };
     let Ok(place) = Arc::clone(&state.streams.places).try_acquire_owned() else {
-        let words = format!("there are {} streams already, which is the most", state.streams.most);
+        let words = format!("too many streams: {} are open, which is the limit", state.streams.most);
         return reply::problem(StatusCode::SERVICE_UNAVAILABLE, &words);
     };
     // In this order: what is acknowledged in between is in both, and what is behind `last` is not sent again.

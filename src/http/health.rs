@@ -19,7 +19,7 @@ use crate::sink::CacheState;
 /// A refused configuration is told and is no reason to restart; a stranger is not told of it.
 pub(super) async fn live(Shared(state): Shared<AppState>, stranger: Option<Extension<Unauthenticated>>) -> Response {
     if let Some((which, still)) = state.pulse.standstill(state.standstill) {
-        let words = format!("the {which} loop of the daemon stands still for {} s\n", still.as_secs());
+        let words = format!("the {which} loop of the daemon has made no progress for {} s\n", still.as_secs());
         return (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
     }
     let mut words = "alive\n".to_owned();
@@ -29,7 +29,8 @@ pub(super) async fn live(Shared(state): Shared<AppState>, stranger: Option<Exten
     }
     if let Some((which, still)) = state.pulse.waiting(state.standstill) {
         // Writing to a string cannot fail.
-        let _ = writeln!(words, "the {which} loop waits for a disk for {} s; monitoring goes on", still.as_secs());
+        let _ =
+            writeln!(words, "the {which} loop has waited for a disk for {} s; monitoring continues", still.as_secs());
     }
     words.into_response()
 }

@@ -21,7 +21,7 @@ pub(super) const HEAD: Duration = Duration::from_secs(10);
 /// How long a client may take to read what it was sent.
 pub(super) const DELIVERY: Duration = Duration::from_mins(1);
 
-/// What a connection does now, for all who must know whether it waits for its client.
+/// What a connection does now: whether it waits for its client.
 #[derive(Debug)]
 pub(super) struct Pace(Mutex<Doing>);
 
@@ -174,7 +174,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             Poll::Pending => match &mut this.head {
                 Some(head) => {
                     ready!(head.as_mut().poll(cx));
-                    Poll::Ready(Err(late("the request did not come in time")))
+                    Poll::Ready(Err(late("the request did not arrive in time")))
                 }
                 None => Poll::Pending,
             },
@@ -187,7 +187,7 @@ impl<S: Unpin> Paced<S> {
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let delivery = self.delivery.get_or_insert_with(|| Box::pin(sleep(DELIVERY)));
         ready!(delivery.as_mut().poll(cx));
-        Poll::Ready(Err(late("the answer was not taken in time")))
+        Poll::Ready(Err(late("the client did not read the answer in time")))
     }
 }
 

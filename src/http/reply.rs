@@ -29,10 +29,10 @@ pub(super) fn no_such_cache() -> Response {
 
 /// A path that is not answered.
 pub(super) async fn no_such_path() -> Response {
-    problem(StatusCode::NOT_FOUND, "there is nothing here; GET / shows the caches")
+    problem(StatusCode::NOT_FOUND, "not found; GET / shows the caches")
 }
 
 /// A path that is answered, but not to this method.
 pub(super) async fn no_such_method() -> Response {
-    problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
+    problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not support that method")
 }

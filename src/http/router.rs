@@ -14,7 +14,7 @@ use super::guard::Guard;
 use super::state::AppState;
 use super::{admin, caches, events, health, page, reply};
 
-/// Every path the daemon answers, to those whom the guard lets through.
+/// Every path the daemon answers, for requests that the guard lets through.
 pub(super) fn router(state: AppState, guard: Arc<Guard>) -> Router {
     let access = AccessControl::new(Arc::clone(&guard), Arc::clone(&state.metrics));
     Router::new()

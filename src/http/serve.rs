@@ -97,7 +97,7 @@ pub async fn serve(
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "cannot take connections; trying again in {BREATH:?}");
+                    tracing::error!(%error, "cannot accept connections; trying again in {BREATH:?}");
                     tokio::time::sleep(BREATH).await;
                 }
             }
@@ -134,7 +134,7 @@ impl Acceptor {
             Speaker { pace: Arc::clone(place.pace()), is_reserved: place.is_reserved(), was_served: &was_served };
         tokio::select! {
             () = self.speak(stream, peer, tls, holder) => {}
-            () = place.lost() => tracing::debug!(%peer, "a connection gave its place to another"),
+            () = place.lost() => tracing::debug!(%peer, "a connection was closed to make room for another"),
         }
         if place.is_reserved() && !was_served.load(Ordering::Relaxed) {
             self.metrics.connection_refused();
@@ -190,7 +190,7 @@ impl Acceptor {
                     && !is_open
                     && !held.take(size)
                 {
-                    response = full("too much of what was answered is not read yet\n");
+                    response = full("too many bytes of earlier answers are not read yet\n");
                 }
                 if is_reserved {
                     was_served.fetch_or(!is_refused, Ordering::Relaxed);
@@ -252,13 +252,13 @@ async fn watch_files(guard: Arc<Guard>, metrics: Arc<Metrics>) {
             Ok(Look::Same) => {}
             Ok(Look::Taken) => {
                 metrics.guard_reloaded(true);
-                tracing::info!("certificate, key and users were read again");
+                tracing::info!("certificate, key and users were reloaded");
             }
             Ok(Look::Refused(error)) => {
                 metrics.guard_reloaded(false);
-                tracing::warn!("what was in use stays, a changed file is refused: {error}");
+                tracing::warn!("a changed file is refused, the previous one stays in use: {error}");
             }
-            Err(error) => tracing::error!(%error, "the thread that reads certificate, key and users broke"),
+            Err(error) => tracing::error!(%error, "the thread that reads certificate, key and users panicked"),
         }
     }
 }

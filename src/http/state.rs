@@ -13,7 +13,7 @@ use crate::sink::{Board, Journal, Loop, Metrics, Pulse};
 /// A request to read the configuration again. The answer says what was taken into use, or all that is wrong.
 pub type Reload = oneshot::Sender<Result<String, String>>;
 
-/// A request to declare what the resolvers of a cache answered last to be right.
+/// A request to accept the last answers of the resolvers of a cache as the baseline.
 #[derive(Debug)]
 pub struct Accept {
     /// The name of the cache, as the request gave it.

@@ -221,7 +221,7 @@ async fn a_judge_that_stands_still_makes_no_cache_look_well() {
     let (status, words) = daemon.get("/livez").await;
     assert_eq!(
         (status, words.as_str()),
-        (StatusCode::SERVICE_UNAVAILABLE, "the dispatch loop of the daemon stands still for 11 s\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "the dispatch loop of the daemon has made no progress for 11 s\n")
     );
     for path in ["/healthz", "/healthz/orders"] {
         assert_eq!(daemon.get(path).await.0, StatusCode::SERVICE_UNAVAILABLE, "{path}");
@@ -235,7 +235,7 @@ async fn a_judge_that_stands_still_makes_no_cache_look_well() {
     all_but(Loop::Journal);
     let (status, words) = daemon.get("/livez").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(words.starts_with("alive\nthe journal loop waits for a disk for "), "{words}");
+    assert!(words.starts_with("alive\nthe journal loop has waited for a disk for "), "{words}");
     assert_eq!(daemon.get("/healthz").await.0, StatusCode::OK);
 }
 
@@ -537,7 +537,7 @@ async fn streams_are_counted() {
     }
     let (status, document) = daemon.json("/api/v1/stream").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(document["error"].as_str().unwrap().starts_with("there are 64 streams already"), "{document}");
+    assert!(document["error"].as_str().unwrap().starts_with("too many streams: 64 are open"), "{document}");
     streams.pop();
     streams.push(Reading::open(&daemon, "/api/v1/stream", &[]).await);
     assert_eq!(daemon.json("/api/v1/stream?last_event_id=x").await.0, StatusCode::BAD_REQUEST);

@@ -33,7 +33,7 @@ pub fn path(resolution: &Resolution) -> String {
 }
 
 /// Why an answer has no address: `NXDOMAIN for a`, where the last alias led to `a`. `None` where it has one, or where
-/// nobody answered.
+/// no server answered.
 pub(super) fn nowhere(resolution: &Resolution) -> Option<String> {
     let last = resolution.chain.last().map_or(&resolution.name, |alias| &alias.target);
     match resolution.fault.as_ref()?.kind {

@@ -1,4 +1,4 @@
-//! Reads what can be read: a part that this version does not know, or that somebody broke, must not lose the rest.
+//! Reads what can be read: a part that this version does not know, or that is damaged, must not lose the rest.
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ use crate::model::{
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) persisted: Persisted,
-    /// What was last seen before a time in which nobody watched, and when that time began; until it is seen again.
+    /// What was last seen before a time without a daemon, and when that time began; until it is seen again.
     unwatched: BTreeMap<Subject, Timestamp>,
     /// The clients against their limit, and when they were last counted.
     pub(super) clients: Option<(Timestamp, Clients)>,
@@ -82,7 +82,7 @@ enum Subject {
 
 /// There is nothing to accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no resolver has answered for cache {0} yet, so there are no addresses to accept; wait for its first probe")]
+#[error("no resolver has answered for cache {0} yet, so there is nothing to accept; wait for its first probe")]
 pub struct NothingToAccept(CacheName);
 
 impl Memory {
@@ -158,7 +158,7 @@ impl Memory {
         self.learn_certificate(report).into_iter().collect()
     }
 
-    /// Declares what every resolver said last to be right.
+    /// Accepts the last answer of every resolver as its baseline.
     pub(super) fn accept(&mut self, cache: &Cache, at: Timestamp) -> Result<Vec<Event>, NothingToAccept> {
         let answered = self.persisted.resolvers.iter_mut().filter(|(_, known)| known.addresses.is_some());
         let mut answered = answered.peekable();
@@ -292,8 +292,8 @@ impl<T: PartialEq> Since<T> {
     }
 }
 
-/// A change in this round of what had been seen `since`. Where nobody watched until now, it is known to have held only
-/// as long as somebody did.
+/// A change in this round of what had been seen `since`. After a time without a daemon, it is known to have held only
+/// until that time began.
 fn changed(lookup: &LookupReport, kind: EventKind, since: Timestamp, unwatched: Option<Timestamp>) -> Event {
     let event = Event::new(lookup.at, Some(lookup.cache.clone()), kind);
     let event = Event { lasted: Some(unwatched.unwrap_or(lookup.at).since(since)), ..event };
@@ -303,7 +303,7 @@ fn changed(lookup: &LookupReport, kind: EventKind, since: Timestamp, unwatched: 
     }
 }
 
-/// The event, with who answered ahead of what else it rests on.
+/// The event, with the resolver that answered ahead of its other evidence.
 fn seen_by(event: Event, resolution: &Resolution) -> Event {
     let mut event = event.by(&resolution.resolver);
     event.evidence.insert(0, WireText::new(&describe::who(resolution)));

@@ -1,7 +1,7 @@
 //! Judges what a probe saw: report and expectation in, findings and events out.
 //!
 //! Pure: no clock, no IO. Time comes on the report, and what must be remembered from one round to the next is in
-//! [`Watch`], which belongs to whoever runs the rounds.
+//! [`Watch`], which belongs to the caller that runs the rounds.
 
 mod describe;
 mod findings;

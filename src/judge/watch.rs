@@ -122,7 +122,7 @@ impl Watch {
         (wait < cache.interval).then_some(wait)
     }
 
-    /// Declares what every resolver answered last to be right: where the name leads now is no drift, and resolvers that
+    /// Accepts the last answer of every resolver as its baseline: where the name leads now is no drift, and resolvers that
     /// answered differently may. What the configuration expects stays expected.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Watch {
         Self { conditions, memory: Memory::restore(saved.memory, last_alive) }
     }
 
-    /// Takes up what an earlier run knew, where that is heard of only now: `is_told` says of which findings this watch has
+    /// Merges the saved state of an earlier run that arrives only now: `is_told` says of which findings this watch has
     /// told something since. What was open then and is not known to be over is open, until a round says otherwise; what is
     /// open now has been so since then.
     pub fn take_up_findings(&mut self, saved: &SavedState, is_told: impl Fn(FindingId) -> bool) {
@@ -186,7 +186,7 @@ impl Watch {
         }
     }
 
-    /// Takes up the baseline that an earlier run knew, where that is heard of only now, and what it saw last, but for where
+    /// Merges the baseline of an earlier run that arrives only now, and what it saw last, but for where
     /// this watch `has_told` a change since.
     pub fn take_up_memory(&mut self, saved: SavedState, last_alive: Option<Timestamp>, has_told: bool) {
         self.memory.take_up(saved.memory, last_alive, has_told);

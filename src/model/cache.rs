@@ -20,7 +20,7 @@ pub struct Cache {
     pub port: u16,
     /// Where the name should lead.
     pub expectation: Expectation,
-    /// Whom to ask for the addresses. Never empty; the connection follows the first.
+    /// The resolvers to ask for the addresses. Never empty; the connection follows the first.
     pub resolvers: Vec<Resolver>,
     /// How to speak TLS; `None` speaks plain Redis.
     pub tls: Option<Tls>,
@@ -188,9 +188,9 @@ impl Expectation {
 /// How a probe authenticates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// It does not: nobody said how.
+    /// It does not: nothing is configured.
     None,
-    /// It does not, on purpose: who watches may not have the key. That one is wanted is an answer like any other.
+    /// It does not, on purpose: the monitor must not have the key. That the cache requires one is an answer like any other.
     Withheld,
     /// With an access key, or with a user's password.
     AccessKey {
@@ -281,7 +281,7 @@ pub struct Thresholds {
     pub slow_ping: Duration,
     /// A TTL longer than this outlives a failover or a migration.
     pub ttl_long: Duration,
-    /// How long before the end of a product it is worth a word.
+    /// How long before the end of a product it becomes a finding.
     pub retirement: Duration,
 }
 
@@ -303,7 +303,7 @@ impl Default for Thresholds {
 /// What should be closed and may be open, tested beside the path of an application. By default nothing is.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Exposure {
-    /// Whom to ask for the public answer, which an application here should not get; `None` tests no public address.
+    /// The resolver to ask for the public answer, which an application here should not get; `None` tests no public address.
     pub public_resolver: Option<Resolver>,
     /// Whether to authenticate at the public address, once the same certificate and name verify there.
     pub send_credentials: bool,

@@ -21,7 +21,7 @@ vocabulary! {
         ChainChanged = "chain_changed",
         /// The server presents another certificate than before.
         CertificateChanged = "certificate_changed",
-        /// Somebody declared the addresses that a resolver gives now to be right.
+        /// An operator accepted the addresses that a resolver gives now.
         BaselineAccepted = "baseline_accepted",
         /// The daemon watches a cache from now on.
         CacheAdded = "cache_added",

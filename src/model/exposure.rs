@@ -34,7 +34,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// A version of TLS that nobody should take any more.
+    /// A version of TLS that no server should accept any more.
     pub enum LegacyVersion {
         /// RFC 2246.
         Tls10 = "TLSv1.0",

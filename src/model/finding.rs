@@ -85,7 +85,7 @@ vocabulary! {
         TlsExpiresSoon = "tls-expires-soon",
         /// No trusted root issued the certificate.
         TlsUntrusted = "tls-untrusted",
-        /// Somebody else than Azure's authorities signed the certificate of an Azure host.
+        /// An authority that Azure does not use signed the certificate of an Azure host.
         TlsIntercepted = "tls-intercepted",
         /// The connection closed inside the handshake.
         TlsClosed = "tls-closed",
@@ -213,7 +213,7 @@ impl<'de> Deserialize<'de> for Severity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = u8::deserialize(deserializer)?;
         let known = Self::ALL.into_iter().find(|severity| severity.number() == number);
-        known.ok_or_else(|| de::Error::custom(format_args!("{number} is no severity")))
+        known.ok_or_else(|| de::Error::custom(format_args!("{number} is not a severity")))
     }
 }
 
@@ -232,6 +232,17 @@ vocabulary! {
 }
 
 impl Standing {
+    /// The word for people, on a terminal and on the page; `as_str` is the word for programs.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Well => "healthy",
+            Self::AtRisk => "at risk",
+            Self::Ill => "unhealthy",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// What open findings come to.
     #[must_use]
     pub fn of(open: &[Finding]) -> Self {

@@ -216,7 +216,7 @@ impl Leg {
     }
 
     /// What is said of a server that wants a key, where none is given on purpose.
-    pub const WANTS_KEY: &'static str = "answers, and wants a key that is not given here";
+    pub const WANTS_KEY: &'static str = "answers; it requires a key, and none is given here";
 
     /// Whether something else than the resolved address was dialled.
     #[must_use]

@@ -32,7 +32,7 @@ pub struct Resolution {
     pub took: Duration,
     /// Why there is no address.
     pub fault: Option<Fault>,
-    /// Where the hosts file answered: what the name servers say, which nobody here gets to hear.
+    /// Where the hosts file answered: what the name servers answer, which no application here gets.
     pub overridden: Option<Box<Resolution>>,
 }
 
@@ -184,7 +184,7 @@ vocabulary! {
         Unreachable = "unreachable",
         /// The server closed the connection without an answer.
         Closed = "closed",
-        /// The server did not prove that it is who it should be.
+        /// The server did not prove its identity.
         Untrusted = "untrusted",
         /// The server does not speak TLS.
         NotTls = "not_tls",

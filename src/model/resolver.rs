@@ -50,7 +50,7 @@ impl Protocol {
     }
 }
 
-/// Someone who can be asked for an address.
+/// A resolver that can be asked for an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolver {
     /// The machine's own way: hosts file, resolv.conf, search list, as an application's `getaddrinfo`.
@@ -65,7 +65,7 @@ pub enum Resolver {
         address: SocketAddr,
         /// How it is asked.
         protocol: Protocol,
-        /// How it proves who it is, where it is asked over TLS or HTTPS. Its name is the address where none is set.
+        /// How it proves its identity, where it is asked over TLS or HTTPS. Its name is the address where none is set.
         tls: Tls,
         /// The path of its URL, where it is asked over HTTPS.
         path: String,
@@ -86,7 +86,7 @@ impl Resolver {
         Self::Server { name, address, protocol, tls: Tls::default(), path: Self::PATH.to_owned() }
     }
 
-    /// The resolvers that exist without being declared, whose names nobody else can have.
+    /// The resolvers that exist without being declared, whose names are reserved.
     pub fn reserved() -> impl Iterator<Item = Self> {
         std::iter::once(Self::System).chain((1..=Self::MOST_LISTED).map(Self::Listed))
     }

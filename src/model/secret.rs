@@ -36,13 +36,13 @@ pub enum NoSecret {
     #[error("begins with a byte order mark (EF BB BF), which would be sent as part of the key; write it without")]
     ByteOrderMark,
     /// Bytes that are no text.
-    #[error("no text in UTF-8; a key is text")]
+    #[error("not text in UTF-8; a key is text")]
     NotText,
     /// Such as a file that was cut or written in another encoding.
-    #[error("holds a NUL byte; a key is text")]
+    #[error("contains a NUL byte; a key is text")]
     Nul,
     /// Such as two keys, or a key with a comment.
-    #[error("holds several lines; a key is one line, and nothing stands beside it")]
+    #[error("contains several lines; the file must contain the key alone, on one line")]
     SeveralLines,
 }
 

@@ -60,7 +60,7 @@ vocabulary! {
 pub struct Clients {
     /// How many are connected, this probe among them.
     pub connected: u64,
-    /// How many may be, and who says so; never zero.
+    /// The limit and its source; never zero.
     pub limit: Option<(u64, LimitSource)>,
 }
 

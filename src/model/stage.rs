@@ -41,7 +41,7 @@ vocabulary! {
         ResolverUnreachable = "resolver_unreachable",
         /// resolv.conf cannot be read.
         NoResolver = "no_resolver",
-        /// The name server did not prove that it is who it should be: another name, expired, no trusted issuer.
+        /// The name server did not prove its identity: another name, expired, no trusted issuer.
         ResolverUntrusted = "resolver_untrusted",
         /// TLS could not be agreed on with the name server.
         HandshakeFailed = "handshake_failed",

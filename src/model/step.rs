@@ -20,7 +20,7 @@ pub enum Step {
 const COMMENT: &str = "# ";
 
 impl Step {
-    /// Declares what the resolvers of a cache say now to be right. A cache's name has no letter that a shell would change.
+    /// Accepts the present answers of the resolvers of a cache. A cache's name has no letter that a shell would change.
     #[must_use]
     pub fn accept_baseline(cache: &CacheName) -> Self {
         Self::Run(format!("cachewatch baseline accept {cache}"))

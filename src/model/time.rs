@@ -34,7 +34,7 @@ impl Timestamp {
     }
 
     /// What is said of words that [`Timestamp::said`] does not read.
-    pub const NOT_SAID: &'static str = "neither how long ago, such as 24h, nor a time, such as 2026-11-21T12:00:00Z";
+    pub const NOT_SAID: &'static str = "not a duration, such as 24h, and not a time, such as 2026-11-21T12:00:00Z";
 
     /// A moment as a person says it at `now`: how long ago, such as `24h`, a day, or in RFC 3339.
     #[must_use]

@@ -53,7 +53,7 @@ macro_rules! vocabulary {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
                 Self::parse(&text).ok_or_else(|| {
-                    serde::de::Error::custom(format_args!("{text:?} is no {}", stringify!($name)))
+                    serde::de::Error::custom(format_args!("{text:?} is not a {}", stringify!($name)))
                 })
             }
         }

@@ -74,7 +74,7 @@ impl HttpClient {
         };
         match timeout(patience, answered).await {
             Ok(answer) => answer,
-            Err(_) => Err(HttpError::Broken(format!("no whole answer within {patience:?}"))),
+            Err(_) => Err(HttpError::Broken(format!("no complete answer within {patience:?}"))),
         }
     }
 

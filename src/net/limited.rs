@@ -41,7 +41,7 @@ pub(crate) enum StreamEnd {
 /// What a limited stream fails with when its peer sent more than it may. A type of its own, so that a limit around a TLS
 /// session knows the verdict of the limit below it.
 #[derive(Debug, thiserror::Error)]
-#[error("the peer sent more than a probe accepts")]
+#[error("the peer sent more bytes than a probe accepts")]
 pub(crate) struct LimitExceeded;
 
 impl<S> LimitedStream<S> {

@@ -214,7 +214,7 @@ pub(super) fn certificate(error: &TlsError, leaf: Option<&Certificate>) -> Fault
         (FaultKind::NameMismatch, _) => format!("the certificate covers {covered}, and not the name"),
         (FaultKind::CertificateExpired, _) => "the certificate has expired".to_owned(),
         (FaultKind::CertificateNotYetValid, _) => "the certificate is not valid yet".to_owned(),
-        (FaultKind::UntrustedIssuer, _) => "no root that is trusted here issued the certificate".to_owned(),
+        (FaultKind::UntrustedIssuer, _) => "no root trusted on this machine issued the certificate".to_owned(),
         _ => error.to_string(),
     };
     Fault::new(Stage::Tls, kind, words)
@@ -253,13 +253,16 @@ pub(super) fn command(stage: Stage, command: &str, end: StreamEnd) -> Fault {
 
 /// A reply that is longer than this command's may be.
 pub(super) fn too_large(stage: Stage, command: &str) -> Fault {
-    Fault::new(stage, FaultKind::ReplyTooLarge, format!("the reply to {command} is larger than any server's"))
+    Fault::new(
+        stage,
+        FaultKind::ReplyTooLarge,
+        format!("the reply to {command} is larger than any that a Redis server sends"),
+    )
 }
 
 /// Bytes that are no reply to this command.
 pub(super) fn foreign(stage: Stage, command: &str, first: &[u8]) -> Fault {
-    let words =
-        format!("what came in answer to {command} is no reply of Redis to it: it begins with {}", quoted(first));
+    let words = format!("the answer to {command} is not a reply of Redis to it: it begins with {}", quoted(first));
     Fault::new(stage, FaultKind::NotRedis, words)
 }
 

@@ -51,7 +51,7 @@ impl Prober {
     }
 }
 
-/// Proves who we are, where the cache is to be told.
+/// Authenticates, where the configuration has credentials.
 async fn authenticate(
     cache: &Cache,
     leg: &mut Leg,

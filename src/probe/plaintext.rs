@@ -1,7 +1,7 @@
 //! What a peer that is silent towards TLS says to plain text.
 //!
 //! Redis takes a TLS greeting on its plain port for the beginning of a command and waits for the rest, for ever. The
-//! greeting spoils that connection, so plain text is tried on one of its own.
+//! `ClientHello` makes that connection useless for plain text, so plain text is tried on one of its own.
 
 use std::net::SocketAddr;
 use std::time::Duration;

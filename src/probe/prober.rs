@@ -32,7 +32,7 @@ impl Prober {
         }
     }
 
-    /// What proves to the server who we are, as it is kept now; `None` where nothing is sent.
+    /// The credential for the server, as it is kept now; `None` where nothing is sent.
     pub(super) fn secret(&self, cache: &Cache) -> Option<Result<Secret, Fault>> {
         match &cache.auth {
             Auth::AccessKey { password, .. } => Some(self.password(password)),

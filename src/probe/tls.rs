@@ -188,7 +188,7 @@ impl ResolvesClientCert for Observer {
 }
 
 /// Says goodbye, so that the peer does not log a broken connection. A peer that does not listen is not waited for, and
-/// what goes wrong is of no account: the verdict stands by now.
+/// what goes wrong does not matter: the verdict is known by now.
 pub(super) async fn close<S: AsyncWrite + Unpin>(stream: &mut S, deadline: Deadline) {
     const PATIENCE: Duration = Duration::from_millis(100);
     let _ = deadline.or_within(PATIENCE).run(tokio::io::AsyncWriteExt::shutdown(stream)).await;

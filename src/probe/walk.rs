@@ -67,7 +67,7 @@ impl Prober {
     }
 
     /// Asks every resolver of the cache at once, and goes where the first one leads as soon as it has answered: a slow
-    /// resolver that nobody follows does not hold up the connection.
+    /// resolver that is not followed does not hold up the connection.
     async fn names(
         &self,
         cache: &Cache,

@@ -4,7 +4,7 @@ use super::journal::{Journal, State};
 use super::log;
 use crate::model::{CacheName, Event, Finding, Round};
 
-/// Tells events. Whoever has one has no other way, so that the log and the journal cannot differ.
+/// Records events. It is the only way to record one, so that the log and the journal cannot differ.
 #[derive(Debug, Clone)]
 pub struct Chronicle {
     journal: Journal,

@@ -122,7 +122,7 @@ fn runs(storage: &Storage, image: &str, authority: &Authority) {
     let (code, said) = inside(&["cachewatch", "health", "--server", "http://localhost:9847"]);
     assert_eq!((code, said.as_str()), (0, "alive\n"), "a name, which the static C library looks up");
     let (code, said) = inside(&["cachewatch", "check", &cache]);
-    assert!(code == 0 && said.contains("WELL"), "the image's roots vouch for it: {code}\n{said}");
+    assert!(code == 0 && said.contains("  HEALTHY: "), "the image's roots vouch for it: {code}\n{said}");
     let foreign = Leaf::self_signed(&[HOST]);
     let stranger = network.run(|| RedisServer::builder().tls(&foreign).start());
     let (code, said) = inside(&["cachewatch", "check", &format!("{HOST}:{}", stranger.port())]);

@@ -104,11 +104,11 @@ fn a_fresh_installation_waits_for_its_first_cache() {
     assert_eq!(machine.run(&["systemctl", "list-units", "--failed", "--no-legend", "--plain"]), "");
     machine.run(&["systemd-analyze", "verify", "/usr/lib/systemd/system/cachewatch.service"]);
     let said = machine.run(&["cachewatch", "config", "check"]);
-    assert!(said.contains("names no cache") && said.contains(CONFIG), "{said}");
+    assert!(said.contains("has no cache") && said.contains(CONFIG), "{said}");
 
     // Started all the same: it says what is missing, and a cache, named, is all that is needed.
     machine.attempt(&["systemctl", "start", "cachewatch"]).unwrap_err();
-    machine.until(&mark, "nothing to watch: name a cache in /etc/cachewatch/cachewatch.toml ([[caches]])");
+    machine.until(&mark, "nothing to watch: add a cache to /etc/cachewatch/cachewatch.toml ([[caches]])");
     machine.run(&["systemctl", "stop", "cachewatch"]);
     machine.write(CONFIG, "[[caches]]\nname = \"orders\"\nhost = \"orders.test\"\n");
     machine.run(&["systemctl", "enable", "--now", "cachewatch"]);
@@ -178,12 +178,12 @@ fn the_service_watches_in_its_sandbox_with_a_key() {
     machine.http_until("/metrics", "cachewatch_probe_success{cache=\"orders\"} 1");
     machine.run(&["cachewatch", "health", "orders"]);
     // Root sees the key that the service has; who is neither learns why not.
-    assert_eq!(machine.run(&["cachewatch", "config", "check"]), "the configuration is good: 1 cache\n");
+    assert_eq!(machine.run(&["cachewatch", "config", "check"]), "the configuration is valid: 1 cache\n");
     let said = machine.run(&["cachewatch", "check", "orders"]);
     assert!(said.contains("access key") && said.contains("PONG"), "{said}");
     let by_hand = "setpriv --reuid=nobody --clear-groups cachewatch config check 2>&1";
     let said = machine.sh(by_hand);
-    assert!(said.contains("systemd makes this file for cachewatch.service alone"), "{said}");
+    assert!(said.contains("systemd creates this file for cachewatch.service only"), "{said}");
     let status = machine.run(&["cat", &format!("/proc/{}/status", main_pid(&machine))]);
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}"));
@@ -220,7 +220,7 @@ fn a_reload_takes_a_change_and_no_mistake() {
     machine.run(&["systemctl", "reload", "cachewatch"]);
     machine.until(&mark, "2 caches, 1 of them unchanged");
     machine.http_until("/api/v1/caches", "carts");
-    machine.status_until("watching 2 caches: well");
+    machine.status_until("watching 2 caches: healthy");
     let mark = machine.mark();
     machine.write(CONFIG, &ORDERS.replace("port", "prot"));
     machine.run(&["systemctl", "reload", "cachewatch"]);
@@ -228,7 +228,7 @@ fn a_reload_takes_a_change_and_no_mistake() {
     assert!(machine.http("/api/v1/caches").contains("carts"));
     assert_eq!(main_pid(&machine), pid, "a reload is no restart");
     machine.status_until("the old one stays: /etc/cachewatch/cachewatch.toml:");
-    machine.status_until("(watching 2 caches: well)");
+    machine.status_until("(watching 2 caches: healthy)");
 }
 
 /// A daemon that hangs is found by the watchdog, one that is killed by its end; both go on with the same journal.

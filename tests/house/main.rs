@@ -1,6 +1,9 @@
 //! The rules of the house: which room may use which, that no files use each other in a circle, that a name means one thing,
-//! and that the drawing shows the house that stands.
+//! that texts are plain, and that the drawing shows the house that stands.
 
+#[path = "../../examples/manual.rs"]
+#[expect(dead_code, reason = "its `main` is for `make deb` and for a person at a terminal")]
+mod manual;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +38,10 @@ const VOCABULARY: &str = "model";
 
 /// The most lines of a file, without its tests.
 const LONGEST: usize = 600;
+
+/// Words for people that no text and no doc comment uses: a reader searches for resolver, operator, client, and finds none
+/// of them where a sentence says one of these.
+const ODD: &[&str] = &["whoever", "whom", "somebody", "nobody", "of no account", "makes no sense"];
 
 /// Names that more than one type has, and why each is right where it stands.
 const DOUBLED: &[(&str, &str)] =
@@ -185,6 +192,44 @@ fn no_file_is_too_long_to_be_read_at_once() {
     assert_eq!(long, []);
 }
 
+/// The odd words in the string literals and doc comments of these sources, as `file:line: word`.
+fn odd_words(sources: &Sources) -> Vec<String> {
+    let mut found = Vec::new();
+    for (file, line, text) in sources.texts() {
+        let letters = text.to_lowercase().replace(|letter: char| !letter.is_alphanumeric(), " ");
+        let words = format!(" {} ", letters.split_whitespace().collect::<Vec<_>>().join(" "));
+        let odd = ODD.iter().filter(|odd| words.contains(&format!(" {odd} ")));
+        found.extend(odd.map(|odd| format!("{file}:{line}: {odd}")));
+    }
+    found
+}
+
+#[test]
+fn texts_name_the_thing_and_no_people() {
+    assert!(sources().texts().count() > 3_000);
+    assert_eq!(odd_words(sources()), [""; 0], "name the resolver, the client, the operator; say what to do");
+}
+
+/// Each place in which a text can stand is read.
+#[test]
+fn an_odd_word_is_seen_wherever_it_stands() {
+    let odd = |text| odd_words(&Sources::of(&[("lib.rs", text)]));
+    for text in [
+        "//! Whoever asks.",
+        "/// What whom.\npub struct A;",
+        "struct A {\n    /// Nobody has it.\n    a: u8,\n}",
+        "const A: &str = \"no, somebody\";",
+        "fn f() { g!(x, \"this makes \\\n  no sense\") }",
+        "#[error(\"of no account: {0}\")]\nstruct A;",
+    ] {
+        assert_eq!(odd(text).len(), 1, "{text}");
+    }
+    let of_tests = "#[cfg(test)] mod tests { const A: &str = \"nobody\"; }";
+    for text in [of_tests, "// nobody\nfn f() {}", "const A: &str = \"whomever\";"] {
+        assert_eq!(odd(text), [""; 0], "{text}");
+    }
+}
+
 #[test]
 fn the_drawing_shows_every_room_and_no_other() {
     let drawing = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
@@ -201,6 +246,13 @@ fn the_drawing_shows_every_room_and_no_other() {
         let place = root().join("src").join(room);
         assert!(place.is_dir() || place.with_extension("rs").is_file(), "{room} is drawn and does not stand");
     }
+}
+
+#[test]
+fn the_document_of_the_command_line_is_current() {
+    let document = fs::read_to_string(root().join("docs/cli.md")).unwrap_or_default();
+    let how = "run `cargo run --example manual -- --markdown > docs/cli.md`";
+    assert!(document == manual::document(), "docs/cli.md is out of date: {how}");
 }
 
 /// Links of the documents that point into this tree, as `document: target`.

@@ -1,12 +1,13 @@
-//! The sources of `src/`, read as Rust: which file names what of which other file. What is compiled for tests alone is left out.
+//! The sources of `src/`, read as Rust: which file names what of which other file, and the texts in it. What is compiled for
+//! tests alone is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Attribute, File, Item, Meta, UseTree};
+use syn::{Attribute, File, Item, LitStr, Meta, UseTree};
 
 /// A module, by the names on the way to it from the root of the crate; the root itself is empty.
 type Module = Vec<String>;
@@ -30,6 +31,8 @@ struct Source {
     types: BTreeSet<String>,
     /// Lines, without its tests.
     lines: usize,
+    /// Its string literals and doc comments, each with its line.
+    texts: Vec<(usize, String)>,
 }
 
 impl Sources {
@@ -103,6 +106,13 @@ impl Sources {
         self.modules.values().map(|source| (source.file.as_str(), source.lines))
     }
 
+    /// The string literals and doc comments of each file, as file, line and text.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, usize, &str)> {
+        self.modules
+            .values()
+            .flat_map(|source| source.texts.iter().map(|(line, text)| (source.file.as_str(), *line, text.as_str())))
+    }
+
     /// The other files that a file uses.
     fn used_by(&self, module: &Module) -> BTreeSet<Module> {
         let source = &self.modules[module];
@@ -173,7 +183,9 @@ impl Source {
             paths: BTreeSet::new(),
             types: BTreeSet::new(),
             lines: text.lines().count(),
+            texts: Vec::new(),
         };
+        parsed.attrs.iter().for_each(|attribute| source.visit_attribute(attribute));
         for item in &parsed.items {
             if is_for_tests(attributes(item)) {
                 let span = syn::spanned::Spanned::span(item);
@@ -220,7 +232,24 @@ impl Source {
         }
     }
 
-    /// The paths in what is given to a macro, which is no Rust before the macro has read it.
+    /// The texts in these tokens.
+    fn read_literals(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Literal(literal) => self.read_literal(literal.span(), &literal.to_string()),
+                TokenTree::Group(group) => self.read_literals(group.stream()),
+                _ => {}
+            }
+        }
+    }
+
+    fn read_literal(&mut self, span: Span, written: &str) {
+        if let Ok(literal) = syn::parse_str::<LitStr>(written) {
+            self.texts.push((span.start().line, literal.value()));
+        }
+    }
+
+    /// The paths and texts in what is given to a macro, which is no Rust before the macro has read it.
     fn read_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -234,6 +263,13 @@ impl Source {
                     colons = 0;
                 }
                 TokenTree::Punct(sign) if sign.as_char() == ':' && !path.is_empty() => colons += 1,
+                TokenTree::Literal(literal) => {
+                    self.read_literal(literal.span(), &literal.to_string());
+                    if !path.is_empty() {
+                        self.paths.insert(std::mem::take(&mut path));
+                    }
+                    colons = 0;
+                }
                 other => {
                     if !path.is_empty() {
                         self.paths.insert(std::mem::take(&mut path));
@@ -276,7 +312,18 @@ impl<'ast> Visit<'ast> for Source {
     // A visibility such as `pub(in crate::sink)` uses nothing.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
-    fn visit_attribute(&mut self, _: &'ast Attribute) {}
+    fn visit_lit_str(&mut self, literal: &'ast LitStr) {
+        self.texts.push((literal.span().start().line, literal.value()));
+    }
+
+    // An attribute uses nothing, and holds texts: doc comments, and what clap and thiserror print.
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        match &attribute.meta {
+            Meta::NameValue(pair) => self.visit_expr(&pair.value),
+            Meta::List(list) => self.read_literals(list.tokens.clone()),
+            Meta::Path(_) => {}
+        }
+    }
 }
 
 /// Types that a macro such as `vocabulary!` declares.

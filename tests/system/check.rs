@@ -174,7 +174,7 @@ fn every_stage_is_told_in_a_line_of_its_own() {
                 version(&site)
             ),
             "",
-            "WELL: every address answered, in _ ms",
+            "HEALTHY: every address answered, in _ ms",
             "",
         ]
     );
@@ -198,7 +198,7 @@ fn a_cause_is_told_with_what_was_seen_and_what_to_run() {
         [
             "connect FAILED _ ms 10.20.1.4:6380: Connection refused (os error 111)",
             "",
-            "ILL: an application here cannot rely on it; the deepest cause is named first",
+            "UNHEALTHY: applications here cannot rely on this cache; the root cause is listed first",
             "",
             "tcp-refused (severity 1, unavailable)",
             "orders.redis.cache.windows.net:6380 at 10.20.1.4 (private) refuses connections on port 6380",
@@ -582,7 +582,7 @@ fn without_any_resolver_nothing_can_be_told() {
         }
         let run = site.check(&[]);
         assert_eq!(run.code, Some(3), "{run:?}");
-        assert!(run.stdout.contains("UNKNOWN: there was no way to tell"), "{run:?}");
+        assert!(run.stdout.contains("UNKNOWN: the health of this cache could not be determined"), "{run:?}");
         assert!(run.stdout.contains(words), "{words}: {run:?}");
     }
     // A name server that is named needs no resolv.conf.
@@ -622,8 +622,8 @@ fn targets_are_bare_hosts_configured_names_or_everything() {
     // A word without a dot and a port is a misspelt name, and nobody's outage.
     let run = site.run(&["check", "ordres", "--config", &config]);
     let words = format!(
-        "no cache of that name is configured in {config} (there are: orders, carts; did you mean orders?), and `ordres` is no \
-         host name with a domain; give HOST.DOMAIN or HOST:PORT\n"
+        "no cache named ordres is configured in {config} (configured: orders, carts; did you mean orders?), and \
+         `ordres` is not a host name with a domain; give HOST.DOMAIN or HOST:PORT\n"
     );
     assert_eq!((run.code, run.stdout.as_str(), run.stderr), (Some(3), "", words));
 }
@@ -638,7 +638,7 @@ fn a_key_that_is_not_given_on_purpose_is_no_finding() {
     let config = site.write("config.toml", &withheld.replace(key, "auth.method = \"none\""));
     let run = site.run(&["check", "--config", &config]);
     let ping = masked(&run.stdout).into_iter().find(|line| line.starts_with("ping "));
-    assert_eq!(ping.as_deref(), Some("ping ok _ ms answers, and wants a key that is not given here"), "{run:?}");
+    assert_eq!(ping.as_deref(), Some("ping ok _ ms answers; it requires a key, and none is given here"), "{run:?}");
     assert!(run.code == Some(0) && !run.stdout.contains("inspect") && !run.stdout.contains("auth "), "{run:?}");
     let run = site.run(&["check", "--config", &config, "--format", "json"]);
     let cache = &run.json()["caches"][0];
@@ -689,9 +689,9 @@ fn the_installed_configuration_is_read_where_none_is_named() {
     };
     assert_eq!(checked(&[]), (vec!["orders".to_owned(), "carts".to_owned()], Some(0)));
     assert_eq!(checked(&["orders"]), (vec!["orders".to_owned()], Some(0)));
-    assert_eq!(installed(&["config", "check"], &[]).stdout, "the configuration is good: 2 caches\n");
+    assert_eq!(installed(&["config", "check"], &[]).stdout, "the configuration is valid: 2 caches\n");
     let run = installed(&["check", "ordres"], &[]);
-    let words = "configured in /etc/cachewatch/cachewatch.toml (there are: orders, carts; did you mean orders?)";
+    let words = "configured in /etc/cachewatch/cachewatch.toml (configured: orders, carts; did you mean orders?)";
     assert!(run.code == Some(3) && run.stderr.contains(words), "{run:?}");
     // The daemon is looked for where that file says it listens.
     let listen = ("CACHEWATCH__SERVER__LISTEN", "127.0.0.1:9");
@@ -713,7 +713,7 @@ fn the_installed_configuration_is_read_where_none_is_named() {
     site.write("config.toml", "");
     for (command, words) in [("check", "nothing to check: "), ("run", "nothing to watch: ")] {
         let run = installed(&[command], &[]);
-        let words = format!("{words}name a cache in /etc/cachewatch/cachewatch.toml ([[caches]])");
+        let words = format!("{words}add a cache to /etc/cachewatch/cachewatch.toml ([[caches]])");
         assert!(run.code == Some(3) && run.stderr.starts_with(&words), "{run:?}");
     }
     site.write("config.toml", "[[caches]");
@@ -767,7 +767,7 @@ fn what_cannot_be_understood_ends_with_three_and_words() {
             &["check", "rediss://orders.test:6380"],
             "target rediss://orders.test:6380: a URL is not a target; write orders.test:6380\n",
         ),
-        (&["check", "--expect", "private"], "options such as --expect and --password-file are for a bare HOST[:PORT]"),
+        (&["check", "--expect", "private"], "options such as --expect and --password-file apply to a bare HOST[:PORT]"),
         (&["check", "--config", "/no/such/file.toml"], "/no/such/file.toml"),
         (&["config", "check", "--config", "/dev/zero"], "not a regular file"),
         (&["check", "orders.test", "--ca-file", "/dev/zero"], "not a regular file"),
@@ -825,7 +825,8 @@ fn every_command_has_help_with_an_example() {
     let [asked, told] = [["check", "--help"], ["help", "check"]].map(|words| cachewatch(&words).run());
     assert_eq!((told.code, &told.stdout), (Some(0), &asked.stdout), "{told:?}");
     let whole = cachewatch(&["help"]).run().stdout;
-    assert!(whole.contains("Files: /etc/cachewatch/cachewatch.toml, and conf.d/*.toml beside it"), "{whole}");
+    let files = "every command reads /etc/cachewatch/cachewatch.toml and conf.d/*.toml beside it";
+    assert!(whole.split_whitespace().collect::<Vec<_>>().join(" ").contains(files), "{whole}");
     for command in [&["check"][..], &["run"], &["config", "check"], &["config", "show"]] {
         let run = cachewatch(&[command, &["--help"]].concat()).run();
         let example = format!("cachewatch {}", command.join(" "));

@@ -627,9 +627,9 @@ fn the_init_system_is_told() {
     };
     // As soon as it serves; what the first probe came to may be known by then.
     let ready = next();
-    let well = "STATUS=watching 1 cache: well";
+    let well = "STATUS=watching 1 cache: healthy";
     assert!(
-        ["1 unknown", "well"].map(|how| format!("READY=1\nSTATUS=watching 1 cache: {how}")).contains(&ready),
+        ["1 unknown", "healthy"].map(|how| format!("READY=1\nSTATUS=watching 1 cache: {how}")).contains(&ready),
         "{ready}"
     );
     if !ready.ends_with(well) {
@@ -646,7 +646,7 @@ fn the_init_system_is_told() {
     assert!(
         refused.starts_with("READY=1\nSTATUS=the new configuration is refused since ") && refused.contains(&reason)
     );
-    assert!(refused.contains("isolatoin") && refused.ends_with(" (watching 1 cache: well)"), "{refused}");
+    assert!(refused.contains("isolatoin") && refused.ends_with(" (watching 1 cache: healthy)"), "{refused}");
     fs::write(&config, lab.configuration(&["carts", "orders"])).unwrap();
     daemon.signal(Signal::HUP);
     let reloading = next();
@@ -654,8 +654,8 @@ fn the_init_system_is_told() {
     assert!(since.parse::<u64>().is_ok(), "{reloading}");
     let ready = next();
     assert!(ready.starts_with("READY=1\nSTATUS=watching 2 caches: "), "{ready}");
-    if !ready.ends_with(": well") {
-        assert_eq!(next(), "STATUS=watching 2 caches: well");
+    if !ready.ends_with(": healthy") {
+        assert_eq!(next(), "STATUS=watching 2 caches: healthy");
     }
     daemon.signal(Signal::TERM);
     assert_eq!(next(), "STOPPING=1");

@@ -97,25 +97,25 @@ fn a_password_is_sent_to_who_proves_to_be_the_cache_and_to_nobody_else() {
     let cases = [
         ("open ping: accepted the password; answered PING with PONG", site.authority.leaf(&[NAME])),
         (
-            "unclear tls: accepted TCP; who answers does not prove to be the cache: the certificate has expired",
+            "unclear tls: accepted TCP; the peer is not proven to be the cache: the certificate has expired",
             site.authority.expired(&[NAME]),
         ),
         (
-            "unclear tls: accepted TCP; who answers does not prove to be the cache: the certificate is not valid yet",
+            "unclear tls: accepted TCP; the peer is not proven to be the cache: the certificate is not valid yet",
             site.authority.not_yet_valid(&[NAME]),
         ),
         (
-            "unclear tls: accepted TCP; who answers does not prove to be the cache: the certificate covers other.test, and \
+            "unclear tls: accepted TCP; the peer is not proven to be the cache: the certificate covers other.test, and \
           not orders.test",
             site.authority.leaf(&["other.test"]),
         ),
         (
-            "unclear tls: accepted TCP; who answers does not prove to be the cache: no root that is trusted here issued the \
+            "unclear tls: accepted TCP; the peer is not proven to be the cache: no root trusted on this machine issued the \
           certificate",
             Leaf::self_signed(&[NAME]),
         ),
         (
-            "unclear tls: accepted TCP; who answers does not prove to be the cache: no root that is trusted here issued the \
+            "unclear tls: accepted TCP; the peer is not proven to be the cache: no root trusted on this machine issued the \
           certificate",
             Authority::new().leaf(&[NAME]),
         ),
@@ -239,7 +239,7 @@ fn each_old_version_is_asked_for_by_itself() {
     let taken = "open tls: accepted with a ServerHello";
     let cases = [
         (openssl::TLS_1_1.to_vec(), [refused, taken]),
-        (old("-tls1"), [taken, "closed tls: not taken: the server chose TLS 1.0 in its place"]),
+        (old("-tls1"), [taken, "closed tls: not accepted: the server chose TLS 1.0 instead"]),
         (old("-tls1_2"), [refused; 2]),
         (old("-tls1_3"), [refused; 2]),
     ];
@@ -258,7 +258,7 @@ fn each_old_version_is_asked_for_by_itself() {
         (vec![Step::Hear, Step::say(alert::HANDSHAKE_FAILURE)], "closed tls: refused with the alert handshake_failure"),
         (
             vec![Step::Hear, Step::say("-ERR what?\r\n")],
-            r#"unclear tls: the peer answered "-ERR what?", which is no TLS"#,
+            r#"unclear tls: the peer answered "-ERR what?", which is not TLS"#,
         ),
         (vec![Step::Hold], "unclear tls: no answer within 1s"),
     ] {

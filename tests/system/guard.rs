@@ -122,7 +122,8 @@ fn without_credentials_another_machine_reads_and_changes_nothing() {
             let message = field(record, "message")?;
             message.starts_with("server.listen, 0.0.0.0:").then(|| message.to_owned())
         });
-        let words = if with_credentials { "takes passwords unencrypted" } else { "nothing can be changed from there" };
+        let words =
+            if with_credentials { "receives passwords unencrypted" } else { "changes from other machines are refused" };
         assert!(notice.contains(words), "{notice}");
     }
 }
@@ -194,7 +195,7 @@ fn with_a_token_this_machine_alone_is_not_enough() {
         let url = format!("http://{}", daemon.address());
         let accept = ["baseline", "accept", "orders", "--server", &url];
         let run = cachewatch(&accept).run();
-        let words = if with_users { "give --user NAME" } else { "the token of server.admin_token_file is needed" };
+        let words = if with_users { "give --user NAME" } else { "the token of server.admin_token_file is required" };
         assert!(run.code == Some(3) && run.stderr.contains(words), "{run:?}");
         daemon.wait_until("an answer to accept", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
         let file = token.to_str().unwrap();
@@ -219,13 +220,16 @@ fn a_token_is_replaced_and_never_taken_away() {
     files.write("token", "the-second-token-of-all");
     daemon.wait_until("the new token", |_| takes("the-second-token-of-all").then_some(()));
     assert!(!takes("the-first-token-of-all"));
-    for (text, words) in [("", "token: holds no token"), ("hunter2-hunter2", "token: the token has 15 characters")] {
+    for (text, words) in [("", "token: contains no token"), ("hunter2-hunter2", "token: the token has 15 characters")] {
         files.write("token", text);
         let told = daemon.wait_for_record(|record| {
             let message = field(record, "message")?;
             message.contains(words).then(|| message.to_owned())
         });
-        assert!(told.starts_with("what was in use stays") && !told.contains("hunter2"), "{told}");
+        assert!(
+            told.starts_with("a changed file is refused, the previous one stays in use") && !told.contains("hunter2"),
+            "{told}"
+        );
         assert!(takes("the-second-token-of-all"));
         assert_eq!(daemon.post("/-/reload").status, 401);
         let run = checked(&files, &format!("[server]\nadmin_token_file = {}", quoted(&token)));
@@ -336,7 +340,7 @@ fn only_a_user_with_the_right_password_is_let_in() {
     let counted = format!("cachewatch_http_auth_failures_total {}\n", wrong.len());
     let metrics = ask(address, "GET", "/metrics", &[&right]).body;
     assert!(metrics.contains(&counted), "{metrics}");
-    let told = daemon.log().matches("a user or a password was not right").count();
+    let told = daemon.log().matches("a wrong user, password or token was given").count();
     assert_eq!(told, 1, "{}", daemon.log());
     assert!(!daemon.log().contains(PASSWORD) && !daemon.log().contains("nobody"), "{}", daemon.log());
 }
@@ -383,15 +387,18 @@ fn users_are_replaced_while_the_daemon_runs() {
 
     let secret = "$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/";
     for (text, words) in [
-        (format!("alice:{secret}\n"), ":1: the password is kept as an MD5 hash, and only bcrypt is taken"),
-        (String::new(), ": names no user"),
+        (format!("alice:{secret}\n"), ":1: the password is stored as an MD5 hash, and only bcrypt is supported"),
+        (String::new(), ": contains no user"),
     ] {
         files.write("users", &text);
         let told = daemon.wait_for_record(|record| {
             let message = field(record, "message")?;
             message.contains(words).then(|| message.to_owned())
         });
-        assert!(told.starts_with("what was in use stays") && !told.contains(secret), "{told}");
+        assert!(
+            told.starts_with("a changed file is refused, the previous one stays in use") && !told.contains(secret),
+            "{told}"
+        );
         assert!(lets_in("alice", "new") && lets_in("bob", "bob's"));
         let metrics = ask(daemon.address(), "GET", "/metrics", &[&basic("bob", "bob's")]).body;
         assert!(metrics.contains("cachewatch_http_files_last_reload_successful 0\n"), "{metrics}");
@@ -539,7 +546,7 @@ fn a_web_configuration_is_read_again_and_never_takes_a_guard_away() {
     daemon.wait_until("the new password", |_| lets_in("two").then_some(()));
     assert!(!lets_in("one"));
     files.write("web.yml", "");
-    daemon.wait_for_record(|record| field(record, "message")?.contains("web.yml: takes away users").then_some(()));
+    daemon.wait_for_record(|record| field(record, "message")?.contains("web.yml: removes users").then_some(()));
     assert!(lets_in("two"));
     assert_eq!(status(daemon.address(), "/metrics", &[]), 401);
     files.write("web.yml", &(users("three") + "rate_limit:\n  interval: 1h\n  burst: 3\n"));
@@ -589,19 +596,19 @@ fn files_that_guard_nothing_are_refused_with_file_and_reason() {
     }
     let apr = "alice:$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/";
     for (text, words) in [
-        ("", "users: names no user; make one with `htpasswd -nB NAME`, or leave the file out"),
+        ("", "users: contains no user; make one with `htpasswd -nB NAME`, or do not set the file"),
         ("alice", "users:1: is not `user:hash`; make one with `htpasswd -nB NAME`"),
         (
             apr,
-            "users:1: the password is kept as an MD5 hash, and only bcrypt is taken; make one with `htpasswd -nB NAME`",
+            "users:1: the password is stored as an MD5 hash, and only bcrypt is supported; make one with `htpasswd -nB NAME`",
         ),
         (
             "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
-            "users:1: the password is kept as a SHA-1 hash, and only bcrypt is taken; make one with `htpasswd -nB NAME`",
+            "users:1: the password is stored as a SHA-1 hash, and only bcrypt is supported; make one with `htpasswd -nB NAME`",
         ),
         (
             "alice:hunter2hunter2",
-            "users:1: what follows the user is no bcrypt hash (not shown: it may be a password); make one with `htpasswd -nB NAME`",
+            "users:1: the text after the user is not a bcrypt hash (not shown: it may be a password); make one with `htpasswd -nB NAME`",
         ),
         (
             "alice:$2y$10$hunter2hunter2",
@@ -609,15 +616,15 @@ fn files_that_guard_nothing_are_refused_with_file_and_reason() {
         ),
         (
             &good.replace("$04$", "$31$").replacen('$', "alice:$", 1),
-            "users:1: the bcrypt hash has the cost 31, and 4 to 17 are taken; `htpasswd -nBC 10 NAME`",
+            "users:1: the bcrypt hash has the cost 31; allowed are 4 to 17; `htpasswd -nBC 10 NAME`",
         ),
         (
             &format!("alice:{good}\n\nalice:{good}"),
-            "users:3: this user stands on an earlier line as well; leave one of the two",
+            "users:3: this user is on an earlier line as well; remove one of the two",
         ),
         (
             &format!(":{good}\nbob:x"),
-            "users:1: the user has no name\nusers:2: what follows the user is no bcrypt hash (not shown: it may be a password); make one with `htpasswd -nB NAME`",
+            "users:1: the user has no name\nusers:2: the text after the user is not a bcrypt hash (not shown: it may be a password); make one with `htpasswd -nB NAME`",
         ),
     ] {
         let run = checked(&files, &users(text));
@@ -767,7 +774,7 @@ fn streams_hold_at_most_a_quarter_of_the_connections() {
 /// Out of descriptors, the loop waits instead of turning as fast as it can, and goes on once there are some.
 #[test]
 fn a_want_of_descriptors_neither_ends_the_loop_nor_spins_it() {
-    const TOLD: &str = "cannot take connections; trying again";
+    const TOLD: &str = "cannot accept connections; trying again";
     let daemon = Daemon::start(CACHE);
     let pid = Pid::from_raw(daemon.pid().cast_signed()).unwrap();
     let before = getrlimit(Resource::Nofile);
@@ -846,8 +853,8 @@ fn a_baseline_is_accepted_by_command() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
 
     for (name, words) in [
-        ("nobody", "no cache named nobody; there are: orders, silent\n"),
-        ("order", "no cache named order; there are: orders, silent; did you mean orders?\n"),
+        ("nobody", "no cache named nobody; configured: orders, silent\n"),
+        ("order", "no cache named order; configured: orders, silent; did you mean orders?\n"),
         ("silent", "409: no resolver has answered"),
         ("a/b", "\"a/b\" is not the name of a cache"),
     ] {
@@ -901,11 +908,11 @@ fn the_command_shows_who_it_is() {
     let plain = format!("http://localhost:{}", daemon.address().port());
     let no_options: &[&[String]] = &[];
     for (url, options, environment, words) in [
-        (&url, &[&trust[..], &identity, &user][..], &wrong[..], "401: user or password is not right"),
-        (&url, &[&trust, &identity], &[], "401: a user and a password are needed; give --user NAME"),
+        (&url, &[&trust[..], &identity, &user][..], &wrong[..], "401: the user or the password is wrong"),
+        (&url, &[&trust, &identity], &[], "401: a user and a password are required; give --user NAME"),
         (&url, &[&trust, &login], &[], "asks for a client certificate: --client-cert FILE"),
-        (&numeric, &[&trust, &identity, &login], &[], "is of another name: give that name"),
-        (&plain, &[&login], &[], "does it speak TLS? then write https://"),
+        (&numeric, &[&trust, &identity, &login], &[], "is for another name: use that name"),
+        (&plain, &[&login], &[], "if the daemon uses TLS, write https://"),
         (&url, &[&user], &[], "--user needs a password"),
         (&url, no_options, &[], "name the roots with --ca-file"),
     ] {

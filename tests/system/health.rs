@@ -33,7 +33,7 @@ fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
     let run = health(&server, &[]);
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "alive\n", ""), "{run:?}");
     for (cache, code, words) in [
-        ("sound", 0, "sound: well\n"),
+        ("sound", 0, "sound: healthy\n"),
         ("risky", 1, "risky: clients-limit-mismatch (advice), "),
         ("broken", 2, "broken: dns-zone-not-linked (degraded), resolve, since "),
         ("unseen", 3, "unseen: unknown, not probed yet\n"),
@@ -46,7 +46,7 @@ fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
     }
     let run = health(&server, &["--caches"]);
     assert_eq!(run.code, Some(2), "the worst of them: {run:?}");
-    for line in ["sound: well", "broken: dns-zone-not-linked (degraded)", "unseen: unknown"] {
+    for line in ["sound: healthy", "broken: dns-zone-not-linked (degraded)", "unseen: unknown"] {
         assert!(run.stdout.lines().any(|told| told.starts_with(line)), "{line}: {run:?}");
     }
     for (options, words) in [
@@ -63,7 +63,7 @@ fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
     let watch = Stopwatch::start();
     let run = health(&server, &["--timeout", "300ms"]);
     assert!(
-        run.code == Some(3) && run.stderr.contains("/livez did not answer: no whole answer within 300ms"),
+        run.code == Some(3) && run.stderr.contains("/livez did not answer: no complete answer within 300ms"),
         "{run:?}"
     );
     assert!(watch.elapsed() < SLACK, "{:?}", watch.elapsed());
@@ -112,7 +112,7 @@ fn nobody_or_somebody_else_is_not_alive() {
     let reply = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi\n";
     let other = Peer::plain([Step::Hear, Step::say(reply)]);
     let run = health(&format!("http://{}", other.address()), &[]);
-    assert!(run.code == Some(3) && run.stderr.contains("/livez: what answers there is no cachewatch"), "{run:?}");
+    assert!(run.code == Some(3) && run.stderr.contains("/livez: the server there is not cachewatch"), "{run:?}");
     let reply = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 34\r\n\r\na loop of the daemon stands still\n";
     let still = Peer::plain([Step::Hear, Step::say(reply)]);
     let run = health(&format!("http://{}", still.address()), &[]);

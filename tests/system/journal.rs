@@ -148,7 +148,7 @@ fn what_was_open_is_open_after_kill_9_and_before_the_first_probe() {
         event["evidence"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(started.len(), 2);
-    assert!(evidence(&started[1])[0].starts_with("nobody watched for "), "{}", started[1]);
+    assert!(evidence(&started[1])[0].starts_with("not watched for "), "{}", started[1]);
     assert_eq!(evidence(&started[1])[1], "that run ended: it was cut off");
     end(daemon, Signal::TERM);
 
@@ -430,7 +430,7 @@ fn a_full_disk_delays_events_and_loses_none() {
     });
     assert!(waiting.iter().all(|event| event["id"].is_null()), "{waiting:?}");
     assert_eq!(daemon.get("/livez").status, 200);
-    assert_eq!(open(&daemon, "dns-zone-not-linked", "2"), Some(1.0), "monitoring goes on");
+    assert_eq!(open(&daemon, "dns-zone-not-linked", "2"), Some(1.0), "monitoring continues");
     let failures = daemon.scrape().value("cachewatch_sink_failures_total", &[("sink", "journal")]);
     assert!(failures >= Some(1.0), "{failures:?}");
 
@@ -463,7 +463,7 @@ fn a_disk_that_cannot_be_written_keeps_nobody_from_watching() {
     let call = cachewatch(&["events", "--server", &server, "--format", "json"]);
     assert_eq!(told_as_the_api_says(&daemon, call)["kept_in"], "file");
     let run = cachewatch(&["events", "--server", &server, "--kind", "cache_added"]).run();
-    assert!(run.stdout.ends_with(":6380\u{a0}· not yet kept\n"), "{run:?}");
+    assert!(run.stdout.ends_with(":6380\u{a0}· not yet on disk\n"), "{run:?}");
     let why = daemon.wait_for_record(|record| {
         field(record, "message").filter(|words| words.starts_with("the journal cannot be written")).map(str::to_owned)
     });
@@ -481,7 +481,7 @@ fn a_second_daemon_on_the_same_file_waits_its_turn() {
     let why = second.wait_for_record(|record| {
         field(record, "message").filter(|words| words.starts_with("the journal cannot be written")).map(str::to_owned)
     });
-    assert!(why.contains("another cachewatch keeps its journal there"), "{why}");
+    assert!(why.contains("another cachewatch uses this journal"), "{why}");
     assert_eq!((journal_up(&first), journal_up(&second)), (Some(1.0), Some(0.0)));
     end(first, Signal::TERM);
     second.wait_until("its turn", |second| (journal_up(second) == Some(1.0)).then_some(()));
@@ -530,7 +530,7 @@ fn a_journal_that_comes_late_is_taken_up() {
     let told_since = findings.iter().find(refused).map(|finding| finding["since"].clone());
     assert_eq!(told_since, Some(since), "{health}");
     let started = kept(&daemon, "&kind=started");
-    assert!(started[1]["evidence"][0].as_str().unwrap().starts_with("nobody watched for "), "{started:?}");
+    assert!(started[1]["evidence"][0].as_str().unwrap().starts_with("not watched for "), "{started:?}");
 
     place.lab.server.restart();
     place.lab.lead("orders", PRIVATE);
@@ -558,7 +558,7 @@ fn a_journal_of_the_first_version_is_taken_up() {
     let (told, end) =
         run.stdout.split_at(run.stdout.rfind("\nthe daemon last wrote at 2026-11-21 13:00 UTC, ").unwrap());
     assert_eq!((told, run.code), (fs::read_to_string(kept_as.join("version-1.txt")).unwrap().as_str(), Some(0)));
-    assert!(end.ends_with(" ago: nothing is known of the time since\n"), "{end}");
+    assert!(end.ends_with(" ago: later events are not known\n"), "{end}");
     let drift =
         cachewatch(&["events", "--journal", &journal, "--since", "2026-11-20", "--until", "2026-11-21T00:00:00Z"]);
     assert_eq!(drift.run().stdout.matches("addresses").count(), 2);
@@ -630,22 +630,22 @@ fn without_a_file_events_lie_in_memory_and_the_command_asks_for_them() {
     let run = cachewatch(&["events", "--server", &server, "--cache", "orders", "--kind", "cache_added"]).run();
     assert_eq!((run.code, run.stdout.matches("added").count()), (Some(0), 1), "{run:?}");
     assert!(
-        run.stdout.ends_with("\nthe daemon keeps its events in memory: they began with its last start\n"),
+        run.stdout.ends_with("\nthe daemon keeps its events in memory: the list begins with its last start\n"),
         "{run:?}"
     );
     let run = cachewatch(&["events", "--server", &server, "--cache", "a&b"]).run();
     assert!(run.code == Some(3) && run.stderr.contains("\"a&b\" is not the name of a cache"), "{run:?}");
     let run = cachewatch(&["events", "--server", &server, "--cache", "carts"]).run();
-    assert!(run.stdout.contains(&format!(", nor before in {server}\n")), "{run:?}");
+    assert!(run.stdout.contains(&format!(", and no earlier ones in {server}\n")), "{run:?}");
 
     drop(daemon);
     let run = cachewatch(&["events", "--since", "2026-11-21"]).env("CACHEWATCH__SERVER__LISTEN", &listen).run();
     assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
     let words = format!("cannot reach {server}/api/v1/events?since=2026-11-21T00:00:00.000Z&order=asc&limit=1000: ");
     assert!(run.stderr.starts_with(&words) && run.stderr.contains("is the daemon running"), "{run:?}");
-    assert!(run.stderr.contains("named with --journal FILE"), "{run:?}");
+    assert!(run.stderr.contains("give --journal FILE"), "{run:?}");
     let run = cachewatch(&["events", "--journal", "/nonexistent/journal.db", "--server", &server]).run();
-    assert!(run.code == Some(3) && run.stderr.contains("give one of them"), "{run:?}");
+    assert!(run.code == Some(3) && run.stderr.contains("give only one of them"), "{run:?}");
     let run = cachewatch(&["events", "--journal", "/nonexistent/journal.db"]).env("CACHEWATCH_SERVER", &server).run();
     assert_eq!(run.code, Some(3));
     assert!(run.stderr.contains("cannot read the journal /nonexistent/journal.db: there is no such file"), "{run:?}");

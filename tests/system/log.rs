@@ -152,7 +152,7 @@ fn lost_in(log: &str) -> Vec<u64> {
     let notice = |line: &str| {
         let record: serde_json::Value = serde_json::from_str(line).ok()?;
         let words = record["message"].as_str()?;
-        words.contains("lines of the log were lost").then(|| record["lost"].as_u64().expect("a notice counts"))
+        words.contains("log lines were lost").then(|| record["lost"].as_u64().expect("a notice counts"))
     };
     log.lines().filter_map(notice).collect()
 }

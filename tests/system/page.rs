@@ -142,14 +142,16 @@ fn the_sick_cache_is_found_understood_and_seen_to_recover() {
     page.open(&origin(&daemon));
     page.wait_for("document.querySelectorAll('.row.well').length === 3");
     page.eval("window.loadedOnce = true");
-    assert_eq!((page.text("#live"), page.text("#headline")), ("live".to_owned(), "All well: 3 of 3".to_owned()));
+    assert_eq!((page.text("#live"), page.text("#headline")), ("live".to_owned(), "All healthy: 3 of 3".to_owned()));
 
     lab.lead("profiles", PUBLIC);
-    page.wait_for("document.querySelector('#headline').textContent === 'Ill: 1 of 3'");
+    page.wait_for("document.querySelector('#headline').textContent === 'Unhealthy: 1 of 3'");
     assert_eq!(page.eval("document.querySelector('#rows > li:first-child').id"), "c-profiles");
-    assert_eq!(page.eval("document.title"), "Ill: 1 of 3 · cachewatch");
+    assert_eq!(page.eval("document.title"), "Unhealthy: 1 of 3 · cachewatch");
     let row = page.text("#c-profiles");
-    for words in ["ill", "2 degraded", "public", "not expected", "leads to 20.50.1.10", "a private endpoint exists"] {
+    for words in
+        ["unhealthy", "2 degraded", "public", "not expected", "leads to 20.50.1.10", "a private endpoint exists"]
+    {
         assert!(row.contains(words), "{words}: {row}");
     }
     assert_eq!(page.eval("window.loadedOnce"), true, "the page was never loaded again");
@@ -166,7 +168,7 @@ fn the_sick_cache_is_found_understood_and_seen_to_recover() {
 
     page.eval("window.loadedOnce = true");
     lab.lead("profiles", PRIVATE);
-    page.wait_for("document.querySelector('#standing').innerText.includes('well')");
+    page.wait_for("document.querySelector('#standing').innerText.trim() === 'healthy'");
     page.wait_for("document.querySelector('#findings') === null");
     assert!(page.text("#headline") == "Nothing is wrong." && page.text("#events").contains("finding cleared"));
     assert_eq!(page.eval("window.loadedOnce"), true);
@@ -209,21 +211,21 @@ fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
     // A headline is read aloud at once, and the next one when somebody has had the time to listen.
     page.eval(&later(16));
     lab.lead("orders", PUBLIC);
-    page.wait_for("document.querySelector('#said').textContent === 'Ill: 1 of 2'");
+    page.wait_for("document.querySelector('#said').textContent === 'Unhealthy: 1 of 2'");
     lab.lead("profiles", PUBLIC);
-    page.wait_for("document.querySelector('#headline').textContent === 'Ill: 2 of 2'");
-    assert_eq!(page.eval("document.querySelector('#said').textContent"), "Ill: 1 of 2");
+    page.wait_for("document.querySelector('#headline').textContent === 'Unhealthy: 2 of 2'");
+    assert_eq!(page.eval("document.querySelector('#said').textContent"), "Unhealthy: 1 of 2");
     page.eval(&later(16));
-    page.wait_for("document.querySelector('#said').textContent === 'Ill: 2 of 2'");
+    page.wait_for("document.querySelector('#said').textContent === 'Unhealthy: 2 of 2'");
 
     // What somebody is about to copy stays under his hand, and is made good as soon as he lets it go.
     page.eval("getSelection().selectAllChildren(document.querySelector('#c-profiles'))");
     lab.lead("profiles", PRIVATE);
-    page.wait_for("document.querySelector('#headline').textContent === 'Ill: 1 of 2'");
+    page.wait_for("document.querySelector('#headline').textContent === 'Unhealthy: 1 of 2'");
     assert!(page.text("#c-profiles").contains("20.50.1.10"));
     page.eval("getSelection().removeAllRanges()");
     page.eval("stream.dispatchEvent(new Event('finding_opened'))");
-    page.wait_for("document.querySelector('#c-profiles').innerText.includes('well')");
+    page.wait_for("/\\bhealthy\\b/.test(document.querySelector('#c-profiles').innerText)");
 
     hide(&page, true);
     assert_eq!(page.eval("document.title"), "Paused · cachewatch");
@@ -235,9 +237,12 @@ fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
         let caches = daemon.get("/api/v1/caches/profiles").json();
         (!caches["findings"].as_array()?.is_empty()).then_some(())
     });
-    assert_eq!((page.eval(&format!("{asked}.length")), page.text("#headline")), (before, "Ill: 1 of 2".to_owned()));
+    assert_eq!(
+        (page.eval(&format!("{asked}.length")), page.text("#headline")),
+        (before, "Unhealthy: 1 of 2".to_owned())
+    );
     hide(&page, false);
-    page.wait_for("document.title === 'Ill: 2 of 2 · cachewatch'");
+    page.wait_for("document.title === 'Unhealthy: 2 of 2 · cachewatch'");
     page.wait_for("stream.readyState === 1");
     all_is_quiet(&page, &daemon);
 }
@@ -254,7 +259,7 @@ fn a_daemon_that_hangs_is_told_and_ages_go_on() {
     daemon.signal(Signal::STOP);
     page.eval(&later(300));
     page.wait_for(LOST);
-    looks_lost(&page, "Ill: 1 of 1");
+    looks_lost(&page, "Unhealthy: 1 of 1");
     assert!(page.text("#c-orders").contains("5 min ago"), "{}", page.text("#c-orders"));
     if let Some(folder) = env::var_os("CACHEWATCH_PICTURES") {
         page.picture(&Path::new(&folder).join("lost-1440-light.png"));
@@ -398,7 +403,7 @@ fn a_restart_is_told_and_survived() {
     let browser = Browser::start();
     let page = browser.page(Look::WIDE);
     page.open(&format!("{}/caches/orders", origin(&first)));
-    page.wait_for("document.querySelector('#standing').innerText.includes('well')");
+    page.wait_for("document.querySelector('#standing').innerText.trim() === 'healthy'");
     drop(first);
     page.wait_for(LOST);
     looks_lost(&page, "orders");
@@ -409,9 +414,9 @@ fn a_restart_is_told_and_survived() {
 
     let second = Daemon::start_with(&arguments, &[("CACHEWATCH__SERVER__LISTEN", &address)]);
     page.wait_for("document.querySelector('#live').innerText === 'live'");
-    page.wait_for("document.querySelector('#standing').innerText.includes('well')");
+    page.wait_for("document.querySelector('#standing').innerText.trim() === 'healthy'");
     let told = page.eval("document.querySelector('#lost').checkVisibility()");
-    assert_eq!((told, page.eval("document.title")), (json!(false), json!("orders: well · cachewatch")));
+    assert_eq!((told, page.eval("document.title")), (json!(false), json!("orders: healthy · cachewatch")));
     // The browser itself notes a connection that was refused; nothing else may stand beside it.
     let others = page.complaints().into_iter().filter(|words| !words.contains("net::ERR_"));
     assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
@@ -434,9 +439,13 @@ fn without_scripts_the_pages_are_whole() {
     page.click("#c-billing h3 a");
     page.wait_for("location.pathname === '/caches/billing' && document.readyState === 'complete'");
     let text = page.text("body");
-    for words in
-        ["tcp-refused", "refuses connections on port 6380", "Where the name leads", "The path, walked", "not reached"]
-    {
+    for words in [
+        "tcp-refused",
+        "refuses connections on port 6380",
+        "Where the name leads",
+        "The path, stage by stage",
+        "not reached",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(!text.contains("Copy"), "a button that does nothing is not shown");
@@ -512,7 +521,7 @@ fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alo
     for name in ["cache-250", "cache-251"] {
         lab.lead(name, PUBLIC);
     }
-    page.wait_for("document.querySelector('#headline').textContent === 'Ill: 2 of 500'");
+    page.wait_for("document.querySelector('#headline').textContent === 'Unhealthy: 2 of 500'");
     assert_eq!(page.eval("[...document.querySelectorAll('#rows > li.ill')].map((row) => row.id)"), pair);
     assert_eq!(page.eval("[...changed].sort()"), pair);
     // Both go back in one update, and nobody makes room for them.

@@ -214,12 +214,12 @@ fn a_server_must_prove_its_name_or_its_address() {
         };
         assert_eq!(said(named(ours(), NAME)).0, None, "{protocol}");
         let untrusted = |words: &str| {
-            let fault = format!("resolver_untrusted: the name server is not to be trusted: {address}: {words}");
+            let fault = format!("resolver_untrusted: the name server is not trusted: {address}: {words}");
             (Some(fault), "untrusted untrusted".to_owned())
         };
         let other = format!("the certificate covers {NAME}, {UNBOUND}, {NSD}, and not other.test");
         assert_eq!(said(named(ours(), "other.test")), untrusted(&other));
-        let nobody = "no root that is trusted here issued the certificate";
+        let nobody = "no root trusted on this machine issued the certificate";
         assert_eq!(said(named(Some(stranger.ca_file()), NAME)), untrusted(nobody));
 
         let missing = said(named(Some("/no/such/file.pem".into()), NAME));
@@ -235,7 +235,7 @@ fn a_certificate_out_of_its_time_is_named() {
     let cases = [
         (authority.expired(&names), "the certificate has expired"),
         (authority.not_yet_valid(&names), "the certificate is not valid yet"),
-        (Leaf::self_signed(&names), "no root that is trusted here issued the certificate"),
+        (Leaf::self_signed(&names), "no root trusted on this machine issued the certificate"),
         (authority.leaf(&[NAME]), "the certificate covers dns.test, and not 127.0.0.1"),
     ];
     for (leaf, words) in cases {

@@ -23,7 +23,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch check
   cachewatch check orders
 
-Exit codes: 0 well · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 could not tell";
+Exit codes: 0 healthy · 1 findings of severity 3–4 · 2 findings of severity 1–2 · 3 unknown";
 
 /// What to check, and how to print it.
 #[derive(Debug, Args)]
@@ -31,12 +31,12 @@ pub(crate) struct Arguments {
     /// What to check
     #[arg(
         value_name = "TARGET",
-        help = "A configured cache's name, or HOST[:PORT], which needs no configuration; none: every configured cache"
+        help = "Name of a configured cache, or HOST[:PORT], which needs no configuration; default: every configured cache"
     )]
     targets: Vec<String>,
     #[command(flatten)]
     files: Files,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
     let caches: Vec<_> = own_ones.iter().filter(is_asked).chain(bare_ones).cloned().collect();
     if caches.is_empty() {
         return Err(match files_of(&config) {
-            Some(files) => format!("nothing to check: name a cache in {files} ([[caches]]), or give HOST[:PORT]"),
+            Some(files) => format!("nothing to check: add a cache to {files} ([[caches]]), or give HOST[:PORT]"),
             None => "nothing to check: give HOST[:PORT], or --config FILE with [[caches]] in it".to_owned(),
         });
     }
@@ -85,8 +85,8 @@ fn refuse_a_lone_word(name: &str, target: &Target, configured: &Config) -> Resul
         return Ok(());
     }
     Err(format!(
-        "no cache of that name is configured in {files} ({}), and `{name}` is no host name with a domain; give HOST.DOMAIN or \
-         HOST:PORT",
+        "no cache named {name} is configured in {files} ({}), and `{name}` is not a host name with a domain; give \
+         HOST.DOMAIN or HOST:PORT",
         there_are(&configured.caches.iter().map(|cache| cache.name.as_str()).collect::<Vec<_>>(), name)
     ))
 }

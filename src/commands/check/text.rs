@@ -1,4 +1,4 @@
-//! One round, told to a person: a line a stage, then the verdict and what to do.
+//! One round as text: a line a stage, then the verdict and what to do.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ const WORDS: usize = 28;
 /// The column where the words of a finding's observations begin.
 const OBSERVATION: usize = 10;
 
-/// Tells one checked cache.
+/// Prints one checked cache.
 ///
 /// # Errors
 /// Where the output cannot be written.
@@ -57,7 +57,7 @@ fn title(cache: &Cache) -> String {
         parts.push(format!("cache {}", cache.name));
     }
     match endpoint.product {
-        Product::Other => parts.push("not a name of Azure".to_owned()),
+        Product::Other => parts.push("not an Azure name".to_owned()),
         product if endpoint.cloud == Cloud::Public => parts.push(product.title().to_owned()),
         product => parts.push(format!("{}, {} cloud", product.title(), endpoint.cloud)),
     }
@@ -110,7 +110,7 @@ fn print_resolution(
         remarks.push("the connection follows this answer".to_owned());
     }
     if resolution.searched {
-        remarks.push(format!("the search list made {} of it", resolution.name));
+        remarks.push(format!("the search list changed the name to {}", resolution.name));
     }
     if resolution.source == Source::Dns && resolution.has_privatelink_alias() {
         remarks.push("a private endpoint exists (privatelink alias)".to_owned());
@@ -122,7 +122,7 @@ fn print_resolution(
     below(out, style, &remarks.join("; "))
 }
 
-/// Who says what, where several were asked: each set of addresses with those who gave it, and how long they may keep it.
+/// What several resolvers answered: each set of addresses with the resolvers that gave it, and its TTL there.
 fn print_answers(out: &mut impl Write, resolutions: &[Resolution], style: Style) -> io::Result<()> {
     let mut answers: Vec<(Vec<IpAddr>, String, Vec<String>)> = Vec::new();
     let mut silent = Vec::new();
@@ -220,7 +220,7 @@ fn print_exposure(out: &mut impl Write, exposure: &ExposureReport, at: Timestamp
         style.write(out, &head(&mark, resolution.took), WORDS, &format!("public answer: {words}"))?;
         below(out, style, &judge::who(resolution))?;
         if exposure.trials_of(Opening::PublicPath).next().is_none() {
-            below(out, style, "it gives no public address beside those of the path: none is tested")?;
+            below(out, style, "it gives no public address other than those of the path: nothing to test")?;
         }
     }
     for trial in &exposure.trials {
@@ -274,13 +274,18 @@ fn tls(session: &TlsSession, at: Timestamp) -> String {
 
 fn print_verdict(out: &mut impl Write, checked: &Checked, style: Style) -> io::Result<()> {
     let took = format!("{:.1} ms", checked.report.took.as_secs_f64() * 1000.0);
-    let reached =
-        if checked.report.succeeded() { "every address answered" } else { "an application here cannot rely on it" };
-    let (word, rest) = match checked.standing() {
-        Standing::Well => (style.good("WELL"), format!("{reached}, in {took}")),
-        Standing::AtRisk => (style.doubtful("AT RISK"), format!("{reached}, in {took}; see below")),
-        Standing::Ill => (style.bad("ILL"), format!("{reached}; the deepest cause is named first")),
-        Standing::Unknown => (style.doubtful("UNKNOWN"), "there was no way to tell".to_owned()),
+    let reached = if checked.report.succeeded() {
+        "every address answered"
+    } else {
+        "applications here cannot rely on this cache"
+    };
+    let standing = checked.standing();
+    let word = standing.title().to_uppercase();
+    let (word, rest) = match standing {
+        Standing::Well => (style.good(&word), format!("{reached}, in {took}")),
+        Standing::AtRisk => (style.doubtful(&word), format!("{reached}, in {took}; see below")),
+        Standing::Ill => (style.bad(&word), format!("{reached}; the root cause is listed first")),
+        Standing::Unknown => (style.doubtful(&word), "the health of this cache could not be determined".to_owned()),
     };
     writeln!(out, "  {word}: {rest}")
 }

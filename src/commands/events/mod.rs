@@ -23,28 +23,28 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cachewatch events --journal /var/lib/cachewatch/journal.db --since 2026-11-21T12:00:00Z --format json
   cachewatch events --server https://cachewatch.example:9847 --user ops --password-file ops.txt
 
-Where there is a file the daemon may run or not; where there is none, or with --server, the daemon is asked.
-All times are UTC. Exit codes: 0 told · 3 the journal cannot be read, or the daemon does not answer";
+The journal file can be read whether or not the daemon runs. Without a file, or with --server, this command asks the daemon.
+All times are UTC. Exit codes: 0 printed · 3 the journal cannot be read, or the daemon does not answer";
 
 /// What to tell, and where it is kept.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// From when on: how long ago, such as 24h or 90d, or a time, such as 2026-11-21T12:00:00Z
+    /// Start: how long ago, such as 24h or 90d, or a time, such as 2026-11-21T12:00:00Z
     #[arg(long, value_name = "WHEN", default_value = "24h", value_parser = moment)]
     since: Timestamp,
-    /// Until when, in the same words
+    /// End, in the same form
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Timestamp>,
-    /// Only what happened at this cache
+    /// Show only events of this cache
     #[arg(long, value_name = "NAME")]
     cache: Option<String>,
-    /// Only what is of this kind, such as `addresses_changed`
+    /// Show only events of this kind, such as `addresses_changed`
     #[arg(long, value_name = "KIND", value_parser = event_kind)]
     kind: Option<EventKind>,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// The journal, in place of a daemon; default: the one of the configuration, and where it has none, the daemon
+    /// Read this journal file; default: the journal of the configuration, and without one, the daemon
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     #[command(flatten)]
@@ -82,7 +82,7 @@ fn history(asked: Asked, journal: Option<&Path>, files: Files, daemon: &DaemonOp
     match journal {
         // A variable may stand there for other commands; what is written here wins.
         Some(_) if daemon.server.is_some() && daemon.server != std::env::var(SERVER).ok() => {
-            return Err("--journal reads a file and --server asks a daemon: give one of them".to_owned());
+            return Err("--journal reads a file and --server asks a daemon: give only one of them".to_owned());
         }
         Some(journal) => return read(journal, asked),
         None if daemon.server.is_some() => return ask_the_daemon(asked, &daemon.client(files)?),
@@ -95,8 +95,8 @@ fn history(asked: Asked, journal: Option<&Path>, files: Files, daemon: &DaemonOp
     let client = address_of(&config.server).and_then(|server| daemon.client_at(server, None));
     client.and_then(|client| ask_the_daemon(asked, &client)).map_err(|words| {
         format!(
-            "{words}; no journal is configured, so the daemon was asked: a file is named with --journal FILE, or by \
-             journal.path in the configuration (--config FILE)"
+            "{words}; no journal is configured, so this command asked the daemon; to read a file, give --journal FILE, \
+             or set journal.path in the configuration (--config FILE)"
         )
     })
 }

@@ -13,7 +13,7 @@ const MOST_PAGES: usize = 1_000;
 /// Asks the daemon at `server`; `get` fetches a path from it.
 ///
 /// # Errors
-/// In words for a person: where there is no answer, or one that makes no sense.
+/// As text: where there is no answer, or it cannot be read.
 pub(super) fn ask(
     server: &str,
     asked: Asked,
@@ -32,7 +32,12 @@ pub(super) fn ask(
         let path = events::path(query);
         let answer = get(&path).map_err(|error| error.to_string())?;
         let url = format!("{server}{path}");
-        page(answer.json(&url)?, query).ok_or_else(|| format!("{url}: the daemon does not say where the next page is"))
+        page(answer.json(&url)?, query).ok_or_else(|| {
+            format!(
+                "{url}: the daemon's answer has more events and no link \
+                                                               to the next page"
+            )
+        })
     })?;
     Ok(History { last_alive: Some(now), ..history })
 }
@@ -121,6 +126,6 @@ mod tests {
             refused("/api/v1/events?after=1"),
             "http://a has more than 1000000 events of that time; give a later --since"
         );
-        assert!(refused("/elsewhere").ends_with("the daemon does not say where the next page is"));
+        assert!(refused("/elsewhere").ends_with("the daemon's answer has more events and no link to the next page"));
     }
 }

@@ -41,15 +41,14 @@ pub(super) fn print(out: &mut impl Write, history: &History, style: Style) -> io
         print_nothing(out, history)?;
     }
     if history.left_out > 0 {
-        writeln!(out, "\n{} events are left out: a later version of cachewatch wrote them", history.left_out)?;
+        writeln!(out, "\n{} events are not shown: a later version of cachewatch wrote them", history.left_out)?;
     }
     if history.is_in_memory {
-        writeln!(out, "\nthe daemon keeps its events in memory: they began with its last start")?;
+        writeln!(out, "\nthe daemon keeps its events in memory: the list begins with its last start")?;
     }
     if let Some(alive) = history.last_alive.filter(|alive| history.now.since(*alive) > GONE) {
         let ago = short(history.now.since(alive));
-        let words =
-            format!("the daemon last wrote at {} UTC, {ago} ago: nothing is known of the time since", minute(alive));
+        let words = format!("the daemon last wrote at {} UTC, {ago} ago: later events are not known", minute(alive));
         writeln!(out)?;
         style.write(out, "", 0, &style.doubtful(&words))?;
     }
@@ -61,8 +60,8 @@ fn print_nothing(out: &mut impl Write, history: &History) -> io::Result<()> {
     let kind = history.asked.kind.map_or("nothing changed".to_owned(), |kind| format!("no {kind}"));
     write!(out, "{kind}{of} since {} UTC", minute(history.asked.since))?;
     match &history.latest {
-        Some(event) => writeln!(out, "; the last such event is of {} UTC", minute(event.at)),
-        None => writeln!(out, ", nor before in {}", history.journal),
+        Some(event) => writeln!(out, "; the last such event was at {} UTC", minute(event.at)),
+        None => writeln!(out, ", and no earlier ones in {}", history.journal),
     }
 }
 
@@ -96,7 +95,7 @@ fn print_event(
     words.extend(unwatched(event).map(|gap| style.doubtful(&gap)));
     words.extend(times(event.kind, lasting).into_iter().map(|time| style.faint(&time)));
     // An event without an id waits for a file that cannot be written.
-    words.extend(told.id.is_none().then(|| style.doubtful("not yet kept")));
+    words.extend(told.id.is_none().then(|| style.doubtful("not yet on disk")));
     words.retain(|part| !part.is_empty());
     if words.is_empty() {
         return writeln!(out, "{}", head.trim_end());
@@ -138,7 +137,7 @@ fn subject(event: &Event, style: Style) -> String {
         }
         EventKind::FindingChanged => format!("{}{severity}: severity {before} → {after}", style.strong(id)),
         EventKind::FindingCleared => id.to_owned(),
-        // The first line of what it rests on says for how long nobody had watched.
+        // The first line of evidence says for how long there was no daemon.
         EventKind::Started | EventKind::ConfigRejected => {
             let first =
                 event.evidence.first().map(WireText::as_str).filter(|_| event.lasted.is_some() || after.is_empty());
@@ -168,19 +167,19 @@ fn times(kind: EventKind, lasting: &Lasting) -> Vec<String> {
         }
         EventKind::FindingCleared => held.map(|time| format!("lasted {time}")).into_iter().collect(),
         EventKind::AddressesChanged | EventKind::ChainChanged | EventKind::CertificateChanged => {
-            let before = held.map(|time| format!("had been so for {time}"));
-            let still = || lasting.still.then(|| "still so".to_owned());
+            let before = held.map(|time| format!("before: lasted {time}"));
+            let still = || lasting.still.then(|| "still current".to_owned());
             before.into_iter().chain(lasted.map(|time| format!("lasted {time}")).or_else(still)).collect()
         }
         _ => Vec::new(),
     }
 }
 
-/// `between 01:04:03 and 01:04:18, nobody watched`, with the day where it is another than that of the event.
+/// `not watched between 01:04:03 and 01:04:18`, with the day where it is not that of the event.
 fn unwatched(event: &Event) -> Option<String> {
     let since = event.unwatched_since?;
     let day = if since.date() == event.at.date() { String::new() } else { format!("{} ", since.date()) };
-    Some(format!("between {day}{} and {}, nobody watched", since.clock(), event.at.clock()))
+    Some(format!("not watched between {day}{} and {}", since.clock(), event.at.clock()))
 }
 
 /// `2026-11-21 12:03`.
@@ -217,8 +216,8 @@ mod tests {
                 format!("not watched from {from}T23:59:58.001Z to {day}T01:04:18.000Z: the change fell into this gap");
             unwatched(&event.clone().evidence(&line).read_back())
         };
-        assert_eq!(gap(&day).unwrap(), "between 23:59:58 and 01:04:18, nobody watched");
-        assert_eq!(gap("2026-11-01").unwrap(), "between 2026-11-01 23:59:58 and 01:04:18, nobody watched");
+        assert_eq!(gap(&day).unwrap(), "not watched between 23:59:58 and 01:04:18");
+        assert_eq!(gap("2026-11-01").unwrap(), "not watched between 2026-11-01 23:59:58 and 01:04:18");
         assert_eq!(unwatched(&event.evidence("resolver hub: 10.0.0.4:53 over udp").read_back()), None);
     }
 

@@ -22,16 +22,16 @@ pub(crate) const EXAMPLES: &str = "Examples:
 /// What to explain, and how to print it.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The id of a finding, such as tcp-filtered
+    /// Id of a finding, such as tcp-filtered
     #[arg(value_name = "FINDING", value_parser = FindingWord, hide_possible_values = true)]
     id: Option<String>,
-    /// Fill this cache's own names into the commands: host, port, resource and private zone
+    /// Fill the names of this cache into the commands: host, port, resource and private zone
     #[arg(long, value_name = "HOST[:PORT]", requires = "id")]
     host: Option<String>,
-    /// Its port; default: the product's
+    /// Port of that cache; default: the port of its product
     #[arg(long, value_name = "PORT", requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: ExplainFormat,
 }
@@ -43,7 +43,7 @@ enum ExplainFormat {
     Markdown,
 }
 
-/// Any word is taken, and a shell completes the ids of findings: what is none is told with the nearest ones.
+/// Accepts any word, so that an unknown id is refused with the nearest ids; a shell completes the ids of findings.
 #[derive(Debug, Clone)]
 struct FindingWord;
 
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, String> {
         Some(text) => {
             let id = FindingId::parse(text.trim()).ok_or_else(|| {
                 format!(
-                    "{text} is no finding; did you mean {}? `cachewatch explain` lists them all",
+                    "there is no finding {text}; did you mean {}? `cachewatch explain` lists all findings",
                     judge::nearest(text).join(", ")
                 )
             })?;

@@ -1,4 +1,4 @@
-//! The catalogue of findings, told: for a terminal, as JSON, and as `docs/findings.md`.
+//! The catalogue of findings: for a terminal, as JSON, and as `docs/findings.md`.
 
 use std::io::{self, Write};
 
@@ -25,10 +25,10 @@ pub(super) fn list(out: &mut impl Write, rules: &[&Rule], style: Style) -> io::R
         style.write(out, &format!("  {severity}  {:<34}", rule.id.as_str()), 39, rule.title)?;
     }
     writeln!(out, "\nThe number is the severity: 1 unavailable, 2 degraded or exposed, 3 a risk, 4 advice.")?;
-    writeln!(out, "`cachewatch explain FINDING` tells what it means, how it is told apart and what to run.")
+    writeln!(out, "`cachewatch explain FINDING` shows what it means, how to tell it from others, and what to run.")
 }
 
-/// Tells one finding.
+/// Prints one finding.
 ///
 /// # Errors
 /// Where the output cannot be written.
@@ -47,7 +47,7 @@ pub(super) fn print(out: &mut impl Write, rule: &Rule, commands: &Commands, styl
         }
     }
     if steps.is_empty() {
-        style.write(out, "  note        ", WORDS, "its commands are for hosts of Azure alone")?;
+        style.write(out, "  note        ", WORDS, "its commands are for Azure hosts only")?;
     }
     Ok(())
 }
@@ -57,7 +57,7 @@ fn parts(rule: &Rule) -> [(&'static str, &'static str); 5] {
         ("severity", rule.severity),
         ("seen at", rule.stage.as_str()),
         ("means", rule.means),
-        ("told apart", rule.told_apart),
+        ("how to tell", rule.told_apart),
         ("on the wire", rule.on_the_wire),
     ]
 }
@@ -120,7 +120,7 @@ pub(super) fn print_markdown(out: &mut impl Write, rules: &[&Rule], commands: &C
         writeln!(out, "\n## {}\n\n**{}.** {}\n", rule.id, capitalised(rule.title), rule.means)?;
         writeln!(
             out,
-            "- Severity: {}\n- Told apart: {}\n- On the wire: {}\n",
+            "- Severity: {}\n- How to tell: {}\n- On the wire: {}\n",
             rule.severity, rule.told_apart, rule.on_the_wire
         )?;
         let steps: Vec<_> = rule.steps(commands).iter().map(ToString::to_string).collect();

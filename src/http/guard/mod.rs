@@ -118,21 +118,21 @@ impl Guard {
         }
         let mut notices = Vec::new();
         if !now.asks_for_credentials() {
-            let who = if now.token.is_some() {
-                "only who shows the token of server.admin_token_file changes anything"
+            let changes = if now.token.is_some() {
+                "a change requires the token of server.admin_token_file"
             } else {
-                "nothing can be changed from there"
+                "changes from other machines are refused"
             };
             notices.push(format!(
-                "server.listen, {listen}, can be reached from other machines and asks for no credentials: whoever \
-                 reaches it reads metrics and page, and {who}; set server.basic_auth_file or server.tls.client_ca_file"
+                "server.listen, {listen}, can be reached from other machines and has no authentication: anyone who can \
+                 reach it can read the metrics and the page; {changes}; set server.basic_auth_file or server.tls.client_ca_file"
             ));
         }
         if now.tls.is_none() && (now.users.is_some() || now.token.is_some()) {
             let what = if now.users.is_some() { "passwords" } else { "the token" };
             notices.push(format!(
-                "server.listen, {listen}, can be reached from other machines and takes {what} unencrypted; set \
-                 server.tls.cert_file and key_file, or put a proxy with TLS before it"
+                "server.listen, {listen}, can be reached from other machines and receives {what} unencrypted; set \
+                 server.tls.cert_file and key_file, or put a proxy with TLS in front of it"
             ));
         }
         notices
@@ -197,7 +197,7 @@ impl Guard {
     fn opened(&self, lost: &[&str]) -> GuardError {
         let file = self.server.web_config_file.as_deref().or(self.server.basic_auth_file.as_deref());
         let words = format!(
-            "takes away {}; that is not done while the daemon runs: restart it if it is meant",
+            "removes {}; this is refused while the daemon runs: restart the daemon if it is intended",
             lost.join(" and ")
         );
         GuardError(vec![FileFault::new(file.unwrap_or(Path::new("server")), None, words)])
@@ -205,7 +205,7 @@ impl Guard {
 }
 
 impl Protection {
-    /// Whether a request is known to come from somebody who was let in by name.
+    /// Whether a request is authenticated.
     pub(super) fn asks_for_credentials(&self) -> bool {
         self.wants_certificate || self.users.is_some()
     }

@@ -93,7 +93,7 @@ pub(super) fn choose_suites(provider: &mut CryptoProvider, names: &[&str]) -> Re
             Some(suite) => provider.cipher_suites.push(*suite),
             None => {
                 let names: Vec<_> = known.iter().map(name_of).collect();
-                return Err(format!("is none of the suites spoken here: {}", names.join(", ")));
+                return Err(format!("is not supported; supported suites: {}", names.join(", ")));
             }
         }
     }
@@ -113,7 +113,7 @@ pub(super) fn choose_groups(provider: &mut CryptoProvider, names: &[&str]) -> Re
         let wanted = NAMES.iter().find(|(known, _)| known == name);
         let group = wanted.and_then(|(_, wanted)| known.iter().find(|group| group.name() == *wanted));
         let Some(group) = group else {
-            return Err(format!("is none of the curves spoken here: {}", NAMES.map(|(name, _)| name).join(", ")));
+            return Err(format!("is not supported; supported curves: {}", NAMES.map(|(name, _)| name).join(", ")));
         };
         provider.kx_groups.push(*group);
     }

@@ -17,7 +17,8 @@ const SHORTEST: usize = 16;
 /// What to do about a file that holds none.
 const MAKE_ONE: &str = "make one with `openssl rand -hex 32`";
 
-/// The token, as a keyed hash: who reads our memory has no token, and comparing takes as long however much of it is right.
+/// The token, as a keyed hash: a dump of our memory shows no token, and comparing takes as long however much of it is
+/// right.
 pub(crate) struct Token {
     key: hmac::Key,
     tag: hmac::Tag,
@@ -40,15 +41,16 @@ impl Token {
 
     fn new(token: &str) -> Result<Self, String> {
         if token.trim().is_empty() {
-            return Err(format!("holds no token; {MAKE_ONE}"));
+            return Err(format!("contains no token; {MAKE_ONE}"));
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!(
-                "the token holds a space, a line end, or what is not ASCII (not shown), which no header carries; {MAKE_ONE}"
+                "the token contains a space, a line end or a character that is not ASCII (not shown), which a header \
+                 cannot carry; {MAKE_ONE}"
             ));
         }
         if token.len() < SHORTEST {
-            return Err(format!("the token has {} characters, and {SHORTEST} are the fewest; {MAKE_ONE}", token.len()));
+            return Err(format!("the token has {} characters; the minimum is {SHORTEST}; {MAKE_ONE}", token.len()));
         }
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| "this machine gives no random bytes".to_owned())?;
@@ -71,10 +73,10 @@ mod tests {
     #[test]
     fn a_token_is_long_enough_and_can_be_sent() {
         for (token, words) in [
-            ("", "holds no token"),
-            ("  ", "holds no token"),
+            ("", "contains no token"),
+            ("  ", "contains no token"),
             ("fifteen-letters", "has 15 characters"),
-            ("sixteen letters!", "holds a space"),
+            ("sixteen letters!", "contains a space"),
             ("sixteen-lettérs!", "not ASCII"),
             ("0123456789abcdef\n0123456789abcdef", "a line end"),
         ] {

@@ -95,7 +95,7 @@ impl TurnQueue {
         self.served.insert(peer, self.last);
     }
 
-    /// Takes out who is next.
+    /// Takes out the next one.
     fn next(&mut self) -> Option<Waiting> {
         let at = |waiting: &Waiting| self.served.get(&waiting.peer).copied().unwrap_or(0);
         let next = (0..self.waiting.len()).min_by_key(|place| (at(&self.waiting[*place]), *place))?;

@@ -31,12 +31,12 @@ pub(crate) struct Users {
     hashes: BTreeMap<String, String>,
     /// A hash that no password fits, as dear as the dearest: asking for a user that is not known takes as long.
     decoy: String,
-    /// A key of this very set of users, so that what is remembered tells nothing to who reads our memory.
+    /// A key of this very set of users, so that a dump of our memory does not show what is remembered.
     key: hmac::Key,
     remembered: Mutex<HashSet<[u8; 32]>>,
 }
 
-/// What a request says of who sent it.
+/// The user and password of a request.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     user: String,
@@ -168,12 +168,12 @@ pub(super) fn collect<'a>(
             faults.push(FileFault::new(
                 path,
                 Some(line),
-                "this user stands on an earlier line as well; leave one of the two",
+                "this user is on an earlier line as well; remove one of the two",
             ));
         }
     }
     if hashes.is_empty() && faults.is_empty() {
-        faults.push(FileFault::new(path, None, format!("names no user; {MAKE_ONE}, or leave the file out")));
+        faults.push(FileFault::new(path, None, format!("contains no user; {MAKE_ONE}, or do not set the file")));
     }
     if !faults.is_empty() {
         return Err(faults.into());
@@ -183,7 +183,7 @@ pub(super) fn collect<'a>(
 
 /// Whether that is a bcrypt hash. The hash is never repeated.
 fn check(hash: &str) -> Result<(), String> {
-    let other = |kind: &str| Err(format!("the password is kept as {kind}, and only bcrypt is taken; {MAKE_ONE}"));
+    let other = |kind: &str| Err(format!("the password is stored as {kind}, and only bcrypt is supported; {MAKE_ONE}"));
     if hash.starts_with("$apr1$") || hash.starts_with("$1$") {
         return other("an MD5 hash");
     }
@@ -194,13 +194,15 @@ fn check(hash: &str) -> Result<(), String> {
         return other("a crypt(3) SHA-2 hash");
     }
     if !hash.starts_with("$2") {
-        return Err(format!("what follows the user is no bcrypt hash (not shown: it may be a password); {MAKE_ONE}"));
+        return Err(format!(
+            "the text after the user is not a bcrypt hash (not shown: it may be a password); {MAKE_ONE}"
+        ));
     }
     match HashParts::from_str(hash) {
         Ok(hash) if (4..=DEAREST).contains(&hash.get_cost()) => Ok(()),
         Ok(hash) => {
             let cost = hash.get_cost();
-            Err(format!("the bcrypt hash has the cost {cost}, and 4 to {DEAREST} are taken; `htpasswd -nBC 10 NAME`"))
+            Err(format!("the bcrypt hash has the cost {cost}; allowed are 4 to {DEAREST}; `htpasswd -nBC 10 NAME`"))
         }
         Err(_) => Err(format!("the bcrypt hash is cut short or damaged (not shown); {MAKE_ONE}")),
     }

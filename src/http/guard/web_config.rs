@@ -42,16 +42,17 @@ const TLS_KEYS: &[&str] = &[
 
 /// What the format knows and this program does not do, and what to do instead.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("cert", "a certificate within this file is not taken; write it to a file and name it in cert_file"),
-    ("key", "a key within this file is not taken; write it to a file and name it in key_file"),
-    ("client_ca", "a certificate within this file is not taken; write it to a file and name it in client_ca_file"),
+    ("cert", "a certificate in this file is not supported; write it to a file and set cert_file"),
+    ("key", "a key in this file is not supported; write it to a file and set key_file"),
+    ("client_ca", "a certificate in this file is not supported; write it to a file and set client_ca_file"),
     (
         "client_allowed_sans",
-        "clients are not told apart by the names in their certificates; let client_ca_file vouch for those only that may ask",
+        "the names in client certificates are not checked; use a client_ca_file that issued only certificates of \
+         allowed clients",
     ),
     (
         "auth_excluded_paths",
-        "the paths that ask for nothing are fixed: /livez, /readyz, /-/healthy and /-/ready; leave it out",
+        "the paths without authentication are fixed: /livez, /readyz, /-/healthy and /-/ready; remove it",
     ),
 ];
 
@@ -140,7 +141,7 @@ impl WebConfigReader<'_> {
             versions.iter().filter(|(own, _)| (oldest..=newest).contains(own)).map(|(_, version)| *version).collect();
         let is_usable = |suite: &rustls::SupportedCipherSuite| settings.versions.contains(&suite.version());
         if !settings.provider.cipher_suites.iter().any(is_usable) && self.faults.is_empty() {
-            self.complain(section.line, at, "no suite of cipher_suites belongs to a version that may be spoken");
+            self.complain(section.line, at, "cipher_suites has no suite of an allowed version");
         }
         Some(settings)
     }
@@ -153,15 +154,18 @@ impl WebConfigReader<'_> {
             "NoClientCert" if has_ca => self.complain(
                 line,
                 key,
-                "asks for no certificate, and client_ca_file is set; write RequireAndVerifyClientCert",
+                "does not request a certificate, but client_ca_file is set; write RequireAndVerifyClientCert",
             ),
             "NoClientCert" => {}
             "RequestClientCert" | "RequireAnyClientCert" | "VerifyClientCertIfGiven" => self.complain(
                 line,
                 key,
-                &format!("{policy} lets clients in whose certificate nobody vouches for, and is not taken; write RequireAndVerifyClientCert or NoClientCert"),
+                &format!(
+                    "{policy} admits clients whose certificate is not verified, and is not supported; write \
+                          RequireAndVerifyClientCert or NoClientCert"
+                ),
             ),
-            _ => self.complain(line, key, "is none of NoClientCert and RequireAndVerifyClientCert"),
+            _ => self.complain(line, key, "is neither NoClientCert nor RequireAndVerifyClientCert"),
         }
     }
 
@@ -170,7 +174,7 @@ impl WebConfigReader<'_> {
             "TLS12" => Some(12),
             "TLS13" => Some(13),
             "TLS10" | "TLS11" => {
-                self.complain(node.line, key, "is not spoken: TLS 1.0 and 1.1 are broken; write TLS12 or TLS13");
+                self.complain(node.line, key, "is not supported: TLS 1.0 and 1.1 are broken; write TLS12 or TLS13");
                 None
             }
             _ => {
@@ -220,7 +224,7 @@ impl WebConfigReader<'_> {
                     self.complain(
                         line,
                         "http_server_config.http2",
-                        "HTTP/2 is not spoken; write false or leave it out",
+                        "HTTP/2 is not supported; write false or remove it",
                     );
                 }
                 continue;
@@ -245,12 +249,12 @@ impl WebConfigReader<'_> {
             return None;
         }
         if !allowed.is_empty() && !allowed.contains(&text) {
-            self.complain(line, &key, &format!("is none of {}", allowed.join(", ")));
+            self.complain(line, &key, &format!("is not one of {}", allowed.join(", ")));
             return None;
         }
         let header = HeaderName::from_bytes(name.as_bytes()).ok()?;
         let Ok(value) = HeaderValue::from_str(text) else {
-            self.complain(line, &key, "holds characters that no header has");
+            self.complain(line, &key, "contains characters that a header must not have");
             return None;
         };
         Some((header, value))

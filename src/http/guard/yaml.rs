@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
         match reader.next()? {
             (Event::StreamEnd, _) => break,
             (Event::DocumentStart(_), span) if document.is_some() => {
-                return Err((span.start.line(), "a second document begins here; there is one".to_owned()));
+                return Err((span.start.line(), "a second document begins here; only one is allowed".to_owned()));
             }
             (Event::DocumentStart(_), _) => {
                 let first = reader.next()?;
@@ -70,12 +70,12 @@ impl<'a> YamlReader<'a> {
             return refuse("is nested too deep");
         }
         let value = match event {
-            Event::Alias(_) => return refuse("an alias is not taken here; write the value again"),
+            Event::Alias(_) => return refuse("an alias is not supported; write the value again"),
             Event::Scalar(_, _, 1.., _) | Event::SequenceStart(1.., _) | Event::MappingStart(1.., _) => {
-                return refuse("an anchor is not taken here; write the value where it is meant");
+                return refuse("an anchor is not supported; write the value where it is used");
             }
             Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
-                return refuse("a tag is not taken here; leave it out");
+                return refuse("a tag is not supported; remove it");
             }
             Event::Scalar(text, style, ..) => {
                 let is_quoted = style != ScalarStyle::Plain;
@@ -112,7 +112,7 @@ impl<'a> YamlReader<'a> {
                 return Err((name.line, "a key is a plain word".to_owned()));
             };
             if entries.iter().any(|(known, ..)| *known == text) {
-                return Err((name.line, "this key stands on an earlier line as well; leave one of the two".to_owned()));
+                return Err((name.line, "this key is on an earlier line as well; remove one of the two".to_owned()));
             }
             let value = self.next()?;
             entries.push((text, name.line, self.node(value, depth + 1)?));
@@ -128,7 +128,7 @@ mod tests {
     fn what_is_not_plain_is_refused_with_its_line() {
         for (text, line, words) in [
             ("a: &x 1\nb: *x\n", 1, "an anchor"),
-            ("a: 1\na: 2\n", 2, "stands on an earlier line"),
+            ("a: 1\na: 2\n", 2, "is on an earlier line"),
             ("a: !!str 1\n", 1, "a tag"),
             ("a: 1\n---\nb: 2\n", 2, "second document"),
             ("a:\n  - b\n c: [\n", 3, "is not YAML"),

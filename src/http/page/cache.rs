@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::sink::{CacheState, Snapshot};
 
-/// The page of one cache as it is at `now`; where somebody knows all of it already, no more than that.
+/// The page of one cache as it is at `now`; nothing but that where the page in the browser is current.
 pub(super) fn render(
     snapshot: &Snapshot,
     watched: &CacheState,
@@ -30,7 +30,7 @@ pub(super) fn render(
         (Some(worst), count) => format!("{count} findings are open, the worst since {}.", components::utc(worst.since)),
         (None, _) if report.is_none() => "Not probed yet.".to_owned(),
         (None, _) if standing == Standing::Well => "Nothing is wrong.".to_owned(),
-        (None, _) => "No finding is open, and nothing lately proves that all is well.".to_owned(),
+        (None, _) => "No finding is open, and no recent probe proves that the cache is healthy.".to_owned(),
     };
     let top = html! {
         div {
@@ -61,8 +61,7 @@ pub(super) fn render(
         }
     };
     let is_known = since.is_some_and(|since| since.covers(watched, now));
-    let (title, json) =
-        (format!("{}: {}", cache.name, components::word(standing)), format!("/api/v1/caches/{}", cache.name));
+    let (title, json) = (format!("{}: {}", cache.name, standing.title()), format!("/api/v1/caches/{}", cache.name));
     let document = PageDocument { snapshot, now, since, title: &title, class: "one", json: &json };
     document.render(&top, (!is_known).then_some(&main))
 }
@@ -100,7 +99,7 @@ fn redirected(cache: &Cache) -> Markup {
     let body = html! {
         details {
             summary { h2 { (components::mark("advice")) " Redirected by connect_to" } }
-            p { "These results speak of the addresses on the right, not of the path an application takes." }
+            p { "These results are for the addresses on the right, not for the path an application takes." }
             ul { @for redirect in &cache.connect_to { li { code { (redirect) } } } }
         }
     };
@@ -119,7 +118,7 @@ fn findings(cache: &Cache, open: &[&Finding], now: Timestamp) -> Markup {
         h2 { "What is wrong" }
         @for finding in open { (components::finding_card(finding, now)) }
         @if drifted && !is_said {
-            p { "If the move was meant, declare the new addresses to be right:" }
+            p { "If the move is intended, accept the new addresses:" }
             (components::commands(&[accept]))
         }
     };
@@ -129,7 +128,7 @@ fn findings(cache: &Cache, open: &[&Finding], now: Timestamp) -> Markup {
 /// Each address, stage by stage, on one scale.
 fn walks(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
     let body = html! {
-        h2 { "The path, walked" }
+        h2 { "The path, stage by stage" }
         @match report {
             None => p.quiet { "Not probed yet." },
             Some(report) => {
@@ -228,7 +227,7 @@ fn names(cache: &Cache, latest: Option<&LookupReport>) -> Markup {
     let body = html! {
         h2 { "Where the name leads" }
         @match latest {
-            None => p.quiet { "Not asked yet." },
+            None => p.quiet { "Not looked up yet." },
             Some(latest) => div.resolvers {
                 @for (index, resolution) in latest.resolutions.iter().enumerate() {
                     (resolved(cache, resolution, index == 0))
@@ -252,7 +251,7 @@ fn resolved(cache: &Cache, resolution: &Resolution, is_followed: bool) -> Markup
             ol.chain {
                 li {
                     span.kind { "name" } code { (resolution.name) }
-                    @if resolution.searched { " " span.fault { "made by the search list" } }
+                    @if resolution.searched { " " span.fault { "from the search list" } }
                 }
                 @for alias in &resolution.chain {
                     li { span.kind { "alias" } code { (alias.target) } " " span.ttl { "TTL " (alias.ttl) " s" } }
@@ -275,7 +274,7 @@ fn resolved(cache: &Cache, resolution: &Resolution, is_followed: bool) -> Markup
                 }
             }
             @if let Some(overridden) = &resolution.overridden {
-                p.quiet { "The name servers say otherwise, and nobody here hears it:" }
+                p.quiet { "The name servers answer differently; applications here do not get this answer:" }
                 (resolved(cache, overridden, false))
             }
         }
@@ -304,7 +303,7 @@ fn server(cache: &Cache, report: Option<&ProbeReport>, now: Timestamp) -> Markup
                 @match facts {
                     Some(facts) => (said(facts)),
                     None if wants_key => div { dt { "server" } dd.quiet { (Leg::WANTS_KEY) } },
-                    None => div { dt { "server" } dd.quiet { "said nothing of itself" } },
+                    None => div { dt { "server" } dd.quiet { "reported nothing about itself" } },
                 }
                 @if let Some(session) = session { (certificate(session, now)) }
             }
@@ -361,9 +360,9 @@ fn closed(watched: &CacheState, now: Timestamp) -> Markup {
                 @match watched.tested.as_deref() {
                     Some(report) => {
                         "Tested " (components::ago(report.lookup.at, now)) ", " (components::moment(report.lookup.at)) ", every "
-                        (components::span(exposure.interval)) ". That something is closed is said of the way from this machine."
+                        (components::span(exposure.interval)) ". \"Closed\" means closed as seen from this machine."
                     }
-                    None => { "To be tested with the first probe, then every " (components::span(exposure.interval)) "." }
+                    None => { "The first probe will test it, then every " (components::span(exposure.interval)) "." }
                 }
             }
         } @else {
@@ -396,7 +395,7 @@ fn told_of(watched: &CacheState, opening: Opening) -> Markup {
                 @match report.exposed(opening) {
                     Some(true) => span.sign.ill { (components::mark("failed")) " open" },
                     Some(false) => span.sign.well { (components::mark("well")) " closed" },
-                    None => span.sign.unknown { (components::mark("unknown")) " no way to tell" },
+                    None => span.sign.unknown { (components::mark("unknown")) " unclear" },
                 }
                 @if trials.is_empty() && report.exposed(opening) == Some(false) { " " span.quiet { "no public address" } }
                 @if !trials.is_empty() {
@@ -419,7 +418,7 @@ fn told_of(watched: &CacheState, opening: Opening) -> Markup {
 fn events(watched: &CacheState, now: Timestamp) -> Markup {
     let body = html! {
         h2 { "What happened" }
-        @if watched.events.is_empty() { p.quiet { "Nothing since this cache is watched." } } @else {
+        @if watched.events.is_empty() { p.quiet { "Nothing since watching began." } } @else {
             ol.events { @for event in &watched.events { (told(event, now)) } }
         }
         p.quiet { a href={ "/api/v1/events?cache=" (watched.cache.name) } { "all that the journal has" } }
@@ -474,7 +473,7 @@ fn configured(cache: &Cache) -> Markup {
                 dd {
                     @match cache.expectation.isolation {
                         Some(isolation) => (isolation.as_str().replace('_', " ")),
-                        None => "nothing said of isolation",
+                        None => "isolation not configured",
                     }
                     @if !networks.is_empty() { ", in " code { (networks.join(", ")) } }
                 }

@@ -21,7 +21,7 @@ pub(super) fn versioned(tag: &str, id: &str, class: &str, body: &Markup) -> Mark
     versioned_with(tag, id, class, "", body)
 }
 
-/// What the script leaves as it is: nothing in it has changed since somebody looked.
+/// What the script leaves as it is: nothing in it has changed since the page was sent.
 pub(super) fn unchanged(tag: &str, id: &str) -> Markup {
     html! { @if tag == "li" { li id=(id) {} } @else { section id=(id) {} } }
 }
@@ -62,21 +62,12 @@ pub(super) fn mark(name: &str) -> Markup {
 
 /// How a cache fares.
 pub(super) fn standing(standing: Standing) -> Markup {
-    html! { span class={ "sign " (standing) } { (mark(standing.as_str())) " " (word(standing)) } }
+    html! { span class={ "sign " (standing) } { (mark(standing.as_str())) " " (standing.title()) } }
 }
 
 /// The same where it may change under its reader.
 pub(super) fn versioned_standing(of: Standing) -> Markup {
     versioned("span", "standing-now", "", &standing(of))
-}
-
-pub(super) fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Well => "well",
-        Standing::AtRisk => "at risk",
-        Standing::Ill => "ill",
-        Standing::Unknown => "unknown",
-    }
 }
 
 /// How bad a finding is.
@@ -283,8 +274,8 @@ pub(super) fn certificate_days(report: &ProbeReport, now: Timestamp) -> Option<i
     Some(if expiry >= now { days(expiry.since(now)) } else { -1 - days(now.since(expiry)) })
 }
 
-/// A bar of what is in use, with a line where it becomes worth a word, in the colour that a finding about it has. The numbers
-/// stand beside it.
+/// A bar of what is in use, with a line at the threshold of the finding, in the colour that a finding about it has. The
+/// numbers stand beside it.
 pub(super) fn bar(used: f64, warning: f64, critical: f64) -> Markup {
     let width = |share: f64| format!("{:.1}", share.clamp(0.0, 1.0) * 100.0);
     let class = match used {
@@ -307,7 +298,7 @@ pub(super) fn clients(cache: &Cache, report: Option<&ProbeReport>) -> Markup {
     let wants_key = report.is_some_and(ProbeReport::wants_key);
     html! {
         @match clients {
-            None if wants_key => p.quiet { "not known: no key is given here" },
+            None if wants_key => p.quiet { "unknown: no key is given here" },
             None => p.quiet { "not known" },
             Some(Clients { connected, limit: None }) => { p { (count(connected)) } p.quiet { "no limit known" } }
             Some(clients @ Clients { connected, limit: Some((limit, source)) }) => {

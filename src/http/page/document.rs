@@ -14,7 +14,7 @@ const REFRESH: u32 = 30;
 pub(super) struct PageDocument<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
-    /// From when on the one who asks knows it: what it has anyway is left out.
+    /// What the page in the browser has already: it is left out.
     pub(super) since: Option<RevisionToken>,
     /// What the tab says.
     pub(super) title: &'a str,
@@ -64,7 +64,7 @@ impl PageDocument<'_> {
             p.hidden #said role="status" {}
             footer.quiet {
                 p { "Seen from this machine. Times are UTC." noscript { " Reloads every " (REFRESH) " s." } }
-                nav aria-label="The same for machines" {
+                nav aria-label="Machine-readable" {
                     a href=(self.json) { "this as JSON" } " "
                     a href="/metrics" { "metrics" } " "
                     a href="/healthz" { "health" }

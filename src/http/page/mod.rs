@@ -48,7 +48,7 @@ pub(super) async fn cache(
     }
 }
 
-/// A page may run the one script, which may ask the daemon that sent it and nobody else.
+/// A page may run the one script, which may ask the daemon that sent it and no other server.
 fn sealed(status: StatusCode, page: &Markup) -> Response {
     const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                           base-uri 'none'; form-action 'self'; frame-ancestors 'none'";

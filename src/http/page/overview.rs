@@ -18,7 +18,7 @@ const MANY: usize = 100;
 /// The longest text that is searched for.
 const LONGEST: usize = 100;
 
-/// What somebody wants to see.
+/// The rows that are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Selection {
     text: String,
@@ -55,7 +55,7 @@ impl<'a> CacheRow<'a> {
     fn new(watched: &'a CacheState, now: Timestamp) -> Self {
         let (standing, open) = (watched.standing(now), components::worst_first(&watched.open));
         let cache = &watched.cache;
-        let mut search = format!("{} {} {}", cache.name, cache.host, components::word(standing));
+        let mut search = format!("{} {} {}", cache.name, cache.host, standing.title());
         let answers = watched.latest().and_then(LookupReport::followed).map(|followed| &followed.addresses);
         let addresses = answers.into_iter().flatten().map(|answer| answer.address.to_string());
         let words = addresses.chain(open.iter().map(|finding| format!("{} {}", finding.id, finding.summary)));
@@ -78,7 +78,7 @@ impl<'a> CacheRow<'a> {
     }
 }
 
-/// The overview as it is at `now`; of what somebody knows already, no more than its place.
+/// The overview as it is at `now`; of what the page in the browser has already, no more than its place.
 pub(super) fn render(
     snapshot: &Snapshot,
     selection: &Selection,
@@ -102,7 +102,7 @@ pub(super) fn render(
             h2.hidden #caches-title { "Caches, the worst first" }
             (filter(&rows, selection))
             p #none .quiet hidden[!shown.is_empty()] {
-                @if rows.is_empty() { "No cache is configured." } @else { "No cache is like that." }
+                @if rows.is_empty() { "No cache is configured." } @else { "No cache matches." }
             }
             div.columns aria-hidden="true" {
                 span { "cache" } span { "path, slowest or failing address" } span { "address" }
@@ -141,15 +141,15 @@ fn headline(rows: &[CacheRow<'_>]) -> String {
     let (well, ill, unknown) = (among(Standing::Well), among(Standing::Ill), among(Standing::Unknown));
     match (all, ill, unknown) {
         (0, ..) => "No cache is configured".to_owned(),
-        (_, 0, 0) if well == all => format!("All well: {all} of {all}"),
+        (_, 0, 0) if well == all => format!("All healthy: {all} of {all}"),
         (_, 0, 0) => format!("Reachable: {all} of {all}, {} at risk", all - well),
         (_, 0, _) => format!("Unknown: {unknown} of {all}"),
-        (_, _, 0) => format!("Ill: {ill} of {all}"),
-        _ => format!("Ill: {ill} of {all}, unknown: {unknown}"),
+        (_, _, 0) => format!("Unhealthy: {ill} of {all}"),
+        _ => format!("Unhealthy: {ill} of {all}, unknown: {unknown}"),
     }
 }
 
-/// A form that works by itself; the script applies it while somebody types.
+/// A form that works by itself; the script applies it while the user types.
 fn filter(rows: &[CacheRow<'_>], selection: &Selection) -> Markup {
     let choice = |standing: Option<Standing>| {
         let name = standing.map_or("all", Standing::as_str);
@@ -160,7 +160,7 @@ fn filter(rows: &[CacheRow<'_>], selection: &Selection) -> Markup {
                     checked[selection.standing == standing];
                 span {
                     @match standing {
-                        Some(standing) => { (components::mark(standing.as_str())) " " (components::word(standing)) }
+                        Some(standing) => { (components::mark(standing.as_str())) " " (standing.title()) }
                         None => "all",
                     }
                     " " b id={ "n-" (name) } data-live { (among) }
@@ -186,7 +186,7 @@ fn filter(rows: &[CacheRow<'_>], selection: &Selection) -> Markup {
     }
 }
 
-/// Addresses dialled in place of resolved ones: nobody may take a redirected result for the real path.
+/// Addresses dialled in place of resolved ones: a redirected result must not look like the real path.
 fn overrides(snapshot: &Snapshot, since: Option<RevisionToken>) -> Markup {
     let redirected: Vec<_> = snapshot.caches.values().filter(|watched| !watched.cache.connect_to.is_empty()).collect();
     if redirected.is_empty() {
@@ -198,7 +198,7 @@ fn overrides(snapshot: &Snapshot, since: Option<RevisionToken>) -> Markup {
     let body = html! {
         details {
             summary { h2 { (components::mark("advice")) " Redirected by connect_to: " (redirected.len()) } }
-            p { "These results speak of the addresses on the right, not of the path an application takes." }
+            p { "These results are for the addresses on the right, not for the path an application takes." }
             ul {
                 @for watched in redirected {
                     @for redirect in &watched.cache.connect_to {

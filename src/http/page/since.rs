@@ -1,6 +1,5 @@
 //! What a page left open knows already: the answer to `?since=` leaves that out.
-//!
-//! Nothing is kept for whoever asks. The page says which revision of the board it shows, and gets back, in its place, the
+//! Nothing is kept for a browser. The page says which revision of the board it shows, and gets back, in its place, the
 //! empty element of every row that is the same.
 
 use std::fmt;
@@ -23,7 +22,7 @@ impl RevisionToken {
         Self { epoch: snapshot.epoch, revision: snapshot.revision, at: now }
     }
 
-    /// Reads `since`; `None` where all must be told: nobody says what he knows, or it is of an earlier run, or something
+    /// Reads `since`; `None` where all must be sent: the request names no revision, or one of an earlier run, or something
     /// changed that is of no single cache.
     pub(super) fn read(parameters: &[(String, String)], snapshot: &Snapshot) -> Option<Self> {
         let (_, text) = parameters.iter().find(|(name, _)| name == "since")?;

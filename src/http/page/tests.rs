@@ -37,8 +37,16 @@ fn holds(text: &str, words: &[&str]) {
 fn it_shows_what_was_seen() {
     let cache = fixture::cache("orders");
     let well = board(&cache, &[fixture::healthy(&cache)]);
-    let row =
-        ["All well: 1 of 1", "10.20.1.4", "private", "4.0 ms", "750 of 7,500", "90 % free", "578 d left", "not used"];
+    let row = [
+        "All healthy: 1 of 1",
+        "10.20.1.4",
+        "private",
+        "4.0 ms",
+        "750 of 7,500",
+        "90 % free",
+        "578 d left",
+        "not used",
+    ];
     holds(&overview_of(&well, &[]), &row);
     let all = [
         "Nothing is wrong",
@@ -54,7 +62,7 @@ fn it_shows_what_was_seen() {
 
     let ill = board(&cache, &[fixture::name_not_found(&cache)]);
     let row = [
-        "Ill: 1 of 1",
+        "Unhealthy: 1 of 1",
         "dns-name-not-found",
         "orders.redis.cache.windows.net does not exist",
         "name_<wbr>not_<wbr>found",
@@ -79,8 +87,8 @@ fn a_key_that_is_not_given_on_purpose_is_told_and_nothing_is_wrong() {
     report.legs[0].server = None;
     report.legs[0].wants_key = true;
     let board = board(&cache, &[round]);
-    holds(&overview_of(&board, &[]), &["All well: 1 of 1", "not known: no key is given here"]);
-    holds(&page_of(&board, "orders"), &["Nothing is wrong", "answers, and wants a key that is not given here"]);
+    holds(&overview_of(&board, &[]), &["All healthy: 1 of 1", "unknown: no key is given here"]);
+    holds(&page_of(&board, "orders"), &["Nothing is wrong", "answers; it requires a key, and none is given here"]);
 }
 
 #[test]
@@ -107,10 +115,7 @@ fn the_worst_stands_first_and_rows_are_chosen_by_text_and_state() {
     assert_eq!(rows(&[("q", "10.20.1.4")]), ["a-well"]);
     assert_eq!(rows(&[("q", "nothing like that")]), [""; 0]);
     assert_eq!(rows(&[("state", "sick"), ("other", "x")]).len(), 5, "an old link shows everything");
-    holds(
-        &overview_of(&board, &[("q", "\"><script>")]),
-        &["value=\"&quot;&gt;&lt;script&gt;\"", "No cache is like that"],
-    );
+    holds(&overview_of(&board, &[("q", "\"><script>")]), &["value=\"&quot;&gt;&lt;script&gt;\"", "No cache matches"]);
 }
 
 #[test]
@@ -280,7 +285,7 @@ fn what_should_be_closed_is_told_whatever_came_of_the_test() {
     let tested = "Tested just now, 2023-11-14 22:13:20, every 15m";
     holds(&seen(&cache, Some(Passage::Closed)), &["port without TLS closed", "10.20.1.4 closed: words", tested]);
     holds(&seen(&cache, Some(Passage::Open)), &["port without TLS open", "10.20.1.4 open: words of the test"]);
-    holds(&seen(&cache, Some(Passage::Unclear)), &["port without TLS no way to tell", "10.20.1.4 unclear"]);
+    holds(&seen(&cache, Some(Passage::Unclear)), &["port without TLS unclear", "10.20.1.4 unclear"]);
 }
 
 /// A hostile DNS zone, server and configuration get no element onto the page.

@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Session,
         severity: "1",
         title: "the server wants a password and none was sent",
-        means: "The configuration has no credentials for a cache that needs them, and does not say that this is meant.",
+        means: "The configuration has no credentials for a cache that needs them, and does not declare that this is intended.",
         told_apart: "NOAUTH. With method = \"none\" written under [caches.auth] it proves that the path is open up to Redis, and is \
                      no finding.",
         on_the_wire: "PING answered with -NOAUTH Authentication required.",
@@ -72,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Session,
         severity: "1",
         title: "a password was sent where none is set",
-        means: "The server has no password: it is another one than you think, or it stands open.",
+        means: "The server has no password: it is not the server you expect, or it is open to every client.",
         told_apart: "ERR AUTH <password> called without any password configured.",
         on_the_wire: "AUTH answered with -ERR.",
         steps: |c| vec![run(c.nslookup(None))],
@@ -83,7 +83,7 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Login,
         severity: "3",
         title: "a command that the probe needs is denied",
-        means: "The cache serves, and the user of the probe may not run PING or INFO: what they would tell stays unknown.",
+        means: "The cache serves, but the user of the probe may not run PING or INFO: what they would report stays unknown.",
         told_apart: "NOPERM, or an unknown command.",
         on_the_wire: "PING or INFO answered with -NOPERM.",
         steps: |_| vec![note("give the user +ping +info")],
@@ -114,11 +114,11 @@ pub(super) fn failure(
         )
         .note("give it the password: in a configuration password_file under [caches.auth], for a bare host --password-file")
         .azure(case.commands.keys())
-        .note("where the key may not be given here, method = \"none\" under [caches.auth] says so, and this is well"),
+        .note("if the key must not be given here, set method = \"none\" under [caches.auth]: the cache then counts as healthy"),
         FaultKind::AuthRejected => rejected(case, severity),
         FaultKind::AuthNotConfigured => draft(
             FindingId::AuthNotConfigured,
-            format!("{endpoint} has no password, and one was sent: this may be another server than you think"),
+            format!("{endpoint} has no password, and one was sent: this may not be the server you expect"),
         )
         .run(case.commands.nslookup(None))
         .note("if the server is meant to be open, leave the password out, under [caches.auth] or with --password-file"),
@@ -174,7 +174,7 @@ fn rejected(case: &Case<'_>, severity: Severity) -> Draft {
 
 fn not_permitted(case: &Case<'_>, severity: Severity) -> Draft {
     let summary =
-        format!("{} denies a command that this probe needs: what it would tell stays unknown", case.cache.endpoint());
+        format!("{} denies a command that this probe needs: what it would report stays unknown", case.cache.endpoint());
     case.finding(FindingId::AuthNotPermitted, severity, Stage::Ping, summary)
         .note("a user for monitoring needs PING and INFO: +ping +info")
 }

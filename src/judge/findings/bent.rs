@@ -13,11 +13,11 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Resolve,
         denied_by: Coverage::Comparison,
         severity: "3; 2 where the pin leads elsewhere than expected, 1 where nothing answers there",
-        title: "the hosts file answers, and DNS says otherwise",
-        means: "A line in the hosts file pins the name. It does not follow when the private endpoint or the cache moves, and \
-                nobody remembers it is there.",
-        told_apart: "The hosts file is read first, as an application's resolver does; then the name servers are asked as well, and \
-                     their answer differs. A pin that agrees with DNS is no finding.",
+        title: "the hosts file answers, and the answer of DNS differs",
+        means: "A line in the hosts file pins the name. It stays as it is when the private endpoint or the cache \
+                moves, and is easily forgotten.",
+        told_apart: "The hosts file is read first, as an application's resolver does; then the name servers are asked \
+                     as well, and their answer differs. A pin that agrees with DNS is no finding.",
         on_the_wire: "No query of an application; queries of the probe, whose answer is another address or NXDOMAIN.",
         steps: |c| vec![run(format!("grep -n {} /etc/hosts", c.host())), run(c.nslookup(None))],
     },
@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Resolve,
         denied_by: Coverage::Answer,
         severity: "3; 2 where the answer leads elsewhere than expected, 1 where nothing answers there",
-        title: "the search list made another name of it",
+        title: "the search list changed the name",
         means: "The name was not looked up as it stands: a domain of the search list was appended, and something answered for \
                 that. It may be a wildcard record, and it may be another server.",
         told_apart: "The name that answered is longer than the one that was asked for; ndots decides which is tried first.",
@@ -74,7 +74,7 @@ fn hosts_override(case: &Case<'_>, resolution: &Resolution) -> Option<Finding> {
     Some(
         finding
             .evidence(describe::path(resolution))
-            .evidence(format!("DNS, unheard: {}", describe::path(beneath)))
+            .evidence(format!("DNS, not used: {}", describe::path(beneath)))
             .evidence(describe::who(beneath))
             .run(format!("grep -n '{host}' /etc/hosts"))
             .note("remove the line: the pin does not follow when the address changes")
@@ -90,7 +90,7 @@ fn search_suffix(case: &Case<'_>, resolution: &Resolution) -> Option<Finding> {
     }
     let host = &case.cache.host;
     let summary = format!(
-        "{host} was not looked up as it stands: the search list made {} of it, and that name answered",
+        "{host} was not looked up as it stands: the search list changed it to {}, and that name has an answer",
         resolution.name
     );
     let severity = severity_of_bend(case, resolution);

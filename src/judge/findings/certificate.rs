@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "the certificate has expired",
         means: "Clients that verify refuse to connect. Azure renews its own certificates: is this the cache, and is the clock \
                 here right?",
-        told_apart: "The end of validity lies before this machine's time.",
+        told_apart: "The end of validity is earlier than this machine's time.",
         on_the_wire: "A handshake that completes; notAfter in the past.",
         steps: |c| vec![run("timedatectl status"), run(format!("{} | openssl x509 -noout -dates", c.handshake("")))],
     },
@@ -38,8 +38,8 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Certificate,
         severity: "1; 2 where other addresses serve",
         title: "the certificate is not valid yet",
-        means: "Mostly the clock of this machine is behind.",
-        told_apart: "The begin of validity lies after this machine's time.",
+        means: "Usually the clock of this machine is behind.",
+        told_apart: "The start of validity is later than this machine's time.",
         on_the_wire: "A handshake that completes; notBefore in the future.",
         steps: |_| vec![run("timedatectl status")],
     },
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Certificate,
         severity: "3 at 30 days, 2 at 7 days (configurable)",
         title: "the certificate expires soon",
-        means: "If nobody renews it, clients that verify will refuse to connect on that day.",
+        means: "If it is not renewed, clients that verify will refuse to connect from that day on.",
         told_apart: "The chain verifies today; the first of its certificates to expire is named.",
         on_the_wire: "notAfter of every certificate of the chain.",
         steps: |c| vec![run(format!("{} | openssl x509 -noout -dates", c.handshake("")))],
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Tls,
         denied_by: Coverage::Certificate,
         severity: "1; 2 where this machine trusts the issuer",
-        title: "somebody else than Azure's authorities signed the certificate",
+        title: "an authority that Azure does not use signed the certificate",
         means: "Something on the path opens TLS and signs anew: a firewall with TLS inspection, or a proxy. It reads everything, \
                 the access key included, and breaks clients that pin or verify.",
         told_apart: "A host of Azure, the platform's trust store, and a chain in which no authority of Azure (DigiCert, Microsoft) \
@@ -256,7 +256,10 @@ fn expiry(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     diagnosis.findings.push(
         finding
             .evidence(format!("\"{}\" is valid until {}", certificate.subject, certificate.not_after))
-            .note("Azure renews its certificates some weeks ahead, and where this stays wants a support case; others are renewed by you")
+            .note(
+                "Azure renews its certificates some weeks ahead: if this finding stays, open a support case; renew \
+                   other certificates yourself",
+            )
             .run(case.commands.certificate())
             .done(),
     );

@@ -328,7 +328,7 @@ impl Commands {
         format!("{} | openssl x509 -noout -subject -issuer -dates -ext subjectAltName", self.handshake(" -showcerts"))
     }
 
-    /// Declares what the resolvers say now to be right.
+    /// Accepts the present answers of the resolvers.
     pub(super) fn accept(&self) -> Step {
         Step::accept_baseline(&self.cache)
     }

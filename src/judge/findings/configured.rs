@@ -18,8 +18,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "the configured host is the privatelink name",
         means: "The name in the privatelink zone is an alias for DNS to use, not for an application to dial: the server's \
                 certificate does not cover it, so TLS fails or has been weakened to make it work.",
-        told_apart: "The host in the configuration has a label `privatelink`; nothing needs to be asked to know it.",
-        on_the_wire: "Nothing: it is seen before the first packet. TLS then fails on the certificate's names, which is told as evidence.",
+        told_apart: "The host in the configuration has a label `privatelink`; this needs no network access.",
+        on_the_wire: "Nothing: it is seen before the first packet. TLS then fails on the certificate's names, which is \
+                      shown as evidence.",
         steps: |c| vec![note(format!("dial {}; DNS leads it to the private endpoint by itself", c.public_host()))],
     },
     Rule {
@@ -28,8 +29,8 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Lookup,
         severity: "3; 1 where TLS fails on it",
         title: "the configured host is an address",
-        means: "No certificate of Azure covers an address, and the address can change when the cache is scaled, patched or \
-                its private endpoint is made anew. DNS, which would follow such a move, is not asked.",
+        means: "No certificate of Azure covers an address, and the address can change when the cache is scaled, \
+                patched or its private endpoint is recreated. DNS, which would follow such a move, is not asked.",
         told_apart: "The host in the configuration parses as an IPv4 or IPv6 address.",
         on_the_wire: "No DNS query at all. TLS then fails on the certificate's names, unless a server name is configured.",
         steps: |c| {
@@ -47,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "the configured port is another product's",
         means: "Azure Cache for Redis listens on 6380 (6379 without TLS), Azure Managed Redis and Enterprise on 10000. An \
                 application with the same setting cannot connect.",
-        told_apart: "The suffix of the host tells the product, the product its port; nothing needs to be asked to know it.",
+        told_apart: "The suffix of the host tells the product, the product its port; this needs no network access.",
         on_the_wire: "Nothing yet. The connection is then refused or filtered.",
         steps: |c| vec![note("configure the product's port, here and in the application"), run(c.dial(c.host()))],
     },
@@ -56,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Resolve,
         denied_by: Coverage::Lookup,
         severity: "4 within eighteen months (configurable), 3 within a year, 2 within 90 days",
-        title: "the product comes to its end",
+        title: "the product is being retired",
         means: "Microsoft has announced the day from which caches of this product are disabled: Enterprise and Enterprise Flash \
                 from 2027-04-01, Basic, Standard and Premium from 2028-10-01.",
         told_apart: "The suffix of the host tells the product. After a migration the old name may lead to another product.",
@@ -92,7 +93,7 @@ pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     retirement(case, diagnosis);
     if case.endpoint.is_privatelink {
         let summary = format!(
-            "the configured host {host} is the privatelink name: no certificate covers it, and it is not for use"
+            "the configured host {host} is the privatelink name: no certificate covers it, and applications must not dial it"
         );
         let public = case.commands.public_host();
         let finding = case.finding(FindingId::ConfigPrivatelinkName, Severity::Risk, Stage::Resolve, summary);

@@ -26,8 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: "1",
         title: "no answer to SYN",
         means: "Packets are dropped on the way. At a private address that is the network between: a security group, a route \
-                table, a missing peering, a NetworkPolicy. At a public address it is the cache's own door: public access \
-                disabled, or a firewall rule that leaves this machine out.",
+                table, a missing peering, a NetworkPolicy. At a public address it is the cache's own public endpoint: public access disabled, or a firewall rule that leaves this machine out.",
         told_apart: "SYN is repeated until the time is up, and nothing comes back. The class of the address tells where to look.",
         on_the_wire: "SYN, SYN, SYN.",
         steps: |c| vec![run(c.test_connectivity()), azure(c.show("publicNetworkAccess")), azure(c.firewall_rules())],
@@ -49,9 +48,9 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Connect,
         denied_by: Coverage::Dial,
         severity: "1",
-        title: "the connection failed in a way that has no name of its own",
-        means: "The kernel gave an error that is not known here; its words are the evidence.",
-        told_apart: "Whatever has a name above is reported by that name.",
+        title: "the connection failed with an unclassified error",
+        means: "The kernel gave an error that cachewatch does not classify; its text is the evidence.",
+        told_apart: "Every classified failure has its own finding.",
         on_the_wire: "See the evidence.",
         steps: |c| vec![run(c.dial(c.address()))],
     },

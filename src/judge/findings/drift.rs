@@ -15,9 +15,9 @@ pub(super) const MOVED: &[Rule] = &[Rule {
     stage: Stage::Resolve,
     denied_by: Coverage::Answer,
     severity: "2 from private to public, at once; 3 otherwise",
-    title: "the addresses left the ones that were accepted",
-    means: "The name leads elsewhere than when it was last known to be right. From a private to a public address this is an \
-                exposure or an outage in the making, and opens at the first sight of it.",
+    title: "the addresses differ from the accepted ones",
+    means: "The name leads to other addresses than the accepted ones. A move from a private to a public address is an \
+            exposure or a coming outage, and opens this finding at once.",
     told_apart: "The set of addresses holds one that the baseline (the first good answer, expected_addresses, or what a \
                      person accepted) does not. Another order, a part of the known addresses, a TTL that counts down and a \
                      public cache that moves are no drift. It ends when the old addresses return, when expected_addresses \
@@ -38,7 +38,7 @@ pub(super) const TTL: &[Rule] = &[Rule {
     stage: Stage::Resolve,
     denied_by: Coverage::Answer,
     severity: "4",
-    title: "the answer may be kept for very long",
+    title: "the TTL of the answer is very long",
     means: "After a failover or a migration, clients and caches in between keep the old address for that long.",
     told_apart: "The smallest TTL on the way exceeds thresholds.ttl_long.",
     on_the_wire: "The TTL of every record of the chain.",
@@ -110,7 +110,7 @@ fn ttl(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
         return;
     }
     let summary = format!(
-        "the answer for {} may be kept for {seconds}s, longer than {threshold}s: a move would be seen that much later",
+        "the answer for {} has a TTL of {seconds}s, longer than {threshold}s: clients would see a move that much later",
         case.cache.host
     );
     let finding = case.finding(FindingId::DnsTtlLong, Severity::Advice, Stage::Resolve, summary);

@@ -18,11 +18,13 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::PublicPath,
         severity: "2; 3 where the certificate is the cache's and no command was answered",
         title: "the public address answers, and the cache should be private",
-        means: "An application here goes the private way, and the public one is open beside it: whoever has the key needs no \
-                private network. It is tested only where exposure.public_resolver names a resolver for the public answer.",
-        told_apart: "An address of the public answer that this machine's own answer does not have is dialled. Open is what shows \
-                     the cache's own certificate and answers PING, be it with NOAUTH. A connection that is accepted and leads no \
-                     further proves nothing: a front door accepts TCP for many caches, and is no finding. A network without a way \
+        means: "Applications here use the private path, and the public path is open as well: a client with the key \
+                needs no private network. It is tested only where exposure.public_resolver names a resolver for the \
+                public answer.",
+        told_apart: "An address of the public answer that this machine's own answer does not have is dialled. The path \
+                     is open if it shows the cache's own certificate and answers PING, even with NOAUTH. A connection \
+                     that is accepted and leads no \
+                     further proves nothing: a shared entry point accepts TCP for many caches, and is no finding. A network without a way \
                      to the internet sees every public path closed.",
         on_the_wire: "SYN to a public address, a TLS handshake with the cache's certificate, PING, a reply. The password is sent \
                       only with exposure.send_credentials, behind a certificate that verified.",
@@ -44,10 +46,10 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::PlainPort,
         severity: "3",
         title: "the port without TLS is open",
-        means: "The cache is used with TLS, and answers without it as well: a client that is configured wrong sends its key in the \
-                clear, and nobody notices. It is tested only with exposure.plain_port.",
-        told_apart: "Port 6379 of an address answers PING in the manner of Redis, be it with NOAUTH. What accepts the connection and \
-                     does not speak Redis is no finding: a proxy or a service mesh accepts for everyone.",
+        means: "The cache is used with TLS, and answers without it as well: a client that is configured wrong sends \
+                its key unencrypted, without an error. It is tested only with exposure.plain_port.",
+        told_apart: "Port 6379 of an address answers PING as Redis does, even with NOAUTH. A peer that accepts the \
+                     connection and does not speak Redis is no finding: a proxy or a service mesh accepts for everyone.",
         on_the_wire: "PING in plain text on port 6379, a reply that begins with + or -. No password is ever sent there.",
         steps: |c| vec![azure(c.plain_port_state()), azure(c.close_plain_port())],
     },
@@ -63,7 +65,7 @@ pub(super) const LEGACY_TLS: &[Rule] = &[Rule {
     means: "Both versions are broken and retired, and an audit will ask. Azure ended them for its caches; where one is still \
                 accepted, the minimum version is set too low, or something else answers. It is tested only with exposure.legacy_tls.",
     told_apart: "A greeting that offers nothing newer is answered with a ServerHello of that version. An alert or a close is a \
-                     refusal; silence and anything that is no TLS tell nothing.",
+                     refusal; silence and anything that is not TLS prove nothing.",
     on_the_wire: "ClientHello of version 3.1 or 3.2 on a connection of its own, ServerHello of the same version; the handshake is \
                       not ended.",
     steps: |c| vec![azure(c.show("minimumTlsVersion")), azure(c.raise_tls_version()), run(c.legacy_handshake())],
@@ -93,7 +95,7 @@ fn public_path(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagn
     let proved = trials.iter().any(|trial| trial.tls.is_some());
     let with_tls = if proved { "speaks TLS with the cache's own certificate" } else { "accepts TCP" };
     let (severity, did) = if is_open {
-        (Severity::Degraded, format!("{with_tls} and answers commands: who has the key needs no private network"))
+        (Severity::Degraded, format!("{with_tls} and answers commands: a client with the key needs no private network"))
     } else {
         (Severity::Risk, format!("{with_tls}, and answered no command"))
     };
@@ -107,16 +109,18 @@ fn public_path(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagn
     let draft = if is_open {
         draft
     } else {
-        draft
-            .note("whether the service lets a client in there is not known: ask Azure first, and a client with the key")
+        draft.note(
+            "whether the service admits a client there is not known: check in Azure first, and with a client \
+                   that has the key",
+        )
     };
     let draft = draft
-        .note("first see that a private endpoint is approved: without one nobody reaches the cache any more")
+        .note("first make sure that a private endpoint is approved: without one, no client can reach the cache")
         .azure(case.commands.private_endpoints())
         .azure(case.commands.show("publicNetworkAccess"))
         .azure(case.commands.disable_public_access());
     let draft = match case.commands.firewall_rules() {
-        Some(rules) => draft.note("firewall rules may leave others out and let this machine in").run(rules),
+        Some(rules) => draft.note("firewall rules may exclude others and admit this machine").run(rules),
         None => draft,
     };
     let place = trials[0].address.to_string();
@@ -136,7 +140,7 @@ fn plain_port(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagno
     diagnosis.findings.push(
         finding
             .evidences(observations(&trials))
-            .note("first see that no client uses it: it would be cut off")
+            .note("first make sure that no client uses it: it would be cut off")
             .run(plain_ping(&first.address.to_string(), &port.to_string()))
             .azure(case.commands.plain_port_state())
             .azure(case.commands.close_plain_port())
@@ -154,7 +158,7 @@ fn legacy_tls(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagno
     versions.dedup();
     let versions: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
     let summary = format!(
-        "{} still accepts {}, which Azure and every standard have given up",
+        "{} still accepts {}, which Azure and all standards have retired",
         case.cache.endpoint(),
         versions.join(" and ")
     );
@@ -162,7 +166,7 @@ fn legacy_tls(case: &Case<'_>, exposure: &ExposureReport, diagnosis: &mut Diagno
     diagnosis.findings.push(
         finding
             .evidences(observations(&trials))
-            .note("first see that every client speaks TLS 1.2 or newer: others would be cut off")
+            .note("first make sure that every client supports TLS 1.2 or newer: others would be cut off")
             .azure(case.commands.show("minimumTlsVersion"))
             .azure(case.commands.raise_tls_version())
             .run(case.commands.legacy_handshake())

@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Info,
         severity: "4",
         title: "the configured tier and the server disagree about the client limit",
-        means: "The headroom is reckoned against the wrong number, or the cache was scaled and nobody told the configuration.",
+        means: "The headroom is computed with the wrong limit, or the cache was scaled and the configuration was not updated.",
         told_apart: "maxclients of INFO differs from the limit of the configured tier.",
         on_the_wire: "INFO.",
         steps: |c| vec![azure(c.sku_and_limit())],
@@ -48,8 +48,8 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Inspect,
         denied_by: Coverage::Time,
         severity: "3",
-        title: "the clock here and the server's are apart",
-        means: "Certificates and tokens are judged by the clock of this machine: a wrong one refuses what is right.",
+        title: "the clocks of this machine and of the server differ",
+        means: "Certificates and tokens are checked against the clock of this machine: a wrong clock rejects valid ones.",
         told_apart: "The server's time (server_time_usec of INFO, else TIME) less the time here, beyond 30 seconds.",
         on_the_wire: "INFO, or TIME.",
         steps: |_| vec![run("timedatectl status")],
@@ -156,7 +156,7 @@ fn clock_skew(case: &Case<'_>, diagnosis: &mut Diagnosis) {
     }
     let direction = if skew > 0 { "behind" } else { "ahead of" };
     let summary = format!(
-        "the clock of this machine is {} seconds {direction} that of {}: certificates and tokens are judged by it",
+        "the clock of this machine is {} seconds {direction} that of {}: certificates and tokens are checked against it",
         skew.unsigned_abs(),
         case.cache.endpoint()
     );

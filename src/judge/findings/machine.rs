@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: "4",
         title: "the kernel's TCP settings notice a broken connection late",
         means: "After a failover an application may go on writing into a connection that is gone, for a quarter of an hour with \
-                the defaults of Linux. It is about this machine and no cache: the daemon says it, a check does not.",
+                the defaults of Linux. It concerns this machine, not a cache: the daemon reports it, `check` does not.",
         told_apart: "net.ipv4.tcp_retries2 (recommended: 5) and the keepalive settings, read below /proc/sys.",
         on_the_wire: "Nothing.",
         steps: |_| {
@@ -67,13 +67,12 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Connect,
         denied_by: Coverage::Lookup,
         severity: "3",
-        title: "probes are left out",
+        title: "probes are skipped",
         means: "More probes are due than the daemon may run at once, most often because many caches do not answer and each takes \
-                its whole deadline. What is left out is not seen: findings open and clear later. It is about the daemon and no \
-                cache: the daemon says it, a check does not.",
+                its whole deadline. A skipped probe sees nothing: findings open and clear later. It concerns the daemon, not a cache: the daemon reports it, `check` does not.",
         told_apart: "A probe was due while the one before of the same cache still ran, or waited for its place, within the last \
                      minute (cachewatch_probes_skipped_total).",
-        on_the_wire: "Nothing: that is what is wrong.",
+        on_the_wire: "Nothing: the probe is not sent.",
         steps: |_| {
             vec![
                 note(
@@ -88,7 +87,7 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Resolve,
         denied_by: Coverage::Lookup,
         severity: "2",
-        title: "the probe itself broke",
+        title: "the probe itself failed",
         means: "A defect of cachewatch: nothing is known about this cache. Please report it with the log.",
         told_apart: "The probe panicked; the log has where.",
         on_the_wire: "Nothing that can be relied on.",
@@ -122,7 +121,7 @@ pub(super) fn offline(case: &Case<'_>, report: &ProbeReport, others_reach: bool)
             .evidence(format!("the control target {control} does not accept a connection"))
             .run("ip address; ip route")
             .run(format!("nc -vz -w 5 {} {}", control.ip(), control.port()))
-            .note("what the caches would be blamed for is held back until this machine reaches something again")
+            .note("findings about caches are held back until this machine reaches a target again")
             .done(),
     )
 }
@@ -184,7 +183,7 @@ pub fn probes_skipped(
         severity: Severity::Risk,
         cache: CacheName::new(CacheName::MACHINE),
         stage: Stage::Connect,
-        summary: format!("{skipped} of {} probes that were due within a minute were left out", started + skipped),
+        summary: format!("{skipped} of {} probes that were due within a minute were skipped", started + skipped),
         evidence: vec![format!("at most {max_in_flight} run at once (probe.max_in_flight)")],
         remedy: [
             "raise probe.max_in_flight, or lower probe.timeout: each cache that does not answer takes all of it",
@@ -208,7 +207,7 @@ mod tests {
         let at = Timestamp::from_unix_seconds(1_800_000_000);
         assert_eq!(probes_skipped((100, 0), 64, at, None), None);
         let finding = probes_skipped((63, 37), 64, at, None).unwrap();
-        assert_eq!(finding.summary, "37 of 100 probes that were due within a minute were left out");
+        assert_eq!(finding.summary, "37 of 100 probes that were due within a minute were skipped");
         let later = probes_skipped((1, 1), 64, at.plus(std::time::Duration::from_mins(1)), Some(&finding)).unwrap();
         assert_eq!((later.since, later.severity), (at, Severity::Risk));
     }

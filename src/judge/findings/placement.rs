@@ -28,8 +28,9 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Resolve,
         denied_by: Coverage::Answer,
         severity: "2; 1 where the public address does not answer either",
-        title: "a private endpoint exists, and this machine is led to the public address",
-        means: "Traffic that should stay inside the network leaves it, or is dropped at the public door. Three causes give the \
+        title: "a private endpoint exists, and this machine gets the public address",
+        means: "Traffic that should stay inside the network leaves it, or is dropped at the public endpoint. Three \
+                causes give the \
                 same answer: the private zone is not linked to this network; this machine asks a name server that does not \
                 see the zone; the record is missing and the link falls back to the internet (NxDomainRedirect).",
         told_apart: "The chain has a privatelink alias, so an endpoint exists, and ends at a public address where a private one \
@@ -42,10 +43,10 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Resolve,
         denied_by: Coverage::Answer,
         severity: "2; 1 where the public address does not answer either",
-        title: "a private address is expected, and nothing on the way speaks of a private endpoint",
-        means: "The cache is reached over its public address although the configuration says it is private. The endpoint was \
-                never made, is not approved yet, or was deleted.",
-        told_apart: "No alias on the way lies in a privatelink zone. With one, the endpoint exists and DNS is at fault: \
+        title: "a private address is expected, and no alias shows a private endpoint",
+        means: "The cache is reached over its public address although the configuration says it is private. The \
+                endpoint was never created, is not approved yet, or was deleted.",
+        told_apart: "No alias in the chain lies in a privatelink zone. With one, the endpoint exists and DNS is at fault: \
                      dns-zone-not-linked.",
         on_the_wire: "A chain without any privatelink name that ends at a public address.",
         steps: |c| vec![azure(c.private_endpoints_as("\" -o table")), azure(c.show("privateEndpointConnections"))],
@@ -67,8 +68,8 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Answer,
         severity: "2",
         title: "an address inside a network, and not the expected one",
-        means: "The name leads to a private (or loopback) address that the configuration does not name: a stale record, an \
-                endpoint made anew, or another network's endpoint for the same cache.",
+        means: "The name leads to a private (or loopback) address that the configuration does not name: a stale \
+                record, a recreated endpoint, or another network's endpoint for the same cache.",
         told_apart: "The class is private, shared, loopback or link-local, and the address lies outside expected_addresses.",
         on_the_wire: "An A record outside the expected networks.",
         steps: |c| vec![run(c.nslookup(None)), azure(c.private_endpoints_as("\" -o jsonc"))],
@@ -91,7 +92,7 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Answer,
         severity: "3",
         title: "a private address where a public one is expected",
-        means: "The path is more private than the configuration says. Mostly the configuration is out of date: a private \
+        means: "The path is more private than the configuration says. Usually the configuration is out of date: a private \
                 endpoint was added. It may also be a resolver that sees another network's zone.",
         told_apart: "isolation is public, and every address lies inside a network.",
         on_the_wire: "An A record with a private address.",
@@ -186,7 +187,8 @@ fn led_to_public(case: &Case<'_>, resolution: &Resolution, unexpected: &[&Answer
     let path = if closed { ", and does not answer there" } else { "" };
     if resolution.has_privatelink_alias() {
         let summary = format!(
-            "{host} leads to {addresses} where a private address is expected{path}: a private endpoint exists, and this machine is not led to it"
+            "{host} leads to {addresses} where a private address is expected{path}: a private endpoint exists, and \
+             this machine does not get its address"
         );
         case.finding(FindingId::DnsZoneNotLinked, severity, Stage::Resolve, summary)
             .evidence("the alias into a privatelink zone is there, so a private endpoint exists")
@@ -198,10 +200,12 @@ fn led_to_public(case: &Case<'_>, resolution: &Resolution, unexpected: &[&Answer
             .azure(case.commands.zone_records())
     } else {
         let summary = format!(
-            "{host} leads to {addresses} where a private address is expected{path}, and nothing on the way speaks of a private endpoint"
+            "{host} leads to {addresses} where a private address is expected{path}, and no alias shows a private endpoint"
         );
         case.finding(FindingId::DnsNoPrivateEndpoint, severity, Stage::Resolve, summary)
-            .evidence("no alias into a privatelink zone: the endpoint was never made, is not approved, or was deleted")
+            .evidence(
+                "no alias into a privatelink zone: the endpoint was never created, is not approved, or was deleted",
+            )
             .azure(case.commands.private_endpoints())
             .azure(case.commands.show("privateEndpointConnections"))
             .run(case.commands.nslookup(Some(AZURE_DNS)))
@@ -219,7 +223,7 @@ fn elsewhere(case: &Case<'_>, unexpected: &[&Answer], public: bool) -> Draft {
         describe::addresses(unexpected.iter().copied())
     );
     case.finding(id, Severity::Degraded, Stage::Resolve, summary)
-        .note("a stale record, an endpoint made anew with another address, or another network's endpoint")
+        .note("a stale record, an endpoint recreated with another address, or another network's endpoint")
         .run(case.commands.nslookup(None))
         .azure(case.commands.private_endpoints())
 }

@@ -16,12 +16,12 @@ pub(super) const RULES: &[Rule] = &[Rule {
     denied_by: Coverage::Agreement,
     severity: "2; at once where a resolver leaves a private address for a public one",
     title: "resolvers answer differently",
-    means: "Which address an application gets depends on whom it asks: a forwarder keeps a record that is gone, a network is \
+    means: "Which address an application gets depends on the resolver it asks: a forwarder keeps a record that is \
+            gone, a network is \
                 not linked to the private zone, or a server knows nothing of it. What works here fails elsewhere.",
     told_apart: "Another resolver's set of addresses differs from the set of the one that is followed; no address is an answer \
                      too. Order and TTL do not count, and a part of the other's addresses agrees with it. A resolver that gives \
-                     no answer does not disagree: it is dns-timeout, dns-server-failure, dns-refused or dns-unreachable. Where \
-                     the hosts file or the search list bends the name, that is the cause. Answers that a person has accepted \
+                     no answer does not disagree: it is dns-timeout, dns-server-failure, dns-refused or dns-unreachable. Where the hosts file or the search list changes the answer, that is the cause. Answers that a person has accepted \
                      may differ.",
     on_the_wire: "The same question to two name servers, answered with different A records, or with NXDOMAIN by one of them.",
     steps: |c| {
@@ -89,7 +89,7 @@ fn disagreement(
     let is_public = |answer: &&Resolution| answer.addresses.iter().any(|answer| answer.class == AddressClass::Public);
     if answers.iter().any(is_public) {
         finding = finding
-            .note("who sees a public address may ask from a network that the private zone is not linked to")
+            .note("a resolver that gives a public address may be in a network that the private zone is not linked to")
             .azure(case.commands.zone_links())
             .azure(case.commands.zone_records());
     }
@@ -155,7 +155,8 @@ fn left(memory: &Memory, answer: &Resolution) -> Option<String> {
     Some(format!("resolver {} said before: {}", answer.resolver, baseline.describe()))
 }
 
-/// Says who is probably wrong, where something tells: first what is expected, then who left what was right.
+/// Names the resolvers that are probably wrong, where that can be known: first by what is expected, then by which of them
+/// left what was right.
 fn suspect(
     case: &Case<'_>,
     memory: &Memory,
@@ -245,7 +246,8 @@ fn called(case: &Case<'_>, answer: &Resolution) -> String {
     }
 }
 
-/// Others than the one that is followed give no answer: nobody is kept from the cache by that, as long as they are not needed.
+/// Resolvers other than the one that is followed give no answer: that keeps no application from the cache as long as they
+/// are not needed.
 fn failures(case: &Case<'_>, followed: &Resolution, others: &[Resolution], diagnosis: &mut Diagnosis) {
     let mut groups: Vec<(FindingId, Vec<&Resolution>)> = Vec::new();
     for other in others.iter().filter(|other| !is_answer(other)) {
@@ -305,13 +307,13 @@ fn failure(case: &Case<'_>, followed: &Resolution, id: FindingId, group: &[&Reso
 /// What to do with one that fails for good.
 fn dispensable(case: &Case<'_>, other: &Resolution) -> String {
     if !case.is_listed(other) {
-        return "applications that ask it find nothing; where none does any more, take it out of `resolvers`"
+        return "applications that ask it get no address; if none asks it any more, remove it from `resolvers`"
             .to_owned();
     }
     let server = case.server_of(other).map_or_else(String::new, |server| format!(" ({})", server.ip()));
     format!(
-        "resolver {}{server} is an entry of /etc/resolv.conf: applications here wait for it whenever it is its turn; put \
-         the name server right, or take the entry out of resolv.conf",
+        "resolver {}{server} is an entry of /etc/resolv.conf: applications here wait for it whenever it is asked \
+         first; repair the name server, or remove the entry from resolv.conf",
         other.resolver
     )
 }

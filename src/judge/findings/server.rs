@@ -14,9 +14,9 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Login,
         severity: "1",
         title: "the server takes no more clients",
-        means: "Every new connection is turned away; those that stand go on. Mostly one application leaks connections.",
+        means: "Every new connection is refused; existing ones continue. Usually one application leaks connections.",
         told_apart: "ERR max number of clients reached. A server with native TLS closes the connection instead; where the clients \
-                     were within 5 % of the limit in the ten minutes before, that is taken for this, else it is tls-closed.",
+                     were within 5 % of the limit in the ten minutes before, that counts as this finding, else as tls-closed.",
         on_the_wire: "The first reply is -ERR max number of clients reached, then FIN.",
         steps: |c| vec![run(c.redis_cli("CLIENT LIST")), azure(c.metric("connectedclients"))],
     },
@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Login,
         severity: "1",
         title: "the server is loading its data set",
-        means: "It restarted and serves nobody until the data is in memory.",
+        means: "It restarted and serves no client until the data is in memory.",
         told_apart: "LOADING.",
         on_the_wire: "PING answered with -LOADING.",
         steps: |c| vec![azure(c.activity_of_group())],
@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         denied_by: Coverage::Login,
         severity: "1",
         title: "the server is busy with a script",
-        means: "A Lua script or function runs for so long that nobody else is served.",
+        means: "A Lua script or function runs for so long that no other client is served.",
         told_apart: "BUSY.",
         on_the_wire: "PING answered with -BUSY.",
         steps: |c| vec![run(c.redis_cli("SCRIPT KILL"))],
@@ -102,14 +102,14 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Ping,
         denied_by: Coverage::Login,
         severity: "1",
-        title: "answers that belong to other questions",
-        means: "The peer spoke before it was asked, said more than it was asked for, or answered another command than the \
-                one that was sent. A proxy that mixes the replies of several clients does so, and so may a peer that wants to \
-                be told a key. A client that believes it reads wrong data.",
-        told_apart: "One command at a time is sent, so whatever comes without one answers nothing. An error that comes first, \
-                     such as that of a full server, is read as the answer it is.",
+        title: "replies that do not match the commands",
+        means: "The peer sent a reply before any command, more than one reply, or the reply to another command. A \
+                proxy that mixes the replies of several clients does so, and so may a peer that tries to obtain a key. \
+                A client that accepts such replies reads wrong data.",
+        told_apart: "One command at a time is sent, so a reply without a command matches nothing. An error that comes \
+                     first, such as that of a full server, is read as the reply it is.",
         on_the_wire: "A reply before the first command, two replies to one command, or an error that names another command. \
-                      What was sent to log in is blotted out of all that is shown.",
+                      Credentials are removed from everything that is shown.",
         steps: |c| vec![run(c.nslookup(None)), run(c.redis_cli("PING"))],
     },
     Rule {
@@ -129,10 +129,10 @@ pub(super) const RULES: &[Rule] = &[
         stage: Stage::Ping,
         denied_by: Coverage::Login,
         severity: "1; 3 where only INFO fails",
-        title: "the server failed in a way that has no name of its own",
+        title: "the server failed with an unclassified error",
         means: "It closed the connection between commands, or gave an error that is not known here. The raw words are the \
                 evidence.",
-        told_apart: "Whatever has a name above is reported by that name.",
+        told_apart: "Every classified failure has its own finding.",
         on_the_wire: "See the evidence.",
         steps: |c| vec![run(c.redis_cli("PING"))],
     },
@@ -164,13 +164,17 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
         .note("find the client that opens too many connections; restart it, then share one connection per process")
         .azure(case.commands.metric_by_minute("connectedclients"))
         .run(case.clients_by_address()),
-        FaultKind::Loading => {
-            draft(FindingId::RedisLoading, format!("{endpoint} is loading its data set and serves nobody until it has"))
-                .note("it restarted; wait, and look for the reason")
-                .azure(case.commands.activity())
-        }
+        FaultKind::Loading => draft(
+            FindingId::RedisLoading,
+            format!(
+                "{endpoint} is loading its data set and serves no client until that \
+                                                    is done"
+            ),
+        )
+        .note("it restarted; wait, and look for the reason")
+        .azure(case.commands.activity()),
         FaultKind::Busy => {
-            draft(FindingId::RedisBusy, format!("{endpoint} is busy with a script and serves nobody until it ends"))
+            draft(FindingId::RedisBusy, format!("{endpoint} is busy with a script and serves no client until it ends"))
                 .note("a Lua script runs for too long; SCRIPT KILL ends one that has not written")
                 .run(case.redis_cli("SCRIPT KILL"))
         }
@@ -201,7 +205,7 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
             let draft = draft(FindingId::RedisFailed, summary);
             let speaks_plain = case.cache.tls.is_none() && kind == FaultKind::Closed;
             let draft = if speaks_plain {
-                draft.note("this port may want TLS: what hangs up on plain text often does")
+                draft.note("this port may require TLS: servers that do often close plain-text connections")
             } else {
                 draft
             };
@@ -211,10 +215,10 @@ fn failure(case: &Case<'_>, stage: Stage, kind: FaultKind, severity: Severity, g
 }
 
 fn out_of_step(case: &Case<'_>, stage: Stage, severity: Severity) -> Draft {
-    let summary = format!("what answers at {} gives answers that belong to other questions", case.cache.endpoint());
+    let summary = format!("the peer at {} sends replies that do not match the commands", case.cache.endpoint());
     case.finding(FindingId::RedisOutOfStep, severity, stage, summary)
-        .note("a proxy or another program stands between, and mixes the replies of several clients or speaks first")
-        .note("a client that believes such answers reads the data of others: find out what it is before you go on")
+        .note("a proxy or another program in between mixes the replies of several clients, or sends before it is asked")
+        .note("a client that accepts such replies reads the data of others: find out what it is before you go on")
         .run(case.commands.nslookup(None))
         .run(case.redis_cli("PING"))
 }

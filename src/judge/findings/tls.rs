@@ -58,8 +58,9 @@ pub(super) const UNEXPLAINED: &[Rule] = &[
         title: "the connection closed inside the handshake",
         means: "Three causes look alike: TLS inspection on the path, public access disabled, and the client limit (a server \
                 with native TLS drops the connection before it can say so).",
-        told_apart: "End or reset of the connection after ClientHello, without an alert. What was counted in the ten minutes \
-                     before tells whether the client limit is likely (then it is redis-client-limit-reached) or not; the \
+        told_apart: "End or reset of the connection after ClientHello, without an alert. The client count of the ten \
+                     minutes before shows whether the client limit is likely (then it is redis-client-limit-reached) \
+                     or not; the \
                      rest must be looked up.",
         on_the_wire: "ClientHello, FIN or RST.",
         steps: |c| vec![azure(c.show("publicNetworkAccess")), azure(c.metric("connectedclients"))],
@@ -80,10 +81,10 @@ pub(super) const UNEXPLAINED: &[Rule] = &[
         stage: Stage::Tls,
         denied_by: Coverage::Connection,
         severity: "1; 2 where other addresses serve",
-        title: "the handshake failed in a way that has no name of its own",
+        title: "the handshake failed with an unclassified error",
         means: "An alert or an error that is not known here, a certificate that is broken in an unusual way, or a server that \
                 wants a client certificate. The raw words are the evidence.",
-        told_apart: "Whatever has a name above is reported by that name.",
+        told_apart: "Every classified failure has its own finding.",
         on_the_wire: "See the evidence.",
         steps: |c| vec![run(c.handshake(""))],
     },
@@ -119,7 +120,7 @@ fn failure(case: &Case<'_>, kind: FaultKind, group: &[(&Leg, &Fault)]) -> Draft 
         FaultKind::NotTls => not_spoken(case, draft),
         FaultKind::TlsVersion => {
             draft(FindingId::TlsVersion, format!("{endpoint} offers no TLS version that is still allowed (1.2 or 1.3)"))
-                .note("what answers is older than Azure's services of today, or stands between")
+                .note("the peer is older than Azure's current services, or something in between answers")
                 .run(case.commands.handshake(" -tls1_2"))
         }
         FaultKind::NoCommonCipher => draft(
@@ -159,7 +160,7 @@ fn closed(case: &Case<'_>, memory: &Memory, group: &[(&Leg, &Fault)]) -> Draft {
         return case
             .finding(FindingId::RedisClientLimitReached, severity, Stage::Tls, summary)
             .evidence(format!("{} at {at}", describe::clients(clients)))
-            .evidence("a server with native TLS drops a client beyond the limit before the handshake, without a word")
+            .evidence("a server with native TLS drops a client beyond the limit before the handshake, without an error")
             .note("find the client that opens too many connections; restart it, then share one connection per process")
             .azure(case.commands.metric_by_minute("connectedclients"))
             .run(case.clients_by_address());

@@ -190,7 +190,7 @@ fn a_disagreement_says_who_says_what_and_since_when() {
             format!("nslookup {HOST} 10.0.0.2"),
             "# resolver hub is probably wrong: it is stale, or does not see the zone; the others say what is expected"
                 .to_owned(),
-            "# who sees a public address may ask from a network that the private zone is not linked to".to_owned(),
+            "# a resolver that gives a public address may be in a network that the private zone is not linked to".to_owned(),
             "az network private-dns link vnet list -g <resource-group> -z privatelink.redis.cache.windows.net -o table"
                 .to_owned(),
             "az network private-dns record-set a list -g <resource-group> -z privatelink.redis.cache.windows.net -o table"
@@ -558,7 +558,7 @@ fn accepted_answers_may_differ() {
     let none = watch.accept(&cache, at(0)).unwrap_err();
     assert_eq!(
         none.to_string(),
-        "no resolver has answered for cache orders yet, so there are no addresses to accept; wait for its first probe"
+        "no resolver has answered for cache orders yet, so there is nothing to accept; wait for its first probe"
     );
     let all = |hub: Resolution, dc: Resolution| vec![said("system", &[PRIVATE]), hub, dc];
     let split = || all(said("hub", &[PUBLIC]), fails("dc", FaultKind::NameNotFound));

@@ -70,7 +70,7 @@ impl CnameChain {
                 (FaultKind::ResolverUnreachable, format!("the name server cannot be reached: {}", self.detail))
             }
             Outcome::Untrusted => {
-                (FaultKind::ResolverUntrusted, format!("the name server is not to be trusted: {}", self.detail))
+                (FaultKind::ResolverUntrusted, format!("the name server is not trusted: {}", self.detail))
             }
             Outcome::NotTls => (FaultKind::NotTls, format!("the name server does not speak TLS: {}", self.detail)),
             Outcome::HandshakeFailed => {

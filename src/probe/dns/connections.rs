@@ -238,7 +238,7 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> std::io::
     stream.flush().await
 }
 
-/// Takes whole answers out of what was received and gives them to those who asked. Returns how many there were.
+/// Takes whole answers out of what was received and gives them to the waiting questions. Returns how many there were.
 ///
 /// # Errors
 /// Where an answer cannot be read, or belongs to no question.

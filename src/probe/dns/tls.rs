@@ -25,10 +25,10 @@ use crate::net::limited::LimitedStream;
 use crate::net::trust::Trust;
 use crate::probe::{classify, plaintext};
 
-/// A stream over which a name server has proved who it is.
+/// A stream over which a name server has proved its identity.
 pub(super) type VerifiedStream = TlsStream<LimitedStream<TcpStream>>;
 
-/// How one name server proves who it is, ready for use.
+/// How one name server proves its identity, ready for use.
 #[derive(Debug, Clone)]
 pub(super) struct DnsTls {
     config: Arc<ClientConfig>,

@@ -1,4 +1,4 @@
-//! The first words of a TLS handshake as nobody should speak it any more, and what they are answered with.
+//! The `ClientHello` of a TLS version that is retired, and the answers to it.
 //!
 //! No library here speaks TLS 1.0 or 1.1, and none is needed: whether a server takes a version shows in its first message,
 //! before there is anything to encrypt.

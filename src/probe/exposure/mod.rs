@@ -245,12 +245,12 @@ fn unconnected(fault: &Fault, deadline: Deadline) -> TestResult {
 /// TCP for many may well close it again for one: an accepted connection proves nothing.
 fn unproven(fault: &Fault, shows_certificate: bool, deadline: Deadline) -> TestResult {
     let (passage, words) = match fault.kind {
-        _ if shows_certificate => (Passage::Unclear, "accepted TCP; who answers does not prove to be the cache"),
-        FaultKind::Timeout => (silence(deadline), "accepted TCP; TLS leads nowhere"),
+        _ if shows_certificate => (Passage::Unclear, "accepted TCP; the peer is not proven to be the cache"),
+        FaultKind::Timeout => (silence(deadline), "accepted TCP; no TLS handshake"),
         FaultKind::Closed | FaultKind::TlsVersion | FaultKind::NoCommonCipher => {
-            (Passage::Closed, "accepted TCP; TLS leads nowhere")
+            (Passage::Closed, "accepted TCP; no TLS handshake")
         }
-        _ => (Passage::Unclear, "accepted TCP; no session of TLS"),
+        _ => (Passage::Unclear, "accepted TCP; no TLS session"),
     };
     TestResult::new(passage, Stage::Tls, format!("{words}: {}", fault.detail))
 }
@@ -341,7 +341,7 @@ async fn greet(
         }
         // TLS 1.0 where 1.1 was offered: it is asked for by itself.
         Ok(Ok(Some(ServerResponse::Chosen(3, 1)))) => {
-            refused("not taken: the server chose TLS 1.0 in its place".to_owned())
+            refused("not accepted: the server chose TLS 1.0 instead".to_owned())
         }
         Ok(Ok(Some(ServerResponse::Chosen(major, minor)))) => {
             unclear(format!("the server chose version {major}.{minor}"))
@@ -350,12 +350,12 @@ async fn greet(
             refused(format!("refused with the alert {}", client_hello::alert_name(number)))
         }
         Ok(Ok(Some(ServerResponse::Foreign))) => {
-            unclear(format!("the peer answered {}, which is no TLS", classify::quoted(&heard)))
+            unclear(format!("the peer answered {}, which is not TLS", classify::quoted(&heard)))
         }
         Ok(Ok(None)) if heard.len() < client_hello::LONGEST_RESPONSE => {
             refused("refused: closed by the peer".to_owned())
         }
-        Ok(Ok(None)) => unclear("the peer warns and never answers".to_owned()),
+        Ok(Ok(None)) => unclear("the peer sends warnings and never answers".to_owned()),
         Ok(Err(error)) => refused(format!("refused: {error}")),
         Err(DeadlinePassed) => unclear(format!("no answer within {}", span(allowed))),
     }

@@ -50,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Self { stream: LimitedStream::new(stream), heard: Vec::new(), is_first: true, withheld, limit, deadline }
     }
 
-    /// Proves who we are.
+    /// Authenticates.
     pub(in crate::probe) async fn auth(&mut self, username: Option<&str>, password: &Secret) -> Result<(), Fault> {
         let mut command = redis::cmd("AUTH");
         if let Some(username) = username {
@@ -90,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// The server's clock less ours, of a server whose INFO does not say its time (before Redis 7). One that denies it is
-    /// left in peace: nothing depends on it.
+    /// left as it is: nothing depends on it.
     async fn time(&mut self) -> Result<Option<i64>, Fault> {
         let reply = match self.call(Stage::Inspect, "TIME", &redis::cmd("TIME"), Expected::Time).await {
             Ok(reply) => reply,
@@ -204,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn unasked(&mut self, stage: Stage, name: &str) -> Fault {
         self.withheld.blot(&mut self.heard);
         if reply::looks_like_redis(&self.heard) {
-            let words = format!("around {name} the peer said, unasked, {}", classify::quoted(&self.heard));
+            let words = format!("around {name} the peer sent, unasked, {}", classify::quoted(&self.heard));
             classify::out_of_step(stage, words)
         } else {
             classify::foreign(stage, name, &self.heard)

@@ -23,7 +23,7 @@ use crate::sink::pulse::Pulse;
 /// Messages that may wait for the thread; more are dropped, and counted.
 const MOST_WHILE_IT_HANGS: usize = 4_096;
 
-/// How long a question may wait: a disk that hangs must not hold up everybody who asks.
+/// How long a question may wait: a disk that hangs must not hold up every request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A journal that is kept. Cheap to clone.
@@ -48,7 +48,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unanswered {
     /// There is too much to do.
-    #[error("the journal does not answer in time: its disk is slow, or too much is asked of it")]
+    #[error("the journal does not answer in time: its disk is slow, or it has too many requests")]
     Busy,
     /// The daemon ends.
     #[error("the daemon is stopping")]
@@ -86,7 +86,7 @@ impl Journal {
         let (late, comes) = channel::unbounded_channel();
         // It is asked for at the start, where nothing else waits.
         if self.inbox.try_send(Message::Late(late)).is_err() {
-            tracing::warn!("the journal is busy: what a file that comes late knows is not taken up");
+            tracing::warn!("the journal is busy: the saved state of a file that opened late is not merged");
         }
         comes
     }
@@ -143,7 +143,9 @@ impl Journal {
                     self.shared.metrics.sink_failed(SinkName::Journal, count);
                     self.shared.tell_up(false);
                     if self.shared.dropped.fetch_add(count.max(1), Ordering::Relaxed) == 0 {
-                        tracing::error!("the journal's thread broke, which is a defect of cachewatch; restart it");
+                        tracing::error!(
+                            "the journal's thread panicked, which is a defect of cachewatch; restart the daemon"
+                        );
                     }
                 }
                 false
@@ -169,7 +171,7 @@ impl Journal {
         }
     }
 
-    /// Every event from now on, once it is kept. One who lags behind by more than a thousand is told so.
+    /// Every event from now on, once it is kept. A reader that lags behind by more than a thousand is told so.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Recorded> {
         self.shared.acknowledged.subscribe()
@@ -211,7 +213,7 @@ impl Journal {
             let _ = closed.await;
         };
         if tokio::time::timeout(limit, close).await.is_err() {
-            tracing::warn!("the journal was not closed in time; the next start makes it whole");
+            tracing::warn!("the journal was not closed in time; the next start repairs it");
         }
     }
 }

@@ -61,7 +61,7 @@ pub struct Page {
     pub lost: u64,
 }
 
-/// What the thread and those who speak to it both look at.
+/// What the thread and its callers share.
 #[derive(Debug)]
 pub(super) struct JournalShared {
     pub(super) metrics: Arc<Metrics>,

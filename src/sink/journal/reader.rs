@@ -29,8 +29,8 @@ pub struct ReadError {
 }
 
 impl Reader {
-    /// Opens the file, whoever has it open too. Nothing is written to it, and right to read it is enough while a daemon runs
-    /// or after it ended in order.
+    /// Opens the file, also while a daemon has it open. Nothing is written to it, and right to read it is enough while a
+    /// daemon runs or after it ended in order.
     ///
     /// # Errors
     /// Where it is missing, may not be read, is broken, or is not for this version.

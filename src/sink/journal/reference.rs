@@ -87,11 +87,11 @@ impl Jump {
         let span = humantime::format_duration(Duration::from_hours(hours));
         Event::new(now, None, EventKind::ClockJumped)
             .change(&before.to_string(), &now.to_string())
-            .evidence(&format!("the clock last said {before}, and now says {now}"))
+            .evidence(&format!("the clock last showed {before}, and now shows {now}"))
             .evidence(&format!(
-                "either nothing ran here for {span}, or the clock is wrong: ask timedatectl or chronyc tracking"
+                "either nothing ran here for {span}, or the clock is wrong: see timedatectl or chronyc tracking"
             ))
-            .evidence("old events are removed slowly until this is made up for, at most a day of them an hour")
+            .evidence("until this is settled, old events are removed slowly: at most a day of them an hour")
     }
 }
 

@@ -60,14 +60,13 @@ pub struct Run {
 }
 
 impl Run {
-    /// The start of the run after this one, with for how long nobody had watched.
+    /// The start of the run after this one, with how long no daemon had run.
     #[must_use]
     pub fn before(self, started: Event) -> Event {
         let gap = started.at.since(self.last_alive);
         let ended = if self.stopped { "it had been asked to stop" } else { "it was cut off" };
         let words = humantime::format_duration(Duration::from_secs(gap.as_secs()));
-        let first =
-            format!("nobody watched for {words}: the run before this one was last alive at {}", self.last_alive);
+        let first = format!("not watched for {words}: the previous run was last alive at {}", self.last_alive);
         let lines = [first, format!("that run ended: {ended}")].map(|line| WireText::new(&line));
         let evidence = lines.into_iter().chain(started.evidence).collect();
         Event { lasted: Some(gap), evidence, ..started }

@@ -311,7 +311,7 @@ impl Store {
 
     /// Whether the path still leads to this very file, and nothing was cut off it.
     ///
-    /// SQLite would go on writing into a file that was removed, and nobody would find what it wrote.
+    /// SQLite would go on writing into a file that was removed, where no reader would find it.
     pub(super) fn check_place(&mut self) -> Result<(), Trouble> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let metadata = match fs::metadata(&file.path) {
@@ -366,7 +366,7 @@ fn lock(path: &Path) -> Result<File, Trouble> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Trouble::Unavailable(
-            "another cachewatch keeps its journal there; give each one its own journal.path".to_owned(),
+            "another cachewatch uses this journal; give each one its own journal.path".to_owned(),
         )),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
@@ -392,7 +392,7 @@ pub(super) fn peek(path: &Path) -> Result<(), Trouble> {
             let is_text = std::str::from_utf8(&head).is_ok_and(|text| !text.contains('\0'));
             let words = "it is not a journal";
             Err(if is_text {
-                Trouble::Refused(format!("{words} but a text; set journal.path to a file of its own"))
+                Trouble::Refused(format!("{words} but a text file; set journal.path to another file"))
             } else {
                 Trouble::Damaged(format!("{words}: its head is not that of SQLite"))
             })
@@ -400,17 +400,17 @@ pub(super) fn peek(path: &Path) -> Result<(), Trouble> {
         (Some(version), Some(application)) if application == APPLICATION_ID.cast_unsigned() => {
             if version > JOURNAL_VERSION {
                 return Err(Trouble::Refused(format!(
-                    "a later cachewatch wrote it (version {version}, this one knows {JOURNAL_VERSION}); start that one, or set \
-                     journal.path to another file"
+                    "a later cachewatch wrote it (version {version}, this one supports {JOURNAL_VERSION}); start that \
+                     one, or set journal.path to another file"
                 )));
             }
             Ok(())
         }
         // A file whose tables were never made: its maker was killed at once.
         (Some(0), Some(0)) if metadata.len() <= 4096 => Ok(()),
-        (Some(_), Some(_)) => Err(Trouble::Refused(
-            "it is the database of another program; set journal.path to a file of its own".to_owned(),
-        )),
+        (Some(_), Some(_)) => {
+            Err(Trouble::Refused("it is the database of another program; set journal.path to another file".to_owned()))
+        }
         _ => Err(Trouble::Damaged(format!("it ends after {} bytes", metadata.len()))),
     }
 }
@@ -434,7 +434,7 @@ pub(super) fn states(connection: &Connection) -> rusqlite::Result<Vec<State>> {
     states.collect()
 }
 
-/// A moment that `meta` keeps under this name; `None` where it keeps none, or another hand has put there what is none.
+/// A time that `meta` keeps under this name; `None` where it keeps none, or the value is not a time.
 fn moment(connection: &Connection, name: &str) -> rusqlite::Result<Option<Timestamp>> {
     let value = connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0));
     Ok(match value.optional()? {

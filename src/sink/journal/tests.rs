@@ -225,7 +225,7 @@ async fn what_is_not_for_this_program_is_not_touched() {
     let place = Place::new();
     closed(&place).await;
     Connection::open(place.path()).unwrap().pragma_update(None, "user_version", JOURNAL_VERSION + 1).unwrap();
-    refused(&place, "a later cachewatch wrote it (version 2, this one knows 1)").await;
+    refused(&place, "a later cachewatch wrote it (version 2, this one supports 1)").await;
 
     let place = Place::new();
     Connection::open(place.path()).unwrap().execute_batch("CREATE TABLE t (a); CREATE TABLE u (a)").unwrap();

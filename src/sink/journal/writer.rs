@@ -129,7 +129,7 @@ impl Writer {
         }
     }
 
-    /// Runs until it is told to close, or nobody can tell it anything any more.
+    /// Runs until it gets the message to close, or until the last sender is gone.
     pub(super) fn run(mut self, recovered: oneshot::Sender<Recovered>) {
         self.shared.pulse.waits_for_disk(Loop::Journal);
         let begun = self.begin();
@@ -392,7 +392,12 @@ impl Writer {
         self.shared.metrics.journal_recorded(written as u64);
         if let Some(away) = self.away.take() {
             let path = self.path.as_deref().unwrap_or(Path::new("")).display().to_string();
-            tracing::info!(path, written, lost = away.lost, "the journal is written again, with what had waited");
+            tracing::info!(
+                path,
+                written,
+                lost = away.lost,
+                "the journal is written again, with the events that waited"
+            );
             self.shared.tell_up(true);
         }
         if self.path.is_none() {
@@ -485,7 +490,7 @@ impl Writer {
             tracing::warn!(
                 path,
                 most = MOST_UNWRITTEN,
-                "the journal cannot be written: {words}; monitoring goes on, events wait in memory, and it is tried again"
+                "the journal cannot be written: {words}; monitoring continues, events wait in memory, and writing is retried"
             );
         }
         let lost = self.away.as_ref().map_or(0, |away| away.lost);

@@ -235,7 +235,7 @@ impl<W: Write> LogWriter<W> {
 
 /// The line that says what was lost.
 fn notice(as_json: bool, now: Timestamp, Loss { lines, since }: &Loss) -> Vec<u8> {
-    let words = "lines of the log were lost: its target was full, closed or too slow";
+    let words = "log lines were lost: the target was full, closed or too slow";
     let line = if as_json {
         let (now, since) = (now.to_string(), since.to_string());
         json!({"timestamp": now, "level": "WARN", "message": words, "lost": lines, "since": since}).to_string()

@@ -100,9 +100,9 @@ families! {
 
     /// Whether every address of the cache answered PING in the last probe.
     probe_success: gauge[cache] of Probe;
-    /// When the product of the cache comes to its announced end.
+    /// The announced retirement date of the product of the cache.
     retirement_timestamp_seconds: gauge[cache];
-    /// Probes that have ended.
+    /// Completed probes.
     probes_total: counter[cache];
     /// Probes in which a stage failed for a reason, counted once for each pair of both.
     probe_failures_total: counter[cache, stage: Stage, reason: FaultKind];
@@ -113,7 +113,7 @@ families! {
     /// When the last probe began.
     last_probe_timestamp_seconds: gauge[cache];
 
-    /// Lookups beside the probes that have ended.
+    /// Completed lookups between the probes.
     lookups_total: counter[cache];
     /// How many addresses of a class the resolver answered with.
     dns_addresses: gauge[cache, resolver: ResolverName, class: AddressClass] of Lookup;
@@ -143,20 +143,20 @@ families! {
     /// Whether every address presented a chain that is trusted, valid now and covers the name.
     tls_chain_verified: gauge[cache] of Probe;
 
-    /// Whether something is open that should be closed, by the last test that could tell.
+    /// Whether something is open that should be closed, by the last conclusive test.
     exposure_open: gauge[cache, kind: Opening];
 
     /// Connected clients, by the server's own count.
     clients_connected: gauge[cache, node: str] of Probe;
-    /// How many clients may be connected, and who says so.
+    /// The client limit, and its source.
     clients_limit: gauge[cache, node: str, source: LimitSource] of Probe;
     /// The share of the client limit that is free, 0 to 1.
     clients_headroom_ratio: gauge[cache, node: str] of Probe;
     /// How long until the client limit is reached at the present rate; absent while the count does not rise steadily.
     clients_exhaustion_seconds: gauge[cache, node: str] of Probe;
-    /// Connections the server says it has rejected for want of room; starts again when the server does.
+    /// Connections the server rejected at its client limit, by its own count; restarts with the server.
     rejected_connections_total: counter[cache, node: str];
-    /// What the server says of itself; always 1.
+    /// What the server reports about itself; always 1.
     server_info: gauge[cache, redis_version: str, role: str, mode: str] of Probe;
 
     /// Whether a finding is open; 0 after it has been open once.
@@ -164,11 +164,11 @@ families! {
     /// How often a finding opened.
     findings_total: counter[cache, finding: FindingId, severity: Severity];
 
-    /// Connections that found each place busy and asked for more than an open path, or for nothing at all.
+    /// Connections refused because every place was taken; requests for open paths are still answered.
     http_connections_refused_total: counter[];
     /// TLS handshakes with a client that failed.
     http_tls_handshake_failures_total: counter[];
-    /// Requests with a user and a password, or a token, that were not right.
+    /// Requests with a wrong user, password or token.
     http_auth_failures_total: counter[];
     /// Whether the last attempt to read certificate, key and users succeeded.
     http_files_last_reload_successful: gauge[];
@@ -176,20 +176,20 @@ families! {
     host_sysctl: gauge[name: str];
     /// How long after its due time a probe started.
     probe_lateness_seconds: histogram[];
-    /// Probes left out because the one before still ran, or waited for a place, of which there are `probe.max_in_flight`.
+    /// Probes skipped because the previous one still ran or waited for a place (`probe.max_in_flight`).
     probes_skipped_total: counter[];
     /// Probes running now.
     probes_in_flight: gauge[];
-    /// Probes and lookups that broke for a defect of this program.
+    /// Probes and lookups that panicked, which is a defect of this program.
     probe_panics_total: counter[];
-    /// Errors this program has no word for; each is worth a report to its makers.
+    /// Errors without a classification; please report them.
     unrecognised_errors_total: counter[];
 
-    /// Events that a sink has taken in for good.
+    /// Events that a sink has stored.
     journal_events_total: counter[sink: SinkName];
-    /// What a sink could not do: each attempt that failed, and each event it lost.
+    /// Failures of a sink: each attempt that failed, and each event it lost.
     sink_failures_total: counter[sink: SinkName];
-    /// Whether a loop of the daemon turns; 0 where it stands still.
+    /// Whether a loop of the daemon makes progress; 0 if it does not.
     loop_up: gauge[r#loop: Loop];
     /// Whether the journal can be written.
     journal_up: gauge[];
