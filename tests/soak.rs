@@ -111,7 +111,7 @@ fn soak(time: Duration) {
 
 /// A daemon, what it watches, and how long its metrics took to show each change.
 struct Story {
-    lab: Fleet,
+    fleet: Fleet,
     daemon: Daemon,
     changes: u32,
     slowest: Duration,
@@ -121,50 +121,50 @@ struct Story {
 
 impl Story {
     fn begin() -> Self {
-        let lab = Fleet::new();
+        let fleet = Fleet::new();
         for name in ["carts", "orders", "sessions"] {
-            lab.lead(name, PRIVATE);
+            fleet.lead(name, PRIVATE);
         }
-        let daemon = Daemon::start(&configuration(&lab, &["carts", "orders"]));
+        let daemon = Daemon::start(&configuration(&fleet, &["carts", "orders"]));
         daemon.wait_until("ready", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
-        Self { lab, daemon, changes: 0, slowest: Duration::ZERO, healthy: None }
+        Self { fleet, daemon, changes: 0, slowest: Duration::ZERO, healthy: None }
     }
 
     /// Everything that can change, once, and back.
     fn turn(&mut self) {
         self.well();
 
-        self.lab.server.stop();
+        self.fleet.server.stop();
         self.shows("the server is gone", SLACK, |scrape| {
             let unknown =
                 ["clients_headroom_ratio", "clients_connected", "tls_chain_verified", "tls_info", "server_info"];
             success(scrape) == Some(0.0) && unknown.iter().all(|name| of(scrape, name).is_empty())
         });
-        self.lab.server.restart();
+        self.fleet.server.restart();
         self.shows("the server is back", SLACK, |scrape| success(scrape) == Some(1.0));
 
-        self.lab.lead("orders", PUBLIC);
+        self.fleet.lead("orders", PUBLIC);
         self.shows("the name leads to the public", SLACK, |scrape| {
             let expected = value(scrape, "dns_as_expected", &[]) == Some(0.0);
             let told = value(scrape, "finding_open", &[("finding", "dns-zone-not-linked")]) == Some(1.0);
             expected && told && addresses(scrape) == [PUBLIC.to_string()]
         });
-        self.lab.names.set(&host("orders"), Answer::new().servfail());
+        self.fleet.names.set(&host("orders"), Answer::new().servfail());
         self.shows("lookups fail", SLACK, |scrape| {
             let unknown = ["dns_addresses", "dns_address_info", "dns_ttl_seconds", "address_reachable", "tls_info"];
             success(scrape) == Some(0.0) && unknown.iter().all(|name| of(scrape, name).is_empty())
         });
-        self.lab.lead("orders", PRIVATE);
+        self.fleet.lead("orders", PRIVATE);
         self.shows("the name leads back", SLACK, |scrape| addresses(scrape) == [PRIVATE.to_string()]);
 
-        self.daemon.configure(&configuration(&self.lab, &["carts", "orders", "sessions"]));
+        self.daemon.configure(&configuration(&self.fleet, &["carts", "orders", "sessions"]));
         self.daemon.signal(rustix::process::Signal::HUP);
         self.shows("a cache is added", SLACK, |scrape| caches(scrape) == ["carts", "orders", "sessions"]);
         self.daemon.configure("[[caches]]\nname = 1\n");
         self.shows("a configuration is refused", FILE + SLACK, |scrape| {
             scrape.value("cachewatch_config_last_reload_successful", &[]) == Some(0.0)
         });
-        self.daemon.configure(&configuration(&self.lab, &["carts", "orders"]));
+        self.daemon.configure(&configuration(&self.fleet, &["carts", "orders"]));
         self.shows("a cache is removed", FILE + SLACK, |scrape| {
             let good = scrape.value("cachewatch_config_last_reload_successful", &[]) == Some(1.0);
             good && caches(scrape) == ["carts", "orders"]
@@ -196,11 +196,11 @@ impl Story {
     }
 }
 
-fn configuration(lab: &Fleet, names: &[&str]) -> String {
+fn configuration(fleet: &Fleet, names: &[&str]) -> String {
     let interval = INTERVAL.as_secs();
-    let mut text = lab.settings(&format!("interval = \"{interval}s\"\ntimeout = \"1900ms\"\njitter = 0.0\n"));
+    let mut text = fleet.settings(&format!("interval = \"{interval}s\"\ntimeout = \"1900ms\"\njitter = 0.0\n"));
     for name in names {
-        text += &lab.cache(name, "isolation = \"private_endpoint\"");
+        text += &fleet.cache(name, "isolation = \"private_endpoint\"");
     }
     text
 }

@@ -24,11 +24,11 @@ const GRACE: Duration = Duration::from_millis(1500);
 
 #[test]
 fn an_answer_that_turns_public_pages_within_a_probe_a_scrape_and_an_evaluation() {
-    let lab = Fleet::new();
-    lab.lead("orders", PRIVATE);
+    let fleet = Fleet::new();
+    fleet.lead("orders", PRIVATE);
     let settings = "interval = \"1s\"\ntimeout = \"900ms\"\njitter = 0.0\n";
-    let cache = lab.cache("orders", "isolation = \"private_endpoint\"");
-    let daemon = Daemon::start(&format!("{}{cache}", lab.settings(settings)));
+    let cache = fleet.cache("orders", "isolation = \"private_endpoint\"");
+    let daemon = Daemon::start(&format!("{}{cache}", fleet.settings(settings)));
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/cachewatch.rules.yml");
     // The rules as they are, at the pace of this test.
     let rules = fs::read_to_string(rules).unwrap().replace("    interval: 1m\n", "    interval: 1s\n");
@@ -39,7 +39,7 @@ fn an_answer_that_turns_public_pages_within_a_probe_a_scrape_and_an_evaluation()
 
     let starvation = Starvation::of(&[daemon.pid(), prometheus.pid()]);
     let watch = Stopwatch::start();
-    lab.lead("orders", PUBLIC);
+    fleet.lead("orders", PUBLIC);
     while !firing(&prometheus).contains(&"CachewatchDnsPathPublic".to_owned()) {
         assert!(watch.elapsed() < PATIENCE, "nobody is paged: {:?}", prometheus.get("alerts"));
         thread::sleep(Duration::from_millis(20));

@@ -40,10 +40,10 @@ fn of<'a>(scrape: &'a Scrape, cache: &'a str) -> impl Iterator<Item = &'a Sample
 #[test]
 fn a_cache_has_the_series_that_the_guide_says() {
     let says = table("Series");
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let others = [DnsServer::start(), DnsServer::start()];
     // A busy machine is to make no finding of its own.
-    let mut text = lab.settings("interval = \"2s\"\ntimeout = \"1900ms\"\n[thresholds]\nslow_ping = \"1s\"");
+    let mut text = fleet.settings("interval = \"2s\"\ntimeout = \"1900ms\"\n[thresholds]\nslow_ping = \"1s\"");
     let mut resolvers = vec![RESOLVER.to_owned()];
     for (number, names) in others.iter().enumerate() {
         resolvers.push(format!("other-{number}"));
@@ -51,19 +51,19 @@ fn a_cache_has_the_series_that_the_guide_says() {
         names.set(&host("asked"), Answer::new().alias(&alias("asked"), 300).address(PRIVATE, 10));
     }
     for name in ["orders", "asked", "drifted"] {
-        lab.lead(name, PRIVATE);
+        fleet.lead(name, PRIVATE);
     }
-    lab.names.set(&host("wide"), Answer::new().alias(&alias("wide"), 300).address(PRIVATE, 10).address(SECOND, 10));
+    fleet.names.set(&host("wide"), Answer::new().alias(&alias("wide"), 300).address(PRIVATE, 10).address(SECOND, 10));
     for (name, resolvers) in [
         ("orders", &resolvers[..1]),
         ("asked", &resolvers[..]),
         ("drifted", &resolvers[..1]),
         ("wide", &resolvers[..1]),
     ] {
-        text += &lab.cache_asking(resolvers, name, "isolation = \"private_endpoint\"");
+        text += &fleet.cache_asking(resolvers, name, "isolation = \"private_endpoint\"");
     }
     // One table of `connect_to` for all: the second address is dialled where the first is.
-    let dialled = lab.server.address();
+    let dialled = fleet.server.address();
     let text = text.replace("connect_to = [", &format!("connect_to = [\"10.20.1.5={dialled}\", "));
     let daemon = Daemon::start(&text);
     // The health of a cache is told after its metrics are.
@@ -81,7 +81,7 @@ fn a_cache_has_the_series_that_the_guide_says() {
     assert_eq!(of(&well, "wide").count(), of_a_cache + of_an_address);
     assert_eq!(says["samples of it a day, scraped every 30 s"], of_a_cache * 24 * 60 * 2);
 
-    lab.lead("drifted", PUBLIC);
+    fleet.lead("drifted", PUBLIC);
     daemon.wait_until("it leads elsewhere", |daemon| (daemon.get("/healthz/drifted").status == 503).then_some(()));
     let drifted = daemon.scrape();
     let findings = drifted.all("cachewatch_finding_open", &[("cache", "drifted")]).len();

@@ -90,9 +90,9 @@ fn wait_for_open(daemon: &Daemon, cache: &str, findings: &[&str]) -> Scrape {
     })
 }
 
-/// Starts a daemon on these caches of the lab and waits until each had its first round.
-fn watching(lab: &Fleet, names: &[&str]) -> Daemon {
-    let daemon = Daemon::start(&lab.configuration(names));
+/// Starts a daemon on these caches of the fleet and waits until each had its first round.
+fn watching(fleet: &Fleet, names: &[&str]) -> Daemon {
+    let daemon = Daemon::start(&fleet.configuration(names));
     ready(&daemon);
     daemon
 }
@@ -103,28 +103,28 @@ fn ready(daemon: &Daemon) {
 
 #[test]
 fn a_taken_port_ends_the_start_before_any_probe() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = holder.local_addr().unwrap().to_string();
-    let resolver = lab.names.address().to_string();
+    let resolver = fleet.names.address().to_string();
     let arguments = ["run", "orders.redis.cache.windows.net", "--resolver", &resolver];
     let run = cachewatch(&arguments).env("CACHEWATCH__SERVER__LISTEN", &address).run();
     assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""), "{run:?}");
     assert!(run.stderr.contains(&format!("cannot listen on {address}: Address already in use")), "{run:?}");
-    assert_eq!(lab.names.asked(), []);
+    assert_eq!(fleet.names.asked(), []);
 }
 
 #[test]
 fn bare_hosts_need_no_file() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     for name in ["orders", "carts"] {
-        lab.lead(name, [127, 0, 0, 1]);
+        fleet.lead(name, [127, 0, 0, 1]);
     }
-    let (orders, carts) = (format!("{}:{}", host("orders"), lab.server.port()), host("carts"));
-    let carts = format!("{carts}:{}", lab.server.port());
+    let (orders, carts) = (format!("{}:{}", host("orders"), fleet.server.port()), host("carts"));
+    let carts = format!("{carts}:{}", fleet.server.port());
     let both = format!(" {orders} ,{carts}");
-    let resolver = lab.names.address().to_string();
-    let (ca, password) = (lab.ca_file(), lab.password_file());
+    let resolver = fleet.names.address().to_string();
+    let (ca, password) = (fleet.ca_file(), fleet.password_file());
     let options =
         [("CACHEWATCH_RESOLVER", &*resolver), ("CACHEWATCH_CA_FILE", &ca), ("CACHEWATCH_PASSWORD_FILE", &password)];
     for (arguments, environment, caches) in [
@@ -144,11 +144,11 @@ fn bare_hosts_need_no_file() {
 
 #[test]
 fn ready_means_that_every_cache_had_its_first_report() {
-    let lab = Fleet::new();
-    lab.server.pause();
+    let fleet = Fleet::new();
+    fleet.server.pause();
     let probe = "interval = \"1m\"\ntimeout = \"50s\"\ntls_timeout = \"50s\"";
-    lab.lead("orders", [10, 20, 1, 4]);
-    let daemon = Daemon::start(&(lab.settings(probe) + &lab.cache("orders", "")));
+    fleet.lead("orders", [10, 20, 1, 4]);
+    let daemon = Daemon::start(&(fleet.settings(probe) + &fleet.cache("orders", "")));
     for path in ["/readyz", "/-/ready"] {
         let answer = daemon.get(path);
         assert_eq!((answer.status, answer.body.as_str()), (503, "waiting for the first report of orders\n"));
@@ -156,7 +156,7 @@ fn ready_means_that_every_cache_had_its_first_report() {
     let health = daemon.get("/healthz");
     assert_eq!((health.status, &health.json()["caches"][0]["standing"]), (503, &json!("unknown")));
     assert_eq!(daemon.get("/livez").status, 200);
-    lab.server.resume();
+    fleet.server.resume();
     ready(&daemon);
     for (path, status) in [("/-/ready", 200), ("/healthz", 200), ("/livez", 200), ("/-/healthy", 200)] {
         assert_eq!(daemon.get(path).status, status, "{path}");
@@ -199,14 +199,14 @@ fn healthy_state(version: &str) -> [String; 26] {
 
 #[test]
 fn metrics_and_health_follow_the_server() {
-    let mut lab = Fleet::new();
-    let daemon = watching(&lab, &["orders"]);
+    let mut fleet = Fleet::new();
+    let daemon = watching(&fleet, &["orders"]);
     let healthy = state(&next_round(&daemon, "orders"), "orders");
-    let version = lab.server.command(&["INFO", "server"]);
+    let version = fleet.server.command(&["INFO", "server"]);
     let version = version.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap();
     assert_eq!(healthy, healthy_state(version));
 
-    lab.server.stop();
+    fleet.server.stop();
     let refused = |scrape: &Scrape| {
         let labels = [("cache", "orders"), ("stage", "connect"), ("reason", "refused")];
         scrape.value("cachewatch_probe_failures_total", &labels)
@@ -264,7 +264,7 @@ fn metrics_and_health_follow_the_server() {
         assert_eq!(daemon.get(path).status, status, "{path}");
     }
 
-    lab.server.restart();
+    fleet.server.restart();
     let scrape = next_round(&daemon, "orders");
     let stable = refused(&scrape);
     assert_eq!(scrape.value("cachewatch_probe_success", ORDERS), Some(1.0));
@@ -284,11 +284,11 @@ fn metrics_and_health_follow_the_server() {
 
 #[test]
 fn metrics_follow_the_name() {
-    let lab = Fleet::new();
-    let daemon = watching(&lab, &["orders"]);
+    let fleet = Fleet::new();
+    let daemon = watching(&fleet, &["orders"]);
     let private = state(&next_round(&daemon, "orders"), "orders");
 
-    lab.lead("orders", PUBLIC);
+    fleet.lead("orders", PUBLIC);
     let scrape = next_round(&daemon, "orders");
     let public = state(&scrape, "orders");
     assert_eq!(
@@ -318,7 +318,7 @@ fn metrics_follow_the_name() {
     assert_eq!(first_public, (Some("finding_opened".to_owned()), json!("WARN")));
 
     // Nothing is learned from a lookup that fails: findings stay, measurements go.
-    lab.names.set(&host("orders"), Answer::new().servfail());
+    fleet.names.set(&host("orders"), Answer::new().servfail());
     next_round(&daemon, "orders");
     let scrape = wait_for_open(&daemon, "orders", &["dns-drift 2", "dns-server-failure 1", "dns-zone-not-linked 2"]);
     let kept: Vec<_> = state(&scrape, "orders").into_iter().filter(|line| !line.contains("_total [")).collect();
@@ -335,7 +335,7 @@ fn metrics_follow_the_name() {
         ]
     );
 
-    lab.lead("orders", [10, 20, 1, 4]);
+    fleet.lead("orders", [10, 20, 1, 4]);
     let scrape = wait_for_open(&daemon, "orders", &[]);
     let measured = |line: &String| !line.contains("_total [") && !line.contains("finding_open");
     let back: Vec<_> = changes(&private, &state(&scrape, "orders")).into_iter().filter(measured).collect();
@@ -344,22 +344,22 @@ fn metrics_follow_the_name() {
 
 #[test]
 fn a_move_from_private_to_public_is_told_in_its_first_round() {
-    let lab = Fleet::new();
-    let patient = lab.configuration(&["orders"]).replacen("[probe]\n", "[probe]\nopen_after = 1000\n", 1);
+    let fleet = Fleet::new();
+    let patient = fleet.configuration(&["orders"]).replacen("[probe]\n", "[probe]\nopen_after = 1000\n", 1);
     let daemon = Daemon::start(&patient);
     ready(&daemon);
-    lab.lead("orders", PUBLIC);
+    fleet.lead("orders", PUBLIC);
     wait_for_open(&daemon, "orders", &["dns-drift 2", "dns-zone-not-linked 2"]);
 }
 
 #[test]
 fn a_counter_of_the_server_starts_again_when_the_server_does() {
-    let mut lab = Fleet::with(|builder| builder.max_clients(10));
-    let daemon = watching(&lab, &["orders"]);
+    let mut fleet = Fleet::with(|builder| builder.max_clients(10));
+    let daemon = watching(&fleet, &["orders"]);
     let rejected = |scrape: &Scrape| scrape.value("cachewatch_rejected_connections_total", ORDERS);
     assert_eq!(rejected(&next_round(&daemon, "orders")), Some(0.0));
     // More than it admits; a server turns those away before they say a word.
-    let crowd: Vec<_> = (0..20).map(|_| TcpStream::connect(lab.server.plain_address()).unwrap()).collect();
+    let crowd: Vec<_> = (0..20).map(|_| TcpStream::connect(fleet.server.plain_address()).unwrap()).collect();
     let turned_away = |mut stream: &TcpStream| {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut words = String::new();
@@ -369,7 +369,7 @@ fn a_counter_of_the_server_starts_again_when_the_server_does() {
     assert_eq!(turned_away(&crowd[19]), "-ERR max number of clients reached\r\n");
     drop(crowd);
     let seen = daemon.wait_until("rejections", |daemon| rejected(&daemon.scrape()).filter(|count| *count >= 10.0));
-    lab.server.restart();
+    fleet.server.restart();
     let again = daemon.wait_until("a smaller count", |daemon| rejected(&daemon.scrape()).filter(|count| *count < seen));
     assert_eq!(again, 0.0);
 }
@@ -397,9 +397,9 @@ fn wait_for_reload(daemon: &Daemon, cause: &str) -> String {
 
 #[test]
 fn a_reload_keeps_what_did_not_change_and_leaves_no_trace_of_what_went() {
-    let mut lab = Fleet::new();
-    let daemon = watching(&lab, &["carts", "orders"]);
-    lab.server.stop();
+    let mut fleet = Fleet::new();
+    let daemon = watching(&fleet, &["carts", "orders"]);
+    fleet.server.stop();
     wait_for_open(&daemon, "orders", &["tcp-refused 1"]);
     let complaint = |daemon: &Daemon| {
         let document = daemon.get("/healthz/orders").json();
@@ -410,7 +410,7 @@ fn a_reload_keeps_what_did_not_change_and_leaves_no_trace_of_what_went() {
     assert!(ended >= 2.0);
 
     // By SIGHUP: one cache stays, one goes, one comes.
-    daemon.configure(&lab.configuration(&["orders", "sessions"]));
+    daemon.configure(&fleet.configuration(&["orders", "sessions"]));
     daemon.signal(Signal::HUP);
     assert_eq!(wait_for_reload(&daemon, "SIGHUP"), "2 caches, 1 of them unchanged");
     let scrape = daemon.scrape();
@@ -425,7 +425,7 @@ fn a_reload_keeps_what_did_not_change_and_leaves_no_trace_of_what_went() {
     assert_eq!(daemon.scrape().value("cachewatch_findings_total", &opened), Some(1.0));
 
     // By POST: another expectation of the same cache. Its counters go on, and what it says is judged anew.
-    let changed = lab.configuration(&["orders", "sessions"]).replacen("private_endpoint", "public", 1);
+    let changed = fleet.configuration(&["orders", "sessions"]).replacen("private_endpoint", "public", 1);
     daemon.configure(&changed);
     let ended = rounds(&daemon, "orders");
     let answer = daemon.post("/-/reload");
@@ -441,7 +441,7 @@ fn a_reload_keeps_what_did_not_change_and_leaves_no_trace_of_what_went() {
 
 #[test]
 fn files_are_taken_up_when_they_change() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let directory = TempDir::new().unwrap();
     let at = |name: &str| directory.path().join(name);
     // As Kubernetes mounts a ConfigMap: the file is a link through a link, and the middle one is exchanged.
@@ -453,7 +453,7 @@ fn files_are_taken_up_when_they_change() {
         symlink(to, at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
     };
-    version("..1", &lab.configuration(&["orders"]));
+    version("..1", &fleet.configuration(&["orders"]));
     point("..1");
     symlink("..data/config.toml", at("config.toml")).unwrap();
     let daemon = Daemon::start_with(&["--config", &at("config.toml").to_string_lossy()], &[]);
@@ -464,23 +464,23 @@ fn files_are_taken_up_when_they_change() {
             (caches_of(&scrape) == names).then_some(scrape)
         })
     };
-    version("..2", &lab.configuration(&["carts", "orders"]));
+    version("..2", &fleet.configuration(&["carts", "orders"]));
     point("..2");
     watches(&["carts", "orders"]);
 
     // A directory beside it appears with a part, a part is added, one is removed.
     let draft = TempDir::new_in(directory.path()).unwrap().keep();
-    lab.lead("sessions", [10, 20, 1, 4]);
-    fs::write(draft.join("10.toml"), lab.cache("sessions", "")).unwrap();
+    fleet.lead("sessions", [10, 20, 1, 4]);
+    fs::write(draft.join("10.toml"), fleet.cache("sessions", "")).unwrap();
     fs::rename(&draft, at("conf.d")).unwrap();
     watches(&["carts", "orders", "sessions"]);
-    fs::write(at("conf.d").join("20.toml"), lab.cache("users", "")).unwrap();
+    fs::write(at("conf.d").join("20.toml"), fleet.cache("users", "")).unwrap();
     watches(&["carts", "orders", "sessions", "users"]);
     fs::remove_file(at("conf.d").join("10.toml")).unwrap();
     watches(&["carts", "orders", "users"]);
 
     // In place, as an editor may write.
-    fs::write(at("config.toml"), lab.configuration(&["orders"])).unwrap();
+    fs::write(at("config.toml"), fleet.configuration(&["orders"])).unwrap();
     watches(&["orders", "users"]);
     // The number is told after the caches are.
     daemon.wait_until("two caches", |daemon| {
@@ -491,10 +491,10 @@ fn files_are_taken_up_when_they_change() {
 
 #[test]
 fn a_bad_file_changes_nothing_and_is_told_everywhere() {
-    let lab = Fleet::new();
-    let daemon = watching(&lab, &["orders"]);
+    let fleet = Fleet::new();
+    let daemon = watching(&fleet, &["orders"]);
     let first = daemon.scrape().value("cachewatch_config_last_reload_success_timestamp_seconds", &[]);
-    let good = lab.configuration(&["orders"]);
+    let good = fleet.configuration(&["orders"]);
     daemon.configure(&format!("{good}isolation = \"privat\"\n[probe]\n"));
     daemon.wait_until("refused", |daemon| (reloads(daemon) == Some(0.0)).then_some(()));
 
@@ -529,12 +529,12 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
 }
 
 /// A daemon whose one probe hangs in the handshake of a server that does not answer.
-fn hanging(lab: &Fleet, grace: &str) -> Daemon {
-    lab.server.pause();
-    lab.lead("orders", [10, 20, 1, 4]);
-    let settings = lab.settings("interval = \"10m\"\ntimeout = \"5m\"\ntls_timeout = \"5m\"");
+fn hanging(fleet: &Fleet, grace: &str) -> Daemon {
+    fleet.server.pause();
+    fleet.lead("orders", [10, 20, 1, 4]);
+    let settings = fleet.settings("interval = \"10m\"\ntimeout = \"5m\"\ntls_timeout = \"5m\"");
     let server = format!("[server]\nshutdown_grace = \"{grace}\"\n[log]\nlevel = \"debug\"\n");
-    let daemon = Daemon::start(&(server + &settings + &lab.cache("orders", "")));
+    let daemon = Daemon::start(&(server + &settings + &fleet.cache("orders", "")));
     let in_flight = |daemon: &Daemon| daemon.scrape().value("cachewatch_probes_in_flight", &[]) == Some(1.0);
     daemon.wait_until("a probe in flight", |daemon| in_flight(daemon).then_some(()));
     daemon
@@ -555,11 +555,11 @@ fn wait_for_message(daemon: &Daemon, start: &str) {
 
 #[test]
 fn sigterm_lets_the_running_probe_end() {
-    let lab = Fleet::new();
-    let mut daemon = hanging(&lab, "5m");
+    let fleet = Fleet::new();
+    let mut daemon = hanging(&fleet, "5m");
     daemon.signal(Signal::TERM);
     wait_for_message(&daemon, "stopping: no new probes");
-    lab.server.resume();
+    fleet.server.resume();
     assert_eq!(daemon.wait().code(), Some(0));
     let said = messages(&daemon);
     assert_eq!(said[said.len() - 2..], ["probed", "stopped"], "{said:#?}");
@@ -567,8 +567,8 @@ fn sigterm_lets_the_running_probe_end() {
 
 #[test]
 fn sigterm_waits_no_longer_than_the_grace_period() {
-    let lab = Fleet::new();
-    let mut daemon = hanging(&lab, "200ms");
+    let fleet = Fleet::new();
+    let mut daemon = hanging(&fleet, "200ms");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
     let cut = "stopped; what was still running after the grace period is cut off";
@@ -577,23 +577,23 @@ fn sigterm_waits_no_longer_than_the_grace_period() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::TERM, Signal::INT)] {
-        let mut daemon = hanging(&lab, "5m");
+        let mut daemon = hanging(&fleet, "5m");
         daemon.signal(first);
         wait_for_message(&daemon, "stopping: no new probes");
         daemon.signal(second);
         assert_eq!(daemon.wait().code(), Some(0));
         assert_eq!(messages(&daemon).last().map(String::as_str), Some("stopped at once, at a second signal"));
-        lab.server.resume();
+        fleet.server.resume();
     }
 }
 
 #[test]
 fn a_client_that_never_finishes_does_not_hold_up_the_end() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let grace = "[server]\nshutdown_grace = \"200ms\"\n";
-    let mut daemon = Daemon::start(&(grace.to_owned() + &lab.configuration(&["orders"])));
+    let mut daemon = Daemon::start(&(grace.to_owned() + &fleet.configuration(&["orders"])));
     let mut idle = TcpStream::connect(daemon.address()).unwrap();
     idle.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n").unwrap();
     let unread = TcpStream::connect(daemon.address()).unwrap();
@@ -604,13 +604,13 @@ fn a_client_that_never_finishes_does_not_hold_up_the_end() {
 
 #[test]
 fn the_init_system_is_told() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let config = directory.path().join("config.toml");
-    fs::write(&config, lab.configuration(&["orders"])).unwrap();
+    fs::write(&config, fleet.configuration(&["orders"])).unwrap();
     let environment = [("NOTIFY_SOCKET", &*path.to_string_lossy()), ("WATCHDOG_USEC", "200000")];
     let mut daemon = Daemon::start_with(&["--config", &config.to_string_lossy()], &environment);
     let hear = || {
@@ -647,7 +647,7 @@ fn the_init_system_is_told() {
         refused.starts_with("READY=1\nSTATUS=the new configuration is refused since ") && refused.contains(&reason)
     );
     assert!(refused.contains("isolatoin") && refused.ends_with(" (watching 1 cache: healthy)"), "{refused}");
-    fs::write(&config, lab.configuration(&["carts", "orders"])).unwrap();
+    fs::write(&config, fleet.configuration(&["carts", "orders"])).unwrap();
     daemon.signal(Signal::HUP);
     let reloading = next();
     let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{reloading}"));
@@ -664,11 +664,11 @@ fn the_init_system_is_told() {
 
 #[test]
 fn a_scrape_passes_promtool() {
-    let mut lab = Fleet::new();
-    let daemon = watching(&lab, &["carts", "orders"]);
-    lab.lead("carts", PUBLIC);
+    let mut fleet = Fleet::new();
+    let daemon = watching(&fleet, &["carts", "orders"]);
+    fleet.lead("carts", PUBLIC);
     next_round(&daemon, "carts");
-    lab.server.stop();
+    fleet.server.stop();
     wait_for_open(&daemon, "orders", &["tcp-refused 1"]);
     let answer = daemon.get("/metrics");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4"));
@@ -681,8 +681,8 @@ fn a_scrape_passes_promtool() {
 
 #[test]
 fn the_log_is_json_or_text_and_tells_each_probe_at_debug() {
-    let lab = Fleet::new();
-    let debug = format!("[log]\nlevel = \"debug\"\n{}", lab.configuration(&["orders"]));
+    let fleet = Fleet::new();
+    let debug = format!("[log]\nlevel = \"debug\"\n{}", fleet.configuration(&["orders"]));
     let daemon = Daemon::start(&debug);
     let probed = daemon.wait_for_record(|record| {
         (field(record, "message") == Some("probed")).then(|| {
@@ -706,7 +706,7 @@ fn the_log_is_json_or_text_and_tells_each_probe_at_debug() {
     // At the default level, a healthy cache is silent; and text is one line a record.
     let quiet = TempDir::new().unwrap();
     let path = quiet.path().join("config.toml");
-    fs::write(&path, lab.configuration(&["orders"])).unwrap();
+    fs::write(&path, fleet.configuration(&["orders"])).unwrap();
     let address = free_address();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cachewatch"));
     command.env_clear().env("CACHEWATCH__SERVER__LISTEN", address.to_string()).arg("run").arg("--config").arg(&path);
@@ -735,8 +735,8 @@ fn free_address() -> SocketAddr {
 #[test]
 fn a_probe_never_overlaps_the_one_before() {
     const CONNECTIONS: usize = 6;
-    let lab = Fleet::new();
-    lab.lead("orders", [10, 20, 1, 4]);
+    let fleet = Fleet::new();
+    fleet.lead("orders", [10, 20, 1, 4]);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let dialled = listener.local_addr().unwrap().to_string();
     let (sender, overlaps) = mpsc::channel();
@@ -753,8 +753,8 @@ fn a_probe_never_overlaps_the_one_before() {
         }
     });
     // In plain text: of a peer that is silent towards TLS, plain text is tried on a second connection of the same probe.
-    let table = lab.cache("orders", "tls.enabled = false").replace(&lab.server.address().to_string(), &dialled);
-    let daemon = Daemon::start(&(lab.settings("interval = \"300ms\"\ntimeout = \"299ms\"\njitter = 0.5\n") + &table));
+    let table = fleet.cache("orders", "tls.enabled = false").replace(&fleet.server.address().to_string(), &dialled);
+    let daemon = Daemon::start(&(fleet.settings("interval = \"300ms\"\ntimeout = \"299ms\"\njitter = 0.5\n") + &table));
     let ended: Vec<_> = (1..CONNECTIONS).map(|_| overlaps.recv_timeout(PATIENCE).unwrap()).collect();
     assert_eq!(ended, [true; CONNECTIONS - 1], "two probes of one cache at once");
     stalling.join().unwrap();
@@ -764,10 +764,10 @@ fn a_probe_never_overlaps_the_one_before() {
 /// Through every door, while the server rejects it: nobody gets to read the password.
 #[test]
 fn a_password_is_never_shown() {
-    let lab = Fleet::new();
-    lab.lead("carts", [10, 20, 1, 4]);
-    assert_eq!(lab.server.command(&["CONFIG", "SET", "requirepass", "another"]), "+OK\r\n");
-    let config = lab.configuration(&["orders"]) + &lab.cache("carts", "auth.username = \"nobody\"");
+    let fleet = Fleet::new();
+    fleet.lead("carts", [10, 20, 1, 4]);
+    assert_eq!(fleet.server.command(&["CONFIG", "SET", "requirepass", "another"]), "+OK\r\n");
+    let config = fleet.configuration(&["orders"]) + &fleet.cache("carts", "auth.username = \"nobody\"");
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("config.toml");
     fs::write(&path, config).unwrap();
@@ -844,8 +844,8 @@ fn probes_that_are_left_out_are_counted_and_told() {
 /// A process that is stopped, as a machine that is suspended stops it, has not watched.
 #[test]
 fn a_time_without_watching_is_an_event() {
-    let lab = Fleet::new();
-    let daemon = watching(&lab, &["orders"]);
+    let fleet = Fleet::new();
+    let daemon = watching(&fleet, &["orders"]);
     daemon.signal(Signal::STOP);
     let watch = Stopwatch::start();
     // For longer than any loop may stand still; nothing but time brings that about.

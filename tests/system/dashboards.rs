@@ -533,31 +533,31 @@ struct World {
 
 impl World {
     fn start() -> Self {
-        let lab = Fleet::new();
-        let leaf = lab.authority.valid_for(&["*.redis.cache.windows.net"], Duration::from_hours(5 * 24));
+        let fleet = Fleet::new();
+        let leaf = fleet.authority.valid_for(&["*.redis.cache.windows.net"], Duration::from_hours(5 * 24));
         let with_tls = |leaf| RedisServer::builder().tls(leaf).password(PASSWORD);
         let aging = with_tls(&leaf).start();
-        let good = lab.authority.leaf(&["*.redis.cache.windows.net"]);
+        let good = fleet.authority.leaf(&["*.redis.cache.windows.net"]);
         let crowded = with_tls(&good).max_clients(1000).start();
         let mut gone = RedisServer::builder().start();
         gone.stop();
 
-        let mut text = lab.settings("interval = \"1s\"\ntimeout = \"950ms\"\njitter = 0.0\n");
+        let mut text = fleet.settings("interval = \"1s\"\ntimeout = \"950ms\"\njitter = 0.0\n");
         for name in CACHES {
-            lab.lead(name, PRIVATE);
+            fleet.lead(name, PRIVATE);
             let own = match name {
                 "crowded" => crowded.address(),
                 "aging" => aging.address(),
                 "unreachable" => gone.address(),
-                _ => lab.server.address(),
+                _ => fleet.server.address(),
             };
             let tier = if name == "orders" { "\ntier = \"P1\"" } else { "" };
-            let table = lab.cache(name, &format!("isolation = \"private_endpoint\"{tier}"));
-            text += &table.replace(&lab.server.address().to_string(), &own.to_string());
+            let table = fleet.cache(name, &format!("isolation = \"private_endpoint\"{tier}"));
+            text += &table.replace(&fleet.server.address().to_string(), &own.to_string());
         }
-        let plain = format!("connect_to = [\"{PRIVATE}:6379={}\", ", lab.server.plain_address());
+        let plain = format!("connect_to = [\"{PRIVATE}:6379={}\", ", fleet.server.plain_address());
         text = text.replacen("connect_to = [", &format!("exposure.plain_port = true\n{plain}"), 1);
-        lab.names.set(&host("nameless"), Answer::new().nxdomain());
+        fleet.names.set(&host("nameless"), Answer::new().nxdomain());
         let daemon = Daemon::start(&text);
         let target = daemon.address().to_string();
         // The rules as they are, evaluated often enough for the answer to be theirs.
@@ -565,10 +565,10 @@ impl World {
         let prometheus = Prometheus::start(&target, Some(&rules));
         // What changes must be seen as it was before.
         prometheus.wait_for(&format!("count(cachewatch_probe_success) == {}", CACHES.len()));
-        lab.lead("drifted", PUBLIC);
+        fleet.lead("drifted", PUBLIC);
         let crowd = Filling::start(crowded);
         let daemon = Some(daemon);
-        Self { prometheus, daemon, target, _crowd: crowd, _servers: [aging, gone], _lab: lab, _leaf: leaf }
+        Self { prometheus, daemon, target, _crowd: crowd, _servers: [aging, gone], _lab: fleet, _leaf: leaf }
     }
 
     /// The labels of what a query shows, as soon as it shows something.

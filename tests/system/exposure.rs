@@ -270,19 +270,19 @@ fn each_old_version_is_asked_for_by_itself() {
 }
 
 /// A daemon's cache, with that behind its plain port.
-fn with_plain_port(lab: &Fleet, address: SocketAddr) -> String {
-    lab.lead("orders", PRIVATE);
-    let settings = lab.settings("interval = \"1s\"\ntimeout = \"900ms\"\njitter = 0.0\n");
+fn with_plain_port(fleet: &Fleet, address: SocketAddr) -> String {
+    fleet.lead("orders", PRIVATE);
+    let settings = fleet.settings("interval = \"1s\"\ntimeout = \"900ms\"\njitter = 0.0\n");
     let more = "isolation = \"private_endpoint\"\nexposure.plain_port = true";
     let plain = format!("connect_to = [\"{PRIVATE}:6379={address}\", ");
-    settings + &lab.cache("orders", more).replace("connect_to = [", &plain)
+    settings + &fleet.cache("orders", more).replace("connect_to = [", &plain)
 }
 
 #[test]
 fn the_daemon_tests_in_its_first_round_and_remembers() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let plain = Peer::plain([Step::Serve(Replies::redis())]);
-    let daemon = Daemon::start(&with_plain_port(&lab, plain.address()));
+    let daemon = Daemon::start(&with_plain_port(&fleet, plain.address()));
     let scrape = daemon.wait_until("five rounds", |daemon| {
         let scrape = daemon.scrape();
         let rounds = scrape.value("cachewatch_probes_total", &[("cache", "orders")]);
@@ -298,11 +298,11 @@ fn the_daemon_tests_in_its_first_round_and_remembers() {
 
 #[test]
 fn a_check_tests_in_its_one_round_and_shows_it() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let plain = Peer::plain([Step::Serve(Replies::redis())]);
     let files = tempfile::TempDir::new().unwrap();
     let file = files.path().join("cachewatch.toml");
-    std::fs::write(&file, with_plain_port(&lab, plain.address())).unwrap();
+    std::fs::write(&file, with_plain_port(&fleet, plain.address())).unwrap();
     let check =
         |format| cachewatch(&["check", "--format", format, "--config", &file.to_string_lossy()]).within(PATIENCE).run();
     let run = check("json");

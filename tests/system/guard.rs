@@ -814,25 +814,25 @@ fn an_open_connection_does_not_hold_up_the_end() {
 }
 
 /// A daemon for which a name led to another address lately, so that there is something to accept.
-fn drifted(lab: &Fleet, server: &str) -> Daemon {
-    lab.lead("orders", PRIVATE);
-    lab.names.set(&host("silent"), Answer::new().servfail());
+fn drifted(fleet: &Fleet, server: &str) -> Daemon {
+    fleet.lead("orders", PRIVATE);
+    fleet.names.set(&host("silent"), Answer::new().servfail());
     let probe = "interval = \"1s\"\ntimeout = \"950ms\"\njitter = 0.0\n";
-    let caches = lab.cache("orders", "") + &lab.cache("silent", "");
-    Daemon::start(&format!("{server}\n{}{caches}", lab.settings(probe)))
+    let caches = fleet.cache("orders", "") + &fleet.cache("silent", "");
+    Daemon::start(&format!("{server}\n{}{caches}", fleet.settings(probe)))
 }
 
 #[test]
 fn a_baseline_is_accepted_by_command() {
-    let lab = Fleet::new();
-    let daemon = drifted(&lab, "");
+    let fleet = Fleet::new();
+    let daemon = drifted(&fleet, "");
     let orders = |daemon: &Daemon| daemon.get("/api/v1/caches/orders").json();
     let has_drift = |document: &Value| {
         let findings = document["findings"].as_array().unwrap();
         findings.iter().any(|finding| finding["id"] == "dns-drift")
     };
     daemon.wait_until("the first answer", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
-    lab.lead("orders", PUBLIC);
+    fleet.lead("orders", PUBLIC);
     daemon.wait_until("drift", |daemon| has_drift(&orders(daemon)).then_some(()));
 
     let server = format!("http://{}", daemon.address());
@@ -870,7 +870,7 @@ fn a_baseline_is_accepted_by_command() {
 
 #[test]
 fn the_command_shows_who_it_is() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let (authority, clients) = (Authority::new(), Authority::new());
     let files = Files::new();
     files.copy(&authority.leaf(&["localhost"]));
@@ -880,7 +880,7 @@ fn the_command_shows_who_it_is() {
         quoted(&users),
         tls_server(&files, &format!("client_ca_file = {}", quoted(&clients.ca_file())))
     );
-    let daemon = drifted(&lab, &server);
+    let daemon = drifted(&fleet, &server);
     let leaf = clients.leaf(&["ops.test"]);
     let password = files.write("password", &format!("{PASSWORD}\n"));
     let url = format!("https://localhost:{}", daemon.address().port());

@@ -16,18 +16,18 @@ fn health(server: &str, options: &[&str]) -> Run {
 
 #[test]
 fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     for name in ["sound", "risky"] {
-        lab.lead(name, PRIVATE);
+        fleet.lead(name, PRIVATE);
     }
-    lab.lead("broken", PUBLIC);
-    lab.names.set(&host("unseen"), Answer::new().silent());
+    fleet.lead("broken", PUBLIC);
+    fleet.names.set(&host("unseen"), Answer::new().silent());
     let probe = "interval = \"1m\"\ntimeout = \"50s\"\nresolve_timeout = \"50s\"\nopen_after = 1\n";
     let private = "isolation = \"private_endpoint\"\n";
     let caches =
         [("sound", private), ("risky", &format!("{private}tier = \"P1\"\n")), ("broken", private), ("unseen", private)];
-    let caches: String = caches.iter().map(|(name, more)| lab.cache(name, more)).collect();
-    let daemon = Daemon::start(&(lab.settings(probe) + &caches));
+    let caches: String = caches.iter().map(|(name, more)| fleet.cache(name, more)).collect();
+    let daemon = Daemon::start(&(fleet.settings(probe) + &caches));
     let server = format!("http://{}", daemon.address());
 
     let run = health(&server, &[]);
@@ -73,11 +73,11 @@ fn the_exit_code_says_how_the_daemon_and_the_caches_are() {
 /// One bad round of two is no finding yet, and a configuration that is refused stops nothing: both are told.
 #[test]
 fn what_is_not_settled_is_told() {
-    let lab = Fleet::new();
-    lab.lead("orders", PRIVATE);
+    let fleet = Fleet::new();
+    fleet.lead("orders", PRIVATE);
     let probe = "interval = \"1h\"\nopen_after = 2\n";
-    let cache = lab.cache("orders", "").replace(&lab.server.address().to_string(), "127.0.0.1:1");
-    let daemon = Daemon::start(&(lab.settings(probe) + &cache));
+    let cache = fleet.cache("orders", "").replace(&fleet.server.address().to_string(), "127.0.0.1:1");
+    let daemon = Daemon::start(&(fleet.settings(probe) + &cache));
     let server = format!("http://{}", daemon.address());
     let told = daemon.wait_until("a bad round", |_| {
         let run = health(&server, &["--caches"]);

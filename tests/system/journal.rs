@@ -39,13 +39,13 @@ use testlab::{
 
 /// A configuration and a journal that outlive the daemons that are started on them.
 struct Place {
-    lab: Fleet,
+    fleet: Fleet,
     directory: TempDir,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { lab: Fleet::new(), directory: TempDir::new().unwrap() }
+        Self { fleet: Fleet::new(), directory: TempDir::new().unwrap() }
     }
 
     fn journal(&self) -> PathBuf {
@@ -114,10 +114,10 @@ fn assert_alternating(events: impl Iterator<Item = (String, bool)>) {
 #[test]
 fn what_was_open_is_open_after_kill_9_and_before_the_first_probe() {
     let mut place = Place::new();
-    let config = place.lab.configuration(&["carts", "orders"]).replace("[probe]\n", "[probe]\nopen_after = 1\n");
+    let config = place.fleet.configuration(&["carts", "orders"]).replace("[probe]\n", "[probe]\nopen_after = 1\n");
     let daemon = place.start(&config);
     daemon.wait_until("ready", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
-    place.lab.server.stop();
+    place.fleet.server.stop();
     wait_for_event(&daemon, "finding_opened orders tcp-refused");
     wait_for_event(&daemon, "finding_opened carts tcp-refused");
     let complaint = |daemon: &Daemon| daemon.get("/healthz/orders").json()["caches"][0]["findings"][0].clone();
@@ -125,10 +125,10 @@ fn what_was_open_is_open_after_kill_9_and_before_the_first_probe() {
     end(daemon, Signal::KILL);
 
     // No probe of the next run ends before it was looked at.
-    place.lab.names.set(&host("orders"), Answer::new().silent());
+    place.fleet.names.set(&host("orders"), Answer::new().silent());
     let slow = "interval = \"1m\"\ntimeout = \"50s\"\nresolve_timeout = \"50s\"\n";
     let daemon =
-        place.start(&(place.lab.settings(slow) + &place.lab.cache("orders", "isolation = \"private_endpoint\"")));
+        place.start(&(place.fleet.settings(slow) + &place.fleet.cache("orders", "isolation = \"private_endpoint\"")));
     assert_eq!((open(&daemon, "tcp-refused", "1"), daemon.get("/healthz").status), (Some(1.0), 503));
     assert_eq!(complaint(&daemon), before, "since when it is open, and in what words");
     let opened = daemon.scrape().value("cachewatch_findings_total", &[("cache", "orders")]);
@@ -154,7 +154,7 @@ fn what_was_open_is_open_after_kill_9_and_before_the_first_probe() {
 
     let all = place.told();
     assert_eq!(all.last().map(short).as_deref(), Some("stopping"), "the last word is on disk before the end");
-    let daemon = place.start(&place.lab.configuration(&["orders"]));
+    let daemon = place.start(&place.fleet.configuration(&["orders"]));
     let started = kept(&daemon, "&kind=started");
     assert_eq!(evidence(&started[2])[1], "that run ended: it had been asked to stop");
 }
@@ -311,11 +311,11 @@ fn a_daemon_that_is_killed_keeps_what_its_stream_has_shown() {
     const KILLS: u32 = 10;
     let place = Place::new();
     for cache in ["carts", "orders"] {
-        place.lab.lead(cache, PRIVATE);
+        place.fleet.lead(cache, PRIVATE);
     }
     let probe = "interval = \"100ms\"\ntimeout = \"90ms\"\nopen_after = 1\nclear_after = 1\n";
-    let table = |cache| place.lab.cache(cache, "isolation = \"private_endpoint\"");
-    let config = place.lab.settings(probe) + &table("carts") + &table("orders");
+    let table = |cache| place.fleet.cache(cache, "isolation = \"private_endpoint\"");
+    let config = place.fleet.settings(probe) + &table("carts") + &table("orders");
     let stop = AtomicBool::new(false);
     let mut dice = Dice(7);
     let (mut shown, mut last): (Vec<(u64, String)>, u64) = (Vec::new(), 0);
@@ -324,8 +324,8 @@ fn a_daemon_that_is_killed_keeps_what_its_stream_has_shown() {
             let mut to = [PUBLIC, PRIVATE].into_iter().cycle();
             while !stop.load(Ordering::Relaxed) {
                 let to = to.next().unwrap();
-                place.lab.lead("orders", to);
-                place.lab.lead("carts", to);
+                place.fleet.lead("orders", to);
+                place.fleet.lead("carts", to);
                 thread::sleep(Duration::from_millis(130));
             }
         });
@@ -376,14 +376,14 @@ fn a_daemon_that_is_killed_keeps_what_its_stream_has_shown() {
 #[test]
 fn a_move_while_the_daemon_was_down_is_found() {
     let place = Place::new();
-    let daemon = place.start(&place.lab.configuration(&["orders"]));
+    let daemon = place.start(&place.fleet.configuration(&["orders"]));
     daemon.wait_until("ready", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
     // The journal takes one after the other: once this is kept, so is what the first probe learned.
     assert_eq!(daemon.post("/-/reload").status, 200);
     wait_for_event(&daemon, "config_reloaded");
     end(daemon, Signal::KILL);
-    let config = place.lab.configuration(&["orders"]);
-    place.lab.lead("orders", PUBLIC);
+    let config = place.fleet.configuration(&["orders"]);
+    place.fleet.lead("orders", PUBLIC);
     let daemon = place.start(&config);
     let drift = wait_for_event(&daemon, "finding_opened orders dns-drift");
     let moved = wait_for_event(&daemon, "addresses_changed orders");
@@ -412,7 +412,7 @@ fn journal_up(daemon: &Daemon) -> Option<f64> {
 #[test]
 fn a_full_disk_delays_events_and_loses_none() {
     let place = Place::new();
-    let config = place.lab.configuration(&["orders"]);
+    let config = place.fleet.configuration(&["orders"]);
     let daemon = on_own_disk(&place, "size=1m", &config);
     daemon.wait_until("ready", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
     assert_eq!(journal_up(&daemon), Some(1.0));
@@ -422,7 +422,7 @@ fn a_full_disk_delays_events_and_loses_none() {
     let full = fs::File::create(&filler).unwrap().write_all(&vec![0; 2 << 20]).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
 
-    place.lab.lead("orders", PUBLIC);
+    place.fleet.lead("orders", PUBLIC);
     daemon.wait_until("the journal is down", |daemon| (journal_up(daemon) == Some(0.0)).then_some(()));
     let waiting = daemon.wait_until("events that wait", |daemon| {
         let waiting: Vec<_> = kept(daemon, "").into_iter().filter(|event| event["durable"] == false).collect();
@@ -452,7 +452,7 @@ fn a_full_disk_delays_events_and_loses_none() {
 #[test]
 fn a_disk_that_cannot_be_written_keeps_nobody_from_watching() {
     let place = Place::new();
-    let daemon = on_own_disk(&place, "ro", &place.lab.configuration(&["orders"]));
+    let daemon = on_own_disk(&place, "ro", &place.fleet.configuration(&["orders"]));
     daemon.wait_until("ready", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
     assert_eq!((journal_up(&daemon), daemon.get("/healthz").status), (Some(0.0), 200));
     let document = daemon.get("/api/v1/events").json();
@@ -474,7 +474,7 @@ fn a_disk_that_cannot_be_written_keeps_nobody_from_watching() {
 #[test]
 fn a_second_daemon_on_the_same_file_waits_its_turn() {
     let place = Place::new();
-    let config = place.lab.configuration(&["orders"]);
+    let config = place.fleet.configuration(&["orders"]);
     let first = place.start(&config);
     wait_for_event(&first, "cache_added orders");
     let second = place.start(&config);
@@ -496,7 +496,7 @@ fn a_second_daemon_on_the_same_file_waits_its_turn() {
 fn a_journal_that_comes_late_is_taken_up() {
     let mut place = Place::new();
     let config = place
-        .lab
+        .fleet
         .configuration(&["carts", "orders"])
         .replace("[probe]\n", "[probe]\nopen_after = 1\nclear_after = 1\n");
     let (disk, away) = (place.directory.path().join("disk"), place.directory.path().join("away"));
@@ -506,14 +506,14 @@ fn a_journal_that_comes_late_is_taken_up() {
     let start = || Daemon::start_with(&["--config", &file], &[("CACHEWATCH__JOURNAL__PATH", &journal)]);
     let daemon = start();
     daemon.wait_until("ready", |daemon| (daemon.get("/readyz").status == 200).then_some(()));
-    place.lab.server.stop();
+    place.fleet.server.stop();
     wait_for_event(&daemon, "finding_opened orders tcp-refused");
     let since = wait_for_event(&daemon, "finding_opened carts tcp-refused")["at"].clone();
     end(daemon, Signal::KILL);
     fs::rename(&disk, &away).unwrap();
 
     // Orders has moved meanwhile, where nothing refuses it; carts is still refused.
-    place.lab.lead("orders", PUBLIC);
+    place.fleet.lead("orders", PUBLIC);
     let daemon = start();
     daemon.wait_until("both are ill", |daemon| {
         let waiting = kept(daemon, "").iter().map(short).collect::<Vec<_>>();
@@ -532,8 +532,8 @@ fn a_journal_that_comes_late_is_taken_up() {
     let started = kept(&daemon, "&kind=started");
     assert!(started[1]["evidence"][0].as_str().unwrap().starts_with("not watched for "), "{started:?}");
 
-    place.lab.server.restart();
-    place.lab.lead("orders", PRIVATE);
+    place.fleet.server.restart();
+    place.fleet.lead("orders", PRIVATE);
     for cleared in ["orders dns-drift", "orders tcp-refused", "carts tcp-refused"] {
         wait_for_event(&daemon, &format!("finding_cleared {cleared}"));
     }
@@ -564,12 +564,12 @@ fn a_journal_of_the_first_version_is_taken_up() {
     assert_eq!(drift.run().stdout.matches("addresses").count(), 2);
 
     // The daemon finds it ill, as it was left.
-    place.lab.names.set(&host("orders"), Answer::new().silent());
+    place.fleet.names.set(&host("orders"), Answer::new().silent());
     let slow = "interval = \"1m\"\ntimeout = \"50s\"\nresolve_timeout = \"50s\"\n";
-    let orders = place.lab.cache("orders", "isolation = \"private_endpoint\"");
+    let orders = place.fleet.cache("orders", "isolation = \"private_endpoint\"");
     // However late this test is run, its events are not too old to be kept.
     let journal = "[journal]\nretention = \"3660d\"\n";
-    let daemon = place.start(&(place.lab.settings(slow) + journal + &orders));
+    let daemon = place.start(&(place.fleet.settings(slow) + journal + &orders));
     assert_eq!(open(&daemon, "tcp-refused", "1"), Some(1.0));
     let health = daemon.get("/healthz/orders").json();
     assert_eq!(health["caches"][0]["findings"][0]["since"], "2026-11-21T13:00:00.000Z", "{health}");
@@ -588,8 +588,8 @@ fn a_journal_of_the_first_version_is_taken_up() {
 /// A stream is open for as long as its reader likes, but for the end.
 #[test]
 fn a_stream_does_not_hold_up_the_end() {
-    let lab = Fleet::new();
-    let config = format!("[server]\nshutdown_grace = \"5m\"\n{}", lab.configuration(&["orders"]));
+    let fleet = Fleet::new();
+    let config = format!("[server]\nshutdown_grace = \"5m\"\n{}", fleet.configuration(&["orders"]));
     let mut daemon = Daemon::start(&config);
     let lines = http::stream(daemon.address(), "/api/v1/stream").unwrap();
     daemon.signal(Signal::TERM);
@@ -602,8 +602,8 @@ fn a_stream_does_not_hold_up_the_end() {
 
 #[test]
 fn without_a_file_events_lie_in_memory_and_the_command_asks_for_them() {
-    let lab = Fleet::new();
-    let daemon = Daemon::start(&lab.configuration(&["orders"]));
+    let fleet = Fleet::new();
+    let daemon = Daemon::start(&fleet.configuration(&["orders"]));
     let events = daemon.wait_until("events", |daemon| {
         let document = daemon.get("/api/v1/events?order=asc").json();
         assert_eq!(document["journal"]["kept_in"], "memory");
@@ -672,13 +672,13 @@ fn told_as_the_api_says(daemon: &Daemon, call: Call) -> Value {
 
 #[test]
 fn a_guarded_daemon_tells_its_events_to_who_shows_who_he_is() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let directory = TempDir::new().unwrap();
     let users = directory.path().join("users");
     // The cheapest hash that is taken.
     fs::write(&users, format!("alice:{}\n", bcrypt::hash("open-sesame", 4).unwrap())).unwrap();
     let guard = format!("[server]\nbasic_auth_file = \"{}\"\n", users.display());
-    let daemon = Daemon::start(&(guard + &lab.configuration(&["orders"])));
+    let daemon = Daemon::start(&(guard + &fleet.configuration(&["orders"])));
     let server = format!("http://{}", daemon.address());
     let call = |options: &[&str]| {
         let arguments = [&["events", "--server", &server], options].concat();
@@ -696,7 +696,7 @@ fn a_guarded_daemon_tells_its_events_to_who_shows_who_he_is() {
 #[test]
 fn systemd_says_where_the_journal_lies() {
     let place = Place::new();
-    let config = place.configure(&place.lab.configuration(&["orders"]));
+    let config = place.configure(&place.fleet.configuration(&["orders"]));
     let state = place.directory.path().join("state");
     fs::create_dir(&state).unwrap();
     let directories = format!("{}:/elsewhere", state.display());

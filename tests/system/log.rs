@@ -51,11 +51,11 @@ impl Daemon {
 
     /// The same through another program, to whose arguments the command is appended.
     fn start_through(starter: &[&str], standard_error: impl Into<Stdio>) -> Self {
-        let lab = Fleet::new();
+        let fleet = Fleet::new();
         let files = TempDir::new().unwrap();
         let configuration = files.path().join("config.toml");
         let log = "[log]\nlevel = \"trace\"\nformat = \"json\"\n[server]\nshutdown_grace = \"5s\"\n";
-        fs::write(&configuration, log.to_owned() + &lab.configuration(&["orders"])).unwrap();
+        fs::write(&configuration, log.to_owned() + &fleet.configuration(&["orders"])).unwrap();
         // A log that cannot be read cannot tell a port of the daemon's own choice.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let configuration = configuration.to_string_lossy();
@@ -65,7 +65,7 @@ impl Daemon {
         command.env("CACHEWATCH__SERVER__LISTEN", address.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(standard_error);
         let child = command.spawn().unwrap();
-        let daemon = Self { handle: handle_of(&child), child, address, _files: files, _lab: lab };
+        let daemon = Self { handle: handle_of(&child), child, address, _files: files, _lab: fleet };
         daemon.wait_until("the daemon answers", |daemon| http::get(daemon.address, "/livez").ok());
         daemon
     }

@@ -23,45 +23,47 @@ const TROUBLED: u64 = 10;
 
 /// A healthy cache, and one of every kind of trouble.
 fn troubled() -> (Fleet, Daemon) {
-    let lab = Fleet::new();
-    let mut text = lab.configuration(&["sessions", "profiles"]);
-    writeln!(text, "[[resolvers]]\nname = \"world\"\naddress = \"{}\"", lab.names.address()).unwrap();
-    lab.lead("orders", PUBLIC);
-    text += &lab.cache("orders", "isolation = \"private_endpoint\"\nexpected_addresses = [\"10.20.1.0/24\"]");
-    lab.names.set(&host("carts"), Answer::new().alias(&alias("carts"), 300).nxdomain());
-    text += &lab.cache("carts", "isolation = \"private_endpoint\"");
-    lab.lead("limits", PRIVATE);
-    text += &lab.cache(
+    let fleet = Fleet::new();
+    let mut text = fleet.configuration(&["sessions", "profiles"]);
+    writeln!(text, "[[resolvers]]\nname = \"world\"\naddress = \"{}\"", fleet.names.address()).unwrap();
+    fleet.lead("orders", PUBLIC);
+    text += &fleet.cache("orders", "isolation = \"private_endpoint\"\nexpected_addresses = [\"10.20.1.0/24\"]");
+    fleet.names.set(&host("carts"), Answer::new().alias(&alias("carts"), 300).nxdomain());
+    text += &fleet.cache("carts", "isolation = \"private_endpoint\"");
+    fleet.lead("limits", PRIVATE);
+    text += &fleet.cache(
         "limits",
         "isolation = \"private_endpoint\"\nmax_clients = 1\n\
                  exposure = { public_resolver = \"world\", plain_port = true, legacy_tls = true }\n",
     );
-    lab.lead("billing", PRIVATE);
-    text += &lab
+    fleet.lead("billing", PRIVATE);
+    text += &fleet
         .cache("billing", "isolation = \"private_endpoint\"")
-        .replace(&format!("{}", lab.server.address()), "127.0.0.1:1");
+        .replace(&format!("{}", fleet.server.address()), "127.0.0.1:1");
     // It is told to log in first, and has nothing to log in with.
-    lab.lead("locked", PRIVATE);
-    for line in lab.cache("locked", "isolation = \"private_endpoint\"").lines().filter(|line| !line.starts_with("auth"))
+    fleet.lead("locked", PRIVATE);
+    for line in
+        fleet.cache("locked", "isolation = \"private_endpoint\"").lines().filter(|line| !line.starts_with("auth"))
     {
         text += line;
         text += "\n";
     }
     text += "[[resolvers]]\nname = \"nobody\"\naddress = \"127.0.0.1:1\"\n";
-    text += &lab.cache_asking(&["nobody".to_owned()], "deaf", "");
+    text += &fleet.cache_asking(&["nobody".to_owned()], "deaf", "");
     // Failed once, and not asked again for an hour: nobody knows.
-    lab.names.set(&host("reports"), Answer::new().servfail());
-    text += &lab.cache("reports", "interval = \"1h\"");
+    fleet.names.set(&host("reports"), Answer::new().servfail());
+    text += &fleet.cache("reports", "interval = \"1h\"");
     let addresses: Vec<IpAddr> = (1..=14)
         .map(|last| IpAddr::from([10, 20, 2, last]))
         .chain(["fd00:1234:5678:9abc:def0:1234:5678:9abc".parse().unwrap(), "fd00::2".parse().unwrap()])
         .collect();
     let answer =
         addresses.iter().fold(Answer::new().alias(&alias(LONG), 300), |answer, address| answer.address(*address, 10));
-    lab.names.set(&host("wide"), answer.clone());
-    lab.names.set(&alias(LONG), answer);
-    let overrides: Vec<_> = addresses.iter().map(|address| format!("\"{address}={}\"", lab.server.address())).collect();
-    let wide = lab.cache(LONG, "isolation = \"private_endpoint\"\ninterval = \"10s\"\ntimeout = \"9s\"");
+    fleet.names.set(&host("wide"), answer.clone());
+    fleet.names.set(&alias(LONG), answer);
+    let overrides: Vec<_> =
+        addresses.iter().map(|address| format!("\"{address}={}\"", fleet.server.address())).collect();
+    let wide = fleet.cache(LONG, "isolation = \"private_endpoint\"\ninterval = \"10s\"\ntimeout = \"9s\"");
     for line in wide.replace(&host(LONG), &host("wide")).lines() {
         let overridden = format!("connect_to = [{}]", overrides.join(", "));
         text += if line.starts_with("connect_to") { &overridden } else { line };
@@ -74,7 +76,7 @@ fn troubled() -> (Fleet, Daemon) {
             (!findings.as_array()?.is_empty()).then_some(())
         });
     }
-    (lab, daemon)
+    (fleet, daemon)
 }
 
 const VIOLATIONS: &str = "axe.run().then((result) => result.violations.map((one) => \
@@ -134,8 +136,8 @@ fn all_is_quiet(page: &Page<'_>, daemon: &Daemon) {
 
 #[test]
 fn the_sick_cache_is_found_understood_and_seen_to_recover() {
-    let lab = Fleet::new();
-    let text = lab.configuration(&["orders", "profiles", "sessions"]);
+    let fleet = Fleet::new();
+    let text = fleet.configuration(&["orders", "profiles", "sessions"]);
     let daemon = Daemon::start(&text);
     let browser = Browser::start();
     let page = browser.page(Look::WIDE);
@@ -144,7 +146,7 @@ fn the_sick_cache_is_found_understood_and_seen_to_recover() {
     page.eval("window.loadedOnce = true");
     assert_eq!((page.text("#live"), page.text("#headline")), ("live".to_owned(), "All healthy: 3 of 3".to_owned()));
 
-    lab.lead("profiles", PUBLIC);
+    fleet.lead("profiles", PUBLIC);
     page.wait_for("document.querySelector('#headline').textContent === 'Unhealthy: 1 of 3'");
     assert_eq!(page.eval("document.querySelector('#rows > li:first-child').id"), "c-profiles");
     assert_eq!(page.eval("document.title"), "Unhealthy: 1 of 3 · cachewatch");
@@ -167,7 +169,7 @@ fn the_sick_cache_is_found_understood_and_seen_to_recover() {
     assert!(copied.as_str().unwrap().lines().count() > 1, "{copied}");
 
     page.eval("window.loadedOnce = true");
-    lab.lead("profiles", PRIVATE);
+    fleet.lead("profiles", PRIVATE);
     page.wait_for("document.querySelector('#standing').innerText.trim() === 'healthy'");
     page.wait_for("document.querySelector('#findings') === null");
     assert!(page.text("#headline") == "Nothing is wrong." && page.text("#events").contains("finding cleared"));
@@ -186,8 +188,8 @@ fn hide(page: &Page<'_>, hidden: bool) {
 /// What happens in a storm, out of sight, and under somebody's hand.
 #[test]
 fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
-    let lab = Fleet::new();
-    let daemon = Daemon::start(&lab.configuration(&["orders", "profiles"]));
+    let fleet = Fleet::new();
+    let daemon = Daemon::start(&fleet.configuration(&["orders", "profiles"]));
     let browser = Browser::start();
     let page = browser.page(Look::WIDE);
     page.prepare(
@@ -210,9 +212,9 @@ fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
 
     // A headline is read aloud at once, and the next one when somebody has had the time to listen.
     page.eval(&later(16));
-    lab.lead("orders", PUBLIC);
+    fleet.lead("orders", PUBLIC);
     page.wait_for("document.querySelector('#said').textContent === 'Unhealthy: 1 of 2'");
-    lab.lead("profiles", PUBLIC);
+    fleet.lead("profiles", PUBLIC);
     page.wait_for("document.querySelector('#headline').textContent === 'Unhealthy: 2 of 2'");
     assert_eq!(page.eval("document.querySelector('#said').textContent"), "Unhealthy: 1 of 2");
     page.eval(&later(16));
@@ -220,7 +222,7 @@ fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
 
     // What somebody is about to copy stays under his hand, and is made good as soon as he lets it go.
     page.eval("getSelection().selectAllChildren(document.querySelector('#c-profiles'))");
-    lab.lead("profiles", PRIVATE);
+    fleet.lead("profiles", PRIVATE);
     page.wait_for("document.querySelector('#headline').textContent === 'Unhealthy: 1 of 2'");
     assert!(page.text("#c-profiles").contains("20.50.1.10"));
     page.eval("getSelection().removeAllRanges()");
@@ -232,7 +234,7 @@ fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
     assert_eq!(page.eval("stream.readyState"), 2, "the stream is closed");
     page.wait_for(&format!("{asked}.every((one) => one.responseEnd > 0)"));
     let before = page.eval(&format!("{asked}.length"));
-    lab.lead("profiles", PUBLIC);
+    fleet.lead("profiles", PUBLIC);
     daemon.wait_until("a finding", |daemon| {
         let caches = daemon.get("/api/v1/caches/profiles").json();
         (!caches["findings"].as_array()?.is_empty()).then_some(())
@@ -249,12 +251,12 @@ fn it_asks_once_a_second_at_most_and_not_at_all_out_of_sight() {
 
 #[test]
 fn a_daemon_that_hangs_is_told_and_ages_go_on() {
-    let lab = Fleet::new();
-    let daemon = Daemon::start(&lab.configuration(&["orders"]));
+    let fleet = Fleet::new();
+    let daemon = Daemon::start(&fleet.configuration(&["orders"]));
     let browser = Browser::start();
     let page = browser.page(Look::WIDE);
     page.open(&origin(&daemon));
-    lab.lead("orders", PUBLIC);
+    fleet.lead("orders", PUBLIC);
     page.wait_for("document.querySelector('.row.ill') !== null");
     daemon.signal(Signal::STOP);
     page.eval(&later(300));
@@ -393,10 +395,10 @@ fn looks_lost(page: &Page<'_>, name: &str) {
 
 #[test]
 fn a_restart_is_told_and_survived() {
-    let lab = Fleet::new();
+    let fleet = Fleet::new();
     let directory = tempfile::TempDir::new().unwrap();
     let file = directory.path().join("config.toml");
-    fs::write(&file, lab.configuration(&["orders"])).unwrap();
+    fs::write(&file, fleet.configuration(&["orders"])).unwrap();
     let arguments = ["--config", file.to_str().unwrap()];
     let first = Daemon::start_with(&arguments, &[]);
     let address = first.address().to_string();
@@ -455,8 +457,8 @@ fn without_scripts_the_pages_are_whole() {
 /// What a zone and a file say reaches the page as words, in a browser that would run them if it could.
 #[test]
 fn hostile_words_do_nothing_in_a_browser() {
-    let lab = Fleet::new();
-    let good = lab.configuration(&["orders"]);
+    let fleet = Fleet::new();
+    let good = fleet.configuration(&["orders"]);
     let daemon = Daemon::start(&good);
     daemon.configure(&format!("{good}\n\"<img src=x onerror=document.title=1>\" = 1\n"));
     let refused = daemon.post("/-/reload");
@@ -473,19 +475,19 @@ fn hostile_words_do_nothing_in_a_browser() {
 #[test]
 fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alone() {
     const CACHES: usize = 500;
-    let lab = Fleet::new();
-    let mut text = lab.settings("interval = \"1h\"\n");
-    let port = lab.server.plain_address();
+    let fleet = Fleet::new();
+    let mut text = fleet.settings("interval = \"1h\"\n");
+    let port = fleet.server.plain_address();
     for number in 0..CACHES {
         let name = format!("cache-{number:03}");
-        lab.lead(&name, PRIVATE);
+        fleet.lead(&name, PRIVATE);
         let pace = if number / 2 == 125 { "interval = \"1s\"\ntimeout = \"950ms\"\n" } else { "" };
-        text += &lab.cache(
+        text += &fleet.cache(
             &name,
             &format!("isolation = \"private_endpoint\"\n{pace}port = {}\ntls.enabled = false", port.port()),
         );
     }
-    let text = text.replace(&lab.server.address().to_string(), &port.to_string());
+    let text = text.replace(&fleet.server.address().to_string(), &port.to_string());
     let daemon = Daemon::start(&text);
     daemon.wait_within(3 * PATIENCE, "the first round of all", |daemon| {
         (daemon.get("/readyz").status == 200).then_some(())
@@ -519,7 +521,7 @@ fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alo
     );
     let pair = json!(["c-cache-250", "c-cache-251"]);
     for name in ["cache-250", "cache-251"] {
-        lab.lead(name, PUBLIC);
+        fleet.lead(name, PUBLIC);
     }
     page.wait_for("document.querySelector('#headline').textContent === 'Unhealthy: 2 of 500'");
     assert_eq!(page.eval("[...document.querySelectorAll('#rows > li.ill')].map((row) => row.id)"), pair);
@@ -527,7 +529,7 @@ fn five_hundred_caches_are_painted_at_once_and_one_that_changes_is_repainted_alo
     // Both go back in one update, and nobody makes room for them.
     hide(&page, true);
     for name in ["cache-250", "cache-251"] {
-        lab.lead(name, PRIVATE);
+        fleet.lead(name, PRIVATE);
     }
     daemon.wait_until("both well", |daemon| {
         let findings = daemon.get("/api/v1/findings").json()["findings"].clone();
