@@ -3,6 +3,7 @@
 //! One name server is asked at a time and nothing of its answer is edited: the alias chain, the TTLs, the response code
 //! and who answered are what this stage is for. Nothing is cached: a monitor that reads a cache measures the cache.
 
+mod chain;
 mod cname;
 mod connections;
 mod failure;
