@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AddressClass, Fault, Protocol, ResolverName, WireText, seconds, vocabulary};
+use super::{AddressClass, Fault, Protocol, ResolverName, WireText, destination, seconds, vocabulary};
 
 /// One resolver's answer about one name. It exists also when the lookup failed: the aliases seen up to there are what
 /// tells one cause from another.
@@ -25,7 +25,7 @@ pub struct Resolution {
     pub addresses: Vec<Answer>,
     /// How many more addresses the answer held than are kept.
     pub addresses_dropped: usize,
-    /// Every question asked on the wire, in the order of the answers.
+    /// Every question that was asked, in the order of the answers: one whose connection could not be opened too.
     pub queries: Vec<Query>,
     /// From the first question to the last answer.
     #[serde(rename = "took_seconds", serialize_with = "seconds::serialize")]
@@ -39,6 +39,13 @@ pub struct Resolution {
 impl Resolution {
     /// The most addresses kept of one answer.
     pub const MOST_ADDRESSES: usize = 16;
+
+    /// The addresses that lead anywhere: unspecified ones (`0.0.0.0`, `::`) are none, unless there is no other.
+    pub fn usable(&self) -> impl Iterator<Item = &Answer> {
+        let is_none = |answer: &Answer| destination(answer.address).is_unspecified();
+        let has_other = self.addresses.iter().any(|answer| !is_none(answer));
+        self.addresses.iter().filter(move |answer| !(has_other && is_none(answer)))
+    }
 
     /// Whether an alias on the way lies in a `privatelink` zone: the mark of a private endpoint.
     #[must_use]
