@@ -25,14 +25,53 @@ vocabulary! {
     }
 }
 
+/// The address that packets to `address` are meant for: the IPv4 address inside an IPv6 one, where there is one.
+#[must_use]
+pub fn destination(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => match v6.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into(),
+            _ => v6.into(),
+        },
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 impl AddressClass {
-    /// The class of `address`. An IPv4 address inside IPv6 (`::ffff:10.0.0.4`) counts as the IPv4 address it is.
+    /// The class of `address`. An IPv4 address inside IPv6 counts as the IPv4 address it leads to: mapped
+    /// (`::ffff:10.0.0.4`), or made by a DNS64 for a NAT64 under the well-known prefix (`64:ff9b::a00:4`, RFC 6052).
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match destination(address) {
             IpAddr::V4(v4) => Self::of_v4(v4),
             IpAddr::V6(v6) => Self::of_v6(v6),
         }
+    }
+
+    /// What an address of the class [`AddressClass::Other`] is, in words; `None` for every other class. Sources: the IANA
+    /// special-purpose address registries.
+    #[must_use]
+    pub fn what_other(address: IpAddr) -> Option<&'static str> {
+        if Self::of(address) != Self::Other {
+            return None;
+        }
+        let address = destination(address);
+        Some(match address {
+            _ if address.is_unspecified() => "no address at all (RFC 1122)",
+            _ if address.is_multicast() => "a multicast address",
+            IpAddr::V4(v4) if v4.is_documentation() => "an address for documentation (RFC 5737)",
+            IpAddr::V4(v4) => match v4.octets() {
+                [0, ..] => "an address of \"this network\" (RFC 1122)",
+                [198, 18..=19, ..] => "an address for benchmarks (RFC 2544), which proxies take for those they invent",
+                [192, ..] => "an address for protocols (RFC 6890)",
+                _ => "a reserved address (RFC 1112)",
+            },
+            IpAddr::V6(v6) => match v6.segments() {
+                [0x2001, 0xdb8, ..] | [0x3fff, ..] => "an address for documentation (RFC 3849, RFC 9637)",
+                [0x2001, 0x2, ..] => "an address for benchmarks (RFC 5180)",
+                _ => "no global unicast address (RFC 4291)",
+            },
+        })
     }
 
     /// Whether a private endpoint or an injected cache may have such an address.
@@ -116,9 +155,42 @@ mod tests {
             ("ff02::1", "other"),
             ("::ffff:10.0.0.4", "private"),
             ("::ffff:20.50.1.2", "public"),
+            ("64:ff9b::a14:104", "private"),
+            ("64:ff9b::1432:102", "public"),
+            ("64:ff9b::", "other"),
+            ("64:ff9b::1:a14:104", "other"),
+            ("64:ff9b:1::a14:104", "other"),
         ];
         for (address, expected) in table {
             assert_eq!(class(address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_for_a_cache_is_told_in_words() {
+        for address in
+            ["10.0.0.4", "20.50.1.2", "127.0.0.1", "169.254.1.1", "100.64.0.4", "fd00::4", "64:ff9b::a14:104"]
+        {
+            assert_eq!(AddressClass::what_other(address.parse().unwrap()), None, "{address}");
+        }
+        let table = [
+            ("0.0.0.0", "no address"),
+            ("::", "no address"),
+            ("0.0.0.7", "this network"),
+            ("198.18.0.1", "benchmarks"),
+            ("192.0.0.8", "protocols"),
+            ("203.0.113.7", "documentation"),
+            ("240.0.0.1", "reserved"),
+            ("255.255.255.255", "reserved"),
+            ("224.0.0.1", "multicast"),
+            ("ff02::1", "multicast"),
+            ("2001:db8::1", "documentation"),
+            ("2001:2::1", "benchmarks"),
+            ("4000::1", "no global unicast"),
+        ];
+        for (address, words) in table {
+            let told = AddressClass::what_other(address.parse().unwrap()).unwrap();
+            assert!(told.contains(words), "{address}: {told}");
         }
     }
 
@@ -146,6 +218,9 @@ mod tests {
             };
             prop_assert_eq!(AddressClass::of(address.into()), expected);
             prop_assert_eq!(AddressClass::of(address.to_ipv6_mapped().into()), expected);
+            let [_, _, _, _, _, _, high, low] = address.to_ipv6_mapped().segments();
+            let behind_nat64 = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low);
+            prop_assert_eq!(AddressClass::of(behind_nat64.into()), expected);
         }
     }
 }

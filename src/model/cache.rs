@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{AddressClass, CacheName, Clients, LimitSource, Opening, Resolver, ServerFacts, Tls, vocabulary};
+use super::{
+    AddressClass, CacheName, Clients, LimitSource, Opening, Resolution, Resolver, ServerFacts, Tls, destination,
+    vocabulary,
+};
 
 /// One cache, checked: everything a probe and a judgement need. Two equal values are the same cache to a reload.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,16 +162,22 @@ impl Expectation {
     /// Whether an address is one the cache should have; true where nothing is asserted.
     #[must_use]
     pub fn admits(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+        let address = destination(address);
         if !self.addresses.is_empty() {
             return self.addresses.iter().any(|network| network.contains(&address));
         }
         let inside = AddressClass::of(address).is_inside_a_network();
         match self.isolation {
             Some(Isolation::PrivateEndpoint | Isolation::VnetInjected) => inside,
-            Some(Isolation::Public) => !inside,
+            Some(Isolation::Public) => !inside && AddressClass::of(address) != AddressClass::Other,
             None => true,
         }
+    }
+
+    /// Whether every address that a name leads to is one the cache should have.
+    #[must_use]
+    pub fn is_met_by(&self, resolution: &Resolution) -> bool {
+        resolution.usable().all(|answer| self.admits(answer.address))
     }
 
     /// Whether the traffic is meant to stay inside a network: said by the isolation, or by the networks expected.
@@ -366,7 +375,7 @@ mod tests {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let private = expectation(Some(Isolation::PrivateEndpoint), &[]);
         assert!(private.admits(address("10.1.2.3")) && private.admits(address("100.64.0.9")));
-        assert!(private.admits(address("::ffff:10.1.2.3")));
+        assert!(private.admits(address("::ffff:10.1.2.3")) && private.admits(address("64:ff9b::a01:203")));
         assert!(!private.admits(address("20.1.2.3")) && !private.admits(address("127.0.0.1")));
 
         let owned = expectation(Some(Isolation::PrivateEndpoint), &["20.1.2.0/24"]);
@@ -374,6 +383,9 @@ mod tests {
 
         let public = expectation(Some(Isolation::Public), &[]);
         assert!(public.admits(address("20.1.2.3")) && !public.admits(address("10.1.2.3")));
+        for no_place in ["0.0.0.0", "::", "198.18.0.1", "240.0.0.1"] {
+            assert!(!public.admits(address(no_place)) && !private.admits(address(no_place)), "{no_place}");
+        }
 
         assert!(expectation(None, &[]).admits(address("20.1.2.3")));
         assert!(expectation(None, &["10.0.0.0/8"]).is_private());

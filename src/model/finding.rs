@@ -21,6 +21,8 @@ vocabulary! {
         DnsUnexpectedPrivate = "dns-unexpected-private",
         /// A public address, and not the expected one.
         DnsUnexpectedPublic = "dns-unexpected-public",
+        /// An address that no cache can have: the name is blocked on the way, or answered by invention.
+        DnsBlocked = "dns-blocked",
         /// A private address where a public one is expected.
         DnsPrivateWhenPublicExpected = "dns-private-when-public-expected",
         /// The addresses left the ones seen before.

@@ -23,7 +23,7 @@ mod tls;
 mod vocabulary;
 mod wire_text;
 
-pub use address::AddressClass;
+pub use address::{AddressClass, destination};
 pub use cache::{
     Auth, Cache, Credential, DialOverride, Expectation, Exposure, Isolation, Password, Rules, Thresholds, Timeouts,
 };

@@ -87,7 +87,7 @@ impl Prober {
         // Polled first, so that its question leaves first.
         let followed = async {
             let mut resolution = self.resolve(cache, first, deadline).await;
-            let addresses = resolution.addresses.iter().map(|answer| answer.address).collect();
+            let addresses = resolution.usable().map(|answer| answer.address).collect();
             let beneath = async {
                 let beneath = dns::overridden(&resolution, &self.system, cache.timeouts.resolve, deadline).await;
                 (beneath, watch.elapsed())

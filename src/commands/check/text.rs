@@ -116,7 +116,7 @@ fn print_resolution(
         remarks.push("a private endpoint exists (privatelink alias)".to_owned());
     }
     if cache.expectation.is_asserted() && fault.is_none() {
-        let as_expected = resolution.addresses.iter().all(|answer| cache.expectation.admits(answer.address));
+        let as_expected = cache.expectation.is_met_by(resolution);
         remarks.push(if as_expected { style.good("as expected") } else { style.bad("NOT as expected") });
     }
     below(out, style, &remarks.join("; "))

@@ -259,7 +259,9 @@ fn resolved(cache: &Cache, resolution: &Resolution, is_followed: bool) -> Markup
                 @for answer in &resolution.addresses {
                     li.address {
                         span.kind { "address" } code { (answer.address) } " " (answer.class)
-                        @if !cache.expectation.admits(answer.address) { " " (not_expected()) }
+                        @if !cache.expectation.admits(answer.address) && resolution.usable().any(|usable| usable == answer) {
+                            " " (not_expected())
+                        }
                         @if let Some(ttl) = answer.ttl { " " span.ttl { "TTL " (ttl) " s" } }
                     }
                 }

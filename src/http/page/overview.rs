@@ -319,7 +319,7 @@ fn addresses(cache: &Cache, latest: Option<&LookupReport>) -> Markup {
     };
     let mut classes: Vec<_> = followed.addresses.iter().map(|answer| answer.class.as_str()).collect();
     classes.dedup();
-    let is_expected = followed.addresses.iter().all(|answer| cache.expectation.admits(answer.address));
+    let is_expected = cache.expectation.is_met_by(followed);
     html! {
         p {
             @if is_expected { (classes.join(", ")) } @else {

@@ -100,7 +100,7 @@ fn search_suffix(case: &Case<'_>, resolution: &Resolution) -> Option<Finding> {
             .evidence(describe::path(resolution))
             .evidence(describe::who(resolution))
             .run("cat /etc/resolv.conf")
-            .note("lower ndots (in Kubernetes: dnsConfig.options), or dial the name with a dot at its end")
+            .note("lower ndots (in Kubernetes: dnsConfig.options), so that the name is tried as it stands first")
             .run(format!("nslookup {host}."))
             .done(),
     )

@@ -4,7 +4,7 @@ use super::case::{Case, Diagnosis, Draft, observations};
 use super::coverage::Coverage;
 use super::rule::{Rule, azure, run};
 use crate::azure::Product;
-use crate::model::{Fault, FaultKind, FindingId, Leg, Severity, Stage};
+use crate::model::{AddressClass, Fault, FaultKind, FindingId, Leg, Severity, Stage};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -68,7 +68,11 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 pub(super) fn diagnose(case: &Case<'_>, diagnosis: &mut Diagnosis) {
-    let failed = case.failed_at(Stage::Connect);
+    let mut failed = case.failed_at(Stage::Connect);
+    // What is no place for a cache answers nothing, and that was told of the name.
+    if diagnosis.findings.iter().any(|finding| finding.id == FindingId::DnsBlocked) {
+        failed.retain(|(leg, _)| leg.class != AddressClass::Other);
+    }
     if failed.is_empty() {
         return;
     }

@@ -87,6 +87,25 @@ pub(super) const RULES: &[Rule] = &[
         steps: |c| vec![run(c.nslookup(None)), note("if the move is right, change expected_addresses and reload")],
     },
     Rule {
+        id: FindingId::DnsBlocked,
+        stage: Stage::Resolve,
+        denied_by: Coverage::Answer,
+        severity: "1; 2 where a right address stands beside it; 3 where the cache answers there all the same",
+        title: "an address that no cache can have",
+        means: "The name leads to an address that is set aside for something else, such as 0.0.0.0 or 198.18.0.1. A resolver or a \
+                filter on the way blocks the name, or a proxy invents addresses and carries the connections itself.",
+        told_apart: "The class is other: no cache of Azure has such an address, private or public. What is behind it, a block \
+                     list or a proxy, the settings of the resolver that answered decide.",
+        on_the_wire: "An A record such as 0.0.0.0, 198.18.0.1 or 240.0.0.1.",
+        steps: |c| {
+            vec![
+                run(c.nslookup(None)),
+                note("look for the name in the block lists of the resolver that answered; inside Azure, compare with"),
+                run(c.nslookup(Some(AZURE_DNS))),
+            ]
+        },
+    },
+    Rule {
         id: FindingId::DnsPrivateWhenPublicExpected,
         stage: Stage::Resolve,
         denied_by: Coverage::Answer,
@@ -132,15 +151,17 @@ fn ipv6_only(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis
 /// The name led somewhere: is it where it should?
 fn place(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
     let expectation = &case.cache.expectation;
+    let answers = resolution.usable().collect::<Vec<_>>();
     let (inside, outside): (Vec<&Answer>, Vec<&Answer>) =
-        resolution.addresses.iter().partition(|answer| answer.class.is_inside_a_network());
-    let unexpected: Vec<_> = resolution.addresses.iter().filter(|answer| !expectation.admits(answer.address)).collect();
-    let public_among_unexpected =
-        unexpected.iter().any(|answer| matches!(answer.class, AddressClass::Public | AddressClass::Other));
+        answers.iter().copied().partition(|answer| answer.class.is_inside_a_network());
+    let unexpected: Vec<_> = answers.iter().copied().filter(|answer| !expectation.admits(answer.address)).collect();
+    let public_among_unexpected = unexpected.iter().any(|answer| answer.class == AddressClass::Public);
     let named_both = unexpected.is_empty() && expectation.is_asserted();
     let has_public = outside.iter().any(|answer| answer.class == AddressClass::Public);
     let finding = if !inside.is_empty() && has_public && !named_both {
         mixed(case, resolution, &inside, &outside)
+    } else if let Some(finding) = blocked(case, &answers) {
+        finding
     } else if unexpected.is_empty() {
         return;
     } else if expectation.is_private() && public_among_unexpected {
@@ -161,6 +182,38 @@ fn place(case: &Case<'_>, resolution: &Resolution, diagnosis: &mut Diagnosis) {
         elsewhere(case, &unexpected, public_among_unexpected)
     };
     diagnosis.findings.push(finding.evidence(describe::path(resolution)).evidence(describe::who(resolution)).done());
+}
+
+/// Addresses that no cache can have. Where nothing is expected of the name, only what does not answer is told of.
+fn blocked(case: &Case<'_>, answers: &[&Answer]) -> Option<Draft> {
+    let expectation = &case.cache.expectation;
+    let is_named = |answer: &Answer| !expectation.addresses.is_empty() && expectation.admits(answer.address);
+    let (others, rest): (Vec<_>, Vec<_>) =
+        answers.iter().copied().partition(|answer| answer.class == AddressClass::Other && !is_named(answer));
+    let reached = case.used_legs().any(|leg| leg.class == AddressClass::Other && leg.fault.is_none());
+    if others.is_empty() || (!expectation.is_asserted() && !case.all_fail_to_connect()) {
+        return None;
+    }
+    let severity = match (reached, rest.is_empty()) {
+        (true, _) => Severity::Risk,
+        (false, true) => Severity::Unavailable,
+        (false, false) => Severity::Degraded,
+    };
+    let summary = format!(
+        "{} leads to {}, which no cache can have: the name is blocked, or its address invented, on the way",
+        case.cache.host,
+        describe::addresses(others.iter().copied())
+    );
+    let words = others.iter().filter_map(|answer| {
+        AddressClass::what_other(answer.address).map(|words| format!("{} is {words}", answer.address))
+    });
+    let finding = case.finding(FindingId::DnsBlocked, severity, Stage::Resolve, summary).evidences(words);
+    Some(
+        finding
+            .run(case.commands.nslookup(None))
+            .note("look for the name in the block lists of the resolver that answered; inside Azure, compare with")
+            .run(case.commands.nslookup(Some(AZURE_DNS))),
+    )
 }
 
 fn mixed(case: &Case<'_>, resolution: &Resolution, inside: &[&Answer], outside: &[&Answer]) -> Draft {
@@ -252,6 +305,39 @@ mod tests {
             verdict(&named, &report(resolution(&[], &["20.9.9.9"]), vec![leg("20.9.9.9")])),
             ["dns-unexpected-public 2"]
         );
+    }
+
+    #[test]
+    fn an_address_that_no_cache_can_have_is_blocked_or_invented() {
+        let refused = |address: &str| failed(address, Stage::Connect, FaultKind::Refused);
+        let leads = |cache: &Cache, addresses: &[&str], legs| verdict(cache, &report(resolution(&[], addresses), legs));
+        for address in ["0.0.0.0", "198.18.0.1", "240.0.0.1"] {
+            let told = leads(&cache(), &[address], vec![refused(address)]);
+            assert_eq!(told, ["dns-blocked 1"], "{address}");
+        }
+        // A proxy that carries what it invents, and a right address beside a wrong one.
+        assert_eq!(leads(&cache(), &["198.18.0.1"], vec![leg("198.18.0.1")]), ["dns-blocked 3"]);
+        let beside = leads(&cache(), &["10.20.1.4", "240.0.0.1"], vec![leg("10.20.1.4"), refused("240.0.0.1")]);
+        assert_eq!(beside, ["dns-blocked 2"]);
+        // Nothing is said of what is not asserted and answers, nor of what the operator names.
+        let nothing = Cache { expectation: Expectation::default(), ..cache() };
+        assert_eq!(leads(&nothing, &["198.18.0.1"], vec![leg("198.18.0.1")]), [""; 0]);
+        assert_eq!(leads(&nothing, &["198.18.0.1"], vec![refused("198.18.0.1")]), ["dns-blocked 1"]);
+        let named = Expectation { isolation: None, addresses: vec!["198.18.0.0/15".parse().unwrap()] };
+        let named = Cache { expectation: named, ..cache() };
+        assert_eq!(leads(&named, &["198.18.0.1"], vec![leg("198.18.0.1")]), [""; 0]);
+    }
+
+    #[test]
+    fn the_address_of_a_nat64_is_the_one_behind_it_and_unspecified_is_none() {
+        let beside =
+            |extra: &str, legs| verdict(&cache(), &report(resolution(&[PRIVATELINK], &["10.20.1.4", extra]), legs));
+        let lacks = failed("64:ff9b::a14:104", Stage::Connect, FaultKind::FamilyUnavailable);
+        assert_eq!(beside("64:ff9b::a14:104", vec![leg("10.20.1.4"), lacks]), [""; 0]);
+        assert_eq!(beside("64:ff9b::a14:104", vec![leg("10.20.1.4"), leg("64:ff9b::a14:104")]), [""; 0]);
+        for none in ["::", "0.0.0.0"] {
+            assert_eq!(beside(none, vec![leg("10.20.1.4")]), [""; 0], "{none}");
+        }
     }
 
     #[test]

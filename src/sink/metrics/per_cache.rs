@@ -157,7 +157,7 @@ impl CacheSeries {
 
             let expectation = &cache.expectation;
             if expectation.is_asserted() {
-                let as_expected = resolution.addresses.iter().all(|answer| expectation.admits(answer.address));
+                let as_expected = expectation.is_met_by(resolution);
                 series.transient(families.dns_as_expected(resolver)).set(truth(as_expected));
             }
             if let Some(ttl) = resolution.smallest_ttl() {
