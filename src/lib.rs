@@ -5,7 +5,8 @@
 //!
 //! - floor 0: [`model`] the vocabulary, [`azure`] what is known of Azure, [`clock`] the only place time enters,
 //!   [`style`] how text for a terminal is dressed, [`mod@file`] small files
-//! - floor 1: `net`, what every room needs that speaks over the network; [`api`], the documents of the wire
+//! - floor 1: `net`, what every room needs that speaks over the network; [`api`], the documents of the wire;
+//!   [`libc`], what the C libraries make of name servers' answers
 //! - floor 2: [`config`], [`probe`], [`judge`], [`sink`], [`client`] (asks a running daemon), which do not know each other
 //! - floor 3: [`http`], which reads what the sinks hold
 //! - floor 4: [`daemon`] the long run
@@ -29,6 +30,7 @@ pub mod file;
 pub mod style;
 
 pub mod api;
+pub mod libc;
 mod net;
 
 pub mod client;

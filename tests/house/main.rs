@@ -21,6 +21,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("file", 0),
     ("style", 0),
     ("api", 1),
+    ("libc", 1),
     ("net", 1),
     ("config", 2),
     ("judge", 2),
@@ -282,19 +283,22 @@ fn every_link_leads_somewhere() {
     assert_eq!(broken, [""; 0]);
 }
 
-/// Every key of a scenario and of a story, as serde reads them.
+/// Every key of a scenario, of a story and of a world that is compared, as serde reads them.
 #[test]
-fn the_language_of_the_laboratory_is_written_down() {
-    let folder = root().join("tests/lab");
-    let page = fs::read_to_string(folder.join("README.md")).unwrap();
-    let mut keys = BTreeSet::new();
-    for file in ["scenario.rs", "story.rs"] {
-        keys.extend(sources::deserialized(&fs::read_to_string(folder.join(file)).unwrap()));
+fn the_languages_of_the_tests_are_written_down() {
+    let languages =
+        [("tests/lab", &["scenario.rs", "story.rs"][..], "not-yet"), ("tests/agree", &["world.rs"], "hangs-up")];
+    for (folder, files, known) in languages {
+        let folder = root().join(folder);
+        let page = fs::read_to_string(folder.join("README.md")).unwrap();
+        let texts = files.iter().map(|file| fs::read_to_string(folder.join(file)).unwrap());
+        let keys: BTreeSet<_> = texts.flat_map(|text| sources::deserialized(&text)).collect();
+        assert!(keys.contains("resolv_conf") && keys.contains(known), "{keys:?}");
+        let words: BTreeSet<_> =
+            page.split(|letter: char| !letter.is_alphanumeric() && !"_-".contains(letter)).collect();
+        let missing: Vec<_> = keys.iter().filter(|key| !words.contains(key.as_str())).collect();
+        assert_eq!(missing, [""; 0], "{} names every key", folder.join("README.md").display());
     }
-    assert!(keys.contains("resolv_conf") && keys.contains("not-yet"), "{keys:?}");
-    let words: BTreeSet<_> = page.split(|letter: char| !letter.is_alphanumeric() && !"_-".contains(letter)).collect();
-    let missing: Vec<_> = keys.iter().filter(|key| !words.contains(key.as_str())).collect();
-    assert_eq!(missing, [""; 0], "tests/lab/README.md names every key");
 }
 
 /// The Makefile is the one door; the documents must not send anybody to one that is not there.

@@ -365,13 +365,15 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// The keys and the words that a text's own types take from a file: fields as they are, variants in kebab case.
+/// The keys and the words that a text's own types take from a file: fields as they are or as they are renamed, variants in kebab
+/// case.
 pub(crate) fn deserialized(text: &str) -> BTreeSet<String> {
     let file = syn::parse_file(text).expect("cargo has compiled it");
     let mut keys = BTreeSet::new();
     let mut fields = |fields: &syn::Fields| {
-        let names = fields.iter().filter_map(|field| field.ident.as_ref());
-        keys.extend(names.map(|name| name.to_string().trim_start_matches('_').to_owned()));
+        let name = |field: &syn::Field| renamed(&field.attrs).or_else(|| Some(field.ident.as_ref()?.to_string()));
+        let names = fields.iter().filter_map(name);
+        keys.extend(names.map(|name| name.trim_start_matches('_').to_owned()));
     };
     let mut words = Vec::new();
     for item in &file.items {
@@ -388,6 +390,13 @@ pub(crate) fn deserialized(text: &str) -> BTreeSet<String> {
     }
     keys.extend(words);
     keys
+}
+
+/// The name that serde is told for a field.
+fn renamed(attributes: &[Attribute]) -> Option<String> {
+    let told = attributes.iter().filter(|attribute| attribute.path().is_ident("serde"));
+    let mut told = told.filter_map(|attribute| attribute.meta.require_list().ok()).map(|list| list.tokens.to_string());
+    told.find_map(|text| Some(text.split_once("rename = \"")?.1.split_once('"')?.0.to_owned()))
 }
 
 fn is_deserialized(attributes: &[Attribute]) -> bool {
