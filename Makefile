@@ -2,8 +2,9 @@
 
 CARGO ?= cargo
 TOOLS := target/tools
+SEED ?= 1
 
-.PHONY: help demo test tools lab lint bench soak deb deny advisories clean
+.PHONY: help demo test tools lab agree lint bench soak deb deny advisories clean
 
 help: ## what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +20,10 @@ test: $(TOOLS)/deploy/ready $(TOOLS)/bin/cargo-deb ## install what tests need, t
 lab: ## every cause, made real in a network of its own: does cachewatch name it?
 	.ci/install-test-needs
 	.ci/in-a-fresh-folder $(CARGO) test --locked --test lab
+
+agree: ## the models of glibc and musl beside the libraries themselves, in 5,000 worlds drawn by chance
+	.ci/install-test-needs
+	.ci/in-a-fresh-folder $(CARGO) test --locked --test agree -- --worlds 5000 --seed $(SEED)
 
 lint: deny ## format, clippy, licences and dependencies
 	$(CARGO) fmt --all --check
