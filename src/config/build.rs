@@ -20,8 +20,11 @@ pub(super) fn config(mut checker: Checker<'_>, files: Vec<PathBuf>, targets: &[T
     let probe =
         Probe { max_in_flight: checker.get(keys::PROBE_MAX_IN_FLIGHT), jitter: checker.get(keys::PROBE_JITTER) };
     let log = Log { level: checker.get(keys::LOG_LEVEL), format: checker.get(keys::LOG_FORMAT) };
-    let system =
-        SystemFiles { resolv_conf: checker.get(keys::PROBE_RESOLV_CONF), hosts: checker.get(keys::PROBE_HOSTS_FILE) };
+    let system = SystemFiles {
+        resolv_conf: checker.get(keys::PROBE_RESOLV_CONF),
+        hosts: checker.get(keys::PROBE_HOSTS_FILE),
+        ..SystemFiles::default()
+    };
     let journal = JournalSettings {
         path: checker.get(keys::JOURNAL_PATH),
         retention: checker.get(keys::JOURNAL_RETENTION),

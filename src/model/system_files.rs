@@ -9,10 +9,16 @@ pub struct SystemFiles {
     pub resolv_conf: PathBuf,
     /// `/etc/hosts`, or what stands for it.
     pub hosts: PathBuf,
+    /// `/etc/nsswitch.conf`, or what stands for it: which of these is asked first.
+    pub nsswitch: PathBuf,
 }
 
 impl Default for SystemFiles {
     fn default() -> Self {
-        Self { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into() }
+        Self {
+            resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
+            nsswitch: "/etc/nsswitch.conf".into(),
+        }
     }
 }

@@ -25,7 +25,7 @@ impl Prober {
     #[must_use]
     pub fn new(files: &SystemFiles) -> Self {
         Self {
-            system: System::new(&files.resolv_conf, &files.hosts),
+            system: System::new(files),
             trust: Trust::new(),
             passwords: FileCache::new(Secret::of_file),
             sent: Mutex::default(),

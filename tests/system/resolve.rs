@@ -379,7 +379,7 @@ impl Machine {
 
     fn files(&self) -> SystemFiles {
         let file = |name| self.directory.path().join(name);
-        SystemFiles { resolv_conf: file("resolv.conf"), hosts: file("hosts") }
+        SystemFiles { resolv_conf: file("resolv.conf"), hosts: file("hosts"), nsswitch: file("nsswitch.conf") }
     }
 
     fn resolve(&self, host: &str, limit: Duration) -> Resolution {
@@ -506,6 +506,50 @@ fn the_second_name_server_stands_in_for_the_first() {
     assert_eq!(Machine::asked(&resolution), ["10.20.0.1:53 unreachable", "10.20.0.2:53 noerror"]);
 }
 
+/// Files and answers that applications get along with, and some that they do not, whatever another resolver makes of them.
+#[test]
+fn a_name_is_looked_up_as_the_c_library_does() {
+    let pods = "search default.svc.cluster.local svc.cluster.local\noptions ndots:5";
+    let leads = |conf: &str, search: Answer, plain: Answer| {
+        let machine = Machine::new("", conf);
+        for domain in ["default.svc.cluster.local", "svc.cluster.local"] {
+            machine.servers[0].set(&format!("{HOST}.{domain}"), search.clone());
+        }
+        machine.servers[0].set(HOST, plain);
+        let resolution = machine.resolve(HOST, AMPLE.resolve);
+        (resolution.sorted_addresses(), resolution.searched, resolution.fault.map(|fault| fault.kind.as_str()))
+    };
+    let right = || Answer::new().address([10, 20, 1, 4], 5);
+    let well = (vec![IpAddr::from([10, 20, 1, 4])], false, None);
+    // A policy refuses what is not its own; a search domain that is none; the root as one.
+    assert_eq!(leads(pods, Answer::new().refused(), right()), well);
+    assert_eq!(leads("search corp..example", Answer::new().nxdomain(), right()), well);
+    assert_eq!(leads("search .\noptions ndots:5", Answer::new().nxdomain(), right()), well);
+    // The alias alone, as from a server that does not recurse.
+    let alias = Answer::new().alias(PRIVATELINK, 300);
+    assert_eq!(leads("", Answer::new().nxdomain(), alias), (vec![], false, Some("no_address")));
+}
+
+/// nsswitch.conf says which of the files and name servers count, and in which order.
+#[test]
+fn the_switch_decides_where_a_name_is_looked_for() {
+    let resolved = |switch: &str| {
+        let machine = Machine::new("10.20.9.9 orders.test\n", "");
+        machine.servers[0].set(HOST, Answer::new().address([10, 20, 1, 4], 5));
+        machine.servers[0].set("carts.test", Answer::new().address([10, 20, 1, 5], 5));
+        fs::write(machine.files().nsswitch, format!("hosts: {switch}\n")).unwrap();
+        [HOST, "carts.test"].map(|host| {
+            let resolution = machine.resolve(host, AMPLE.resolve);
+            let kind = resolution.fault.map(|fault| fault.kind.to_string());
+            kind.unwrap_or_else(|| format!("{} {}", resolution.source, resolution.addresses[0].address))
+        })
+    };
+    assert_eq!(resolved("files dns"), ["hosts_file 10.20.9.9", "dns 10.20.1.5"]);
+    assert_eq!(resolved("dns files"), ["dns 10.20.1.4", "dns 10.20.1.5"]);
+    assert_eq!(resolved("files"), ["hosts_file 10.20.9.9", "no_resolver"]);
+    assert_eq!(resolved("files [NOTFOUND=return] dns"), ["hosts_file 10.20.9.9", "no_resolver"]);
+}
+
 #[test]
 fn a_machine_whose_name_servers_are_all_dead_says_so_in_time() {
     let machine = Machine::new("", "options timeout:5 attempts:2");
@@ -522,7 +566,10 @@ fn a_machine_whose_name_servers_are_all_dead_says_so_in_time() {
     assert_eq!(refused.fault.unwrap().kind.as_str(), "resolver_unreachable");
 
     fs::remove_file(machine.files().resolv_conf).unwrap();
-    let fault = machine.resolve(HOST, AMPLE.resolve).fault.unwrap();
-    assert_eq!(fault.kind.as_str(), "no_resolver");
-    assert!(fault.detail.as_str().contains("resolv.conf"), "{fault:?}");
+    // Without the file the C library asks this machine itself.
+    let without = machine.resolve(HOST, AMPLE.resolve);
+    assert!(without.queries.iter().all(|query| query.server == ([127, 0, 0, 1], 53).into()), "{without:?}");
+    let fault = without.fault.unwrap();
+    assert_eq!(fault.kind.as_str(), "resolver_unreachable");
+    assert!(fault.detail.as_str().contains("resolv.conf: No such file"), "{fault:?}");
 }

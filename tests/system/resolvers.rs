@@ -627,7 +627,11 @@ impl Machine {
 
     /// What the system and each of its name servers say.
     fn ask(&self) -> Vec<Resolution> {
-        let files = SystemFiles { resolv_conf: self.file("resolv.conf"), hosts: self.file("hosts") };
+        let files = SystemFiles {
+            resolv_conf: self.file("resolv.conf"),
+            hosts: self.file("hosts"),
+            nsswitch: self.file("nsswitch.conf"),
+        };
         let resolvers = Resolver::reserved().collect();
         let cache = Cache { resolvers, ..named(HOST, ([127, 0, 0, 1], 1).into()) };
         self.network.run(|| walk_as(&files, &cache)).lookup.resolutions

@@ -25,7 +25,7 @@ pub(super) async fn follow_cnames(name: &Name, servers: &NameServers, deadline: 
 }
 
 /// Joins the two halves. Where neither has an address, the IPv4 half says why: private endpoints have no other.
-fn join(mut v4: CnameChain, mut v6: CnameChain) -> CnameChain {
+pub(super) fn join(mut v4: CnameChain, mut v6: CnameChain) -> CnameChain {
     let says_nothing = |half: &CnameChain| matches!(half.outcome, Outcome::NoData | Outcome::Answered);
     let reason_is_v6 = v4.addresses.is_empty() && says_nothing(&v4) && !says_nothing(&v6);
     let keeps_v4_chain = !v4.addresses.is_empty() || v6.addresses.is_empty() && v4.chain.len() >= v6.chain.len();
@@ -48,7 +48,7 @@ async fn follow_type(name: &Name, record_type: RecordType, queries: &Queries<'_>
         detail: WireText::default(),
         looped: false,
     };
-    let mut follower = Follower { at: name.clone(), seen: vec![name.clone()] };
+    let mut follower = Follower::new(name.clone());
     loop {
         let response = queries.ask(&follower.at, record_type, deadline, &mut found.queries).await;
         found.outcome = response.outcome;
@@ -77,17 +77,26 @@ async fn follow_type(name: &Name, record_type: RecordType, queries: &Queries<'_>
 }
 
 /// Where the walk along the aliases stands.
-struct Follower {
+pub(super) struct Follower {
     at: Name,
     seen: Vec<Name>,
 }
 
 impl Follower {
+    pub(super) fn new(name: Name) -> Self {
+        Self { at: name.clone(), seen: vec![name] }
+    }
+
+    /// The name that the walk has come to.
+    pub(super) fn at(&self) -> &Name {
+        &self.at
+    }
+
     /// Follows the aliases of one message as far as they go.
     ///
     /// # Errors
     /// In words, where they lead in a circle or too far.
-    fn follow(&mut self, message: &Message, chain: &mut Vec<Alias>) -> Result<(), String> {
+    pub(super) fn follow(&mut self, message: &Message, chain: &mut Vec<Alias>) -> Result<(), String> {
         while let Some((target, ttl)) = alias_of(message, &self.at) {
             chain.push(Alias { owner: shown(&self.at), target: shown(target), ttl });
             if self.seen.contains(target) {
@@ -112,7 +121,7 @@ fn alias_of<'message>(message: &'message Message, owner: &Name) -> Option<(&'mes
 }
 
 /// The addresses of `owner`, in this message.
-fn addresses(message: &Message, owner: &Name, record_type: RecordType) -> Vec<Answer> {
+pub(super) fn addresses(message: &Message, owner: &Name, record_type: RecordType) -> Vec<Answer> {
     let of_owner = message.answers.iter().filter(|record| record.name == *owner);
     of_owner
         .filter_map(|record| match (&record.data, record_type) {

@@ -6,6 +6,7 @@
 mod chain;
 mod cname;
 mod connections;
+mod exchange;
 mod failure;
 mod message;
 mod query;
@@ -53,7 +54,7 @@ pub(super) async fn resolve(
     let deadline = deadline.or_within(limit);
     match absolute(host) {
         Ok(name) => match servers {
-            Ok(None) => system.resolve(host, &name, deadline, &mut resolution).await,
+            Ok(None) => system.resolve(host, deadline, &mut resolution).await,
             Ok(Some(servers)) => follow_cnames(&name, &servers, deadline).await.write(&mut resolution),
             Err(fault) => resolution.fault = Some(fault),
         },
@@ -90,10 +91,9 @@ pub(super) async fn overridden(
         return None;
     }
     let host = resolution.name.as_str();
-    let name = absolute(host).ok()?;
     let watch = Stopwatch::start();
     let mut beneath = unanswered(host, resolution.resolver.clone());
-    system.ask_servers(&name, deadline.or_within(limit), &mut beneath).await;
+    system.ask_servers(host, deadline.or_within(limit), &mut beneath).await;
     beneath.took = watch.elapsed();
     Some(Box::new(beneath))
 }

@@ -126,8 +126,8 @@ impl<'a> Queries<'a> {
 }
 
 /// How final a response is, in rising order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finality {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Finality {
     /// Nothing: no server is there.
     Nothing,
     /// A server may be there and did not answer in time.
@@ -138,7 +138,7 @@ enum Finality {
     Question,
 }
 
-fn finality_of(outcome: Outcome) -> Finality {
+pub(super) fn finality_of(outcome: Outcome) -> Finality {
     match outcome {
         Outcome::Answered | Outcome::NoData | Outcome::NxDomain => Finality::Question,
         Outcome::ServFail
@@ -157,7 +157,7 @@ fn finality_of(outcome: Outcome) -> Finality {
 }
 
 /// What a message means for its question.
-fn read(message: Message, protocol: Protocol) -> Response {
+pub(super) fn read(message: Message, protocol: Protocol) -> Response {
     let code = message.metadata.response_code;
     let (outcome, detail) = match code {
         _ if message.metadata.truncation && protocol.row().datagrams => (Outcome::Truncated, String::new()),
@@ -179,14 +179,19 @@ fn coded(code: ResponseCode) -> String {
     }
 }
 
+/// A socket of its own for one question, connected: a random source port, answers of this server only, and the ICMP message
+/// that nothing listens there.
+pub(super) async fn udp_socket(server: SocketAddr) -> io::Result<UdpSocket> {
+    let local: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((local, 0)).await?;
+    socket.connect(server).await?;
+    Ok(socket)
+}
+
 async fn over_udp(server: SocketAddr, question: &Message) -> Result<Message, Failure> {
     let bytes = encode(question)?;
     let failed = |error: io::Error| Failure::of_socket(server, &error);
-    let local: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    // A socket of its own per question, connected: a random source port, answers of this server only, and the ICMP
-    // message that nobody listens there.
-    let socket = UdpSocket::bind((local, 0)).await.map_err(failed)?;
-    socket.connect(server).await.map_err(failed)?;
+    let socket = udp_socket(server).await.map_err(failed)?;
     socket.send(&bytes).await.map_err(failed)?;
     let mut buffer = vec![0; LARGEST_DATAGRAM];
     loop {

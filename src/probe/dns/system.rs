@@ -1,230 +1,245 @@
-//! The machine's own way to an address: what an application's `getaddrinfo` would do.
+//! The machine's own way to an address: what an application's `getaddrinfo` does with its files and its name servers.
 //!
-//! The hosts file first, then the name servers of resolv.conf in their order, with the search list and `ndots`. This is
-//! the C library's order for `hosts: files dns`, the usual line of nsswitch.conf.
+//! What the C library would make of them is said by its model (`crate::libc`); here its questions are asked, and what came
+//! is written down with the whole way.
 
-use std::collections::HashMap;
+use std::env;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
-use hickory_resolver::system_conf::parse_resolv_conf;
 
-use super::cname::follow_cnames;
-use super::upstream::{NameServers, Transport};
+use super::chain::CnameChain;
+use super::cname::{Follower, addresses};
+use super::exchange::{AskedQuestion, Patience, fetch};
+use super::message::shown;
 use crate::clock;
 use crate::file::CachedFile;
-use crate::model::{Answer, Fault, FaultKind, Outcome, Resolution, Resolver, Source, Stage};
+use crate::libc::glibc::{self, GlibcConf};
+use crate::libc::{GaiError, NameFiles, Returned};
+use crate::model::{
+    Answer, Fault, FaultKind, Outcome, Protocol, Query, RecordType, Resolution, Source, Stage, SystemFiles, WireText,
+};
 use crate::net::deadline::Deadline;
+
+/// The host name of this machine, as the kernel has it.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// The network interfaces, each a folder with its index.
+const INTERFACES: &str = "/sys/class/net";
 
 /// The resolver of this machine.
 #[derive(Debug)]
 pub(in crate::probe) struct System {
-    resolv_conf: CachedFile<Result<Arc<ResolvConf>, String>>,
-    hosts: CachedFile<Hosts>,
+    resolv_conf: CachedFile<Vec<u8>>,
+    hosts: CachedFile<Vec<u8>>,
+    nsswitch: CachedFile<Vec<u8>>,
+    res_options: Option<String>,
+    local_domain: Option<String>,
 }
 
 impl System {
-    pub(in crate::probe) fn new(resolv_conf: &Path, hosts: &Path) -> Self {
+    pub(in crate::probe) fn new(files: &SystemFiles) -> Self {
+        let whole = |path| CachedFile::new(path, <[u8]>::to_vec);
         Self {
-            resolv_conf: CachedFile::new(resolv_conf, |bytes| ResolvConf::parse(bytes).map(Arc::new)),
-            hosts: CachedFile::new(hosts, Hosts::parse),
+            resolv_conf: whole(&files.resolv_conf),
+            hosts: whole(&files.hosts),
+            nsswitch: whole(&files.nsswitch),
+            res_options: env::var("RES_OPTIONS").ok(),
+            local_domain: env::var("LOCALDOMAIN").ok(),
         }
     }
 
     /// Asks as an application would, and writes what came into `resolution`.
-    pub(super) async fn resolve(&self, host: &str, name: &Name, deadline: Deadline, resolution: &mut Resolution) {
-        // A hosts file that is missing or unreadable pins nothing; the C library goes on without it as well.
-        if let Some(pinned) = self.hosts.read(clock::instant()).ok().and_then(|hosts| hosts.addresses(host)) {
-            resolution.source = Source::HostsFile;
-            resolution.addresses = pinned;
-            return;
-        }
-        self.ask_servers(name, deadline, resolution).await;
+    pub(super) async fn resolve(&self, host: &str, deadline: Deadline, resolution: &mut Resolution) {
+        self.ask(&self.files(), host, deadline, resolution).await;
     }
 
     /// Asks the name servers of resolv.conf, past the hosts file.
-    pub(super) async fn ask_servers(&self, name: &Name, deadline: Deadline, resolution: &mut Resolution) {
-        let conf = match self.conf() {
-            Ok(conf) => conf,
-            Err(fault) => {
-                resolution.fault = Some(fault);
-                return;
+    pub(super) async fn ask_servers(&self, host: &str, deadline: Deadline, resolution: &mut Resolution) {
+        let files = NameFiles { hosts: None, nsswitch: Some(b"hosts: dns\n".to_vec()), ..self.files() };
+        self.ask(&files, host, deadline, resolution).await;
+    }
+
+    async fn ask(&self, files: &NameFiles, host: &str, deadline: Deadline, resolution: &mut Resolution) {
+        let patience = patience(&GlibcConf::read(files), deadline);
+        let (lookup, exchanges) = fetch(|replies| glibc::lookup(files, host, replies), patience).await;
+        resolution.queries.extend(exchanges.iter().map(query));
+        match &lookup.returned {
+            Returned::Found { addresses, .. } => found(host, addresses, &exchanges, resolution),
+            Returned::Failed(error) => {
+                lost(host, Some(*error), &exchanges, resolution);
+                if let (Some(fault), Err(error)) = (&mut resolution.fault, self.resolv_conf.read(clock::instant())) {
+                    let words = format!("{}; {}: {error}", fault.detail, self.resolv_conf.path().display());
+                    fault.detail = WireText::new(&words);
+                }
             }
-        };
-        let mut as_it_stands = None;
-        let mut queries = Vec::new();
-        for (candidate, searched) in conf.candidates(name) {
-            let mut found = follow_cnames(&candidate, &conf.servers, deadline).await;
-            queries.append(&mut found.queries);
-            let goes_on = matches!(found.outcome, Outcome::NxDomain | Outcome::NoData | Outcome::ServFail)
-                && found.addresses.is_empty();
-            if !goes_on {
-                resolution.searched = searched;
-                resolution.queries = queries;
-                found.write(resolution);
-                return;
-            }
-            // Of all names that were tried in vain, the one the operator wrote is the one to speak of.
-            if !searched {
-                as_it_stands = Some(found);
-            }
-        }
-        resolution.queries = queries;
-        if let Some(found) = as_it_stands {
-            found.write(resolution);
+            Returned::Hangs => lost(host, None, &exchanges, resolution),
         }
     }
 
     /// The name server at that position of resolv.conf, the first at 1.
     pub(super) fn listed(&self, position: usize) -> Result<SocketAddr, Fault> {
-        let conf = self.conf()?;
-        let listed = &conf.servers.addresses;
+        let no_resolver = |words: String| Fault::new(Stage::Resolve, FaultKind::NoResolver, words);
+        let path = self.resolv_conf.path().display();
+        self.resolv_conf.read(clock::instant()).map_err(|error| no_resolver(format!("{path}: {error}")))?;
+        let listed = GlibcConf::read(&self.files()).servers;
         position.checked_sub(1).and_then(|place| listed.get(place).copied()).ok_or_else(|| {
             let servers = if listed.len() == 1 { "server" } else { "servers" };
             let ordinal = ["first", "second", "third"].get(position.wrapping_sub(1)).unwrap_or(&"other");
-            let path = self.resolv_conf.path().display();
-            let words = format!("{path} names {} name {servers}, and there is no {ordinal}", listed.len());
-            Fault::new(Stage::Resolve, FaultKind::NoResolver, words)
+            no_resolver(format!("{path} names {} name {servers}, and there is no {ordinal}", listed.len()))
         })
     }
 
-    /// What resolv.conf says now.
-    fn conf(&self) -> Result<Arc<ResolvConf>, Fault> {
-        let words = match self.resolv_conf.read(clock::instant()).as_deref() {
-            Ok(Ok(conf)) => return Ok(Arc::clone(conf)),
-            Ok(Err(words)) => words.clone(),
-            Err(error) => error.to_string(),
-        };
-        let words = format!("{}: {words}", self.resolv_conf.path().display());
-        Err(Fault::new(Stage::Resolve, FaultKind::NoResolver, words))
-    }
-}
-
-/// What resolv.conf says.
-#[derive(Debug, Clone)]
-struct ResolvConf {
-    servers: NameServers,
-    search: Vec<Name>,
-    ndots: usize,
-}
-
-impl ResolvConf {
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let (config, options) = parse_resolv_conf(bytes).map_err(|error| error.to_string())?;
-        let listed = config.name_servers().iter().take(Resolver::MOST_LISTED);
-        let addresses = listed.map(|server| SocketAddr::new(server.ip, 53)).collect();
-        let servers = NameServers {
-            addresses,
-            transport: Transport::Udp,
-            patience: options.timeout.max(Duration::from_secs(1)),
-            rounds: options.attempts.clamp(1, 5),
-        };
-        Ok(Self { servers, search: config.search().to_vec(), ndots: options.ndots })
-    }
-
-    /// The names to try for `name`, in order, each with whether the search list made it.
-    fn candidates(&self, name: &Name) -> Vec<(Name, bool)> {
-        let dots = usize::from(name.num_labels()).saturating_sub(1);
-        let mut names: Vec<_> = self
-            .search
-            .iter()
-            .filter_map(|domain| name.clone().append_domain(domain).ok())
-            .map(|mut name| {
-                name.set_fqdn(true);
-                (name, true)
-            })
-            .collect();
-        let position = if dots >= self.ndots { 0 } else { names.len() };
-        names.insert(position, (name.clone(), false));
-        names
-    }
-}
-
-/// What the hosts file pins.
-#[derive(Debug, Default)]
-struct Hosts(HashMap<String, Vec<IpAddr>>);
-
-impl Hosts {
-    fn parse(bytes: &[u8]) -> Self {
-        let mut hosts = Self::default();
-        for line in String::from_utf8_lossy(bytes).lines() {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-            let Some(address) = words.next().and_then(|word| word.parse::<IpAddr>().ok()) else { continue };
-            for name in words {
-                hosts.0.entry(name.trim_end_matches('.').to_ascii_lowercase()).or_default().push(address);
-            }
+    /// What an application would read now.
+    fn files(&self) -> NameFiles {
+        let now = clock::instant();
+        // A file that cannot be read is as if it were not there; the C library goes on without it as well.
+        let read = |file: &CachedFile<Vec<u8>>| file.read(now).ok().map(|bytes| bytes.as_ref().clone());
+        let resolv_conf = read(&self.resolv_conf);
+        let has_scope = resolv_conf.as_ref().is_some_and(|text| text.contains(&b'%'));
+        NameFiles {
+            resolv_conf,
+            hosts: read(&self.hosts),
+            nsswitch: read(&self.nsswitch),
+            interfaces: if has_scope { interfaces() } else { Vec::new() },
+            host_name: fs::read_to_string(HOST_NAME).unwrap_or_default().trim_end().to_owned(),
+            res_options: self.res_options.clone(),
+            local_domain: self.local_domain.clone(),
+            ..NameFiles::default()
         }
-        hosts
-    }
-
-    /// The addresses pinned for `host`, IPv4 first, each once.
-    fn addresses(&self, host: &str) -> Option<Vec<Answer>> {
-        let mut pinned = self.0.get(&host.to_ascii_lowercase())?.clone();
-        pinned.sort_by_key(IpAddr::is_ipv6);
-        let mut answers: Vec<Answer> = Vec::new();
-        for address in pinned {
-            let answer = Answer::new(address, None);
-            if !answers.contains(&answer) && answers.len() < Resolution::MOST_ADDRESSES {
-                answers.push(answer);
-            }
-        }
-        Some(answers)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The network interfaces of this machine, each with its index.
+fn interfaces() -> Vec<(String, u32)> {
+    let Ok(entries) = fs::read_dir(INTERFACES) else { return Vec::new() };
+    entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let index = fs::read_to_string(entry.path().join("ifindex")).ok()?.trim().parse().ok()?;
+            Some((entry.file_name().to_str()?.to_owned(), index))
+        })
+        .collect()
+}
 
-    fn candidates(conf: &str, name: &str) -> Vec<String> {
-        let mut name = Name::from_ascii(name).unwrap();
-        name.set_fqdn(true);
-        let conf = ResolvConf::parse(conf.as_bytes()).unwrap();
-        conf.candidates(&name)
-            .iter()
-            .map(|(name, searched)| format!("{name}{}", if *searched { " s" } else { "" }))
-            .collect()
+/// How long is waited, so that every server has its turns before the deadline.
+fn patience(conf: &GlibcConf, deadline: Deadline) -> Patience {
+    let rounds = u32::try_from(conf.attempts).unwrap_or_default().clamp(1, 5);
+    let servers = u32::try_from(conf.servers.len()).unwrap_or_default().max(1);
+    let timeout = Duration::from_secs(u64::try_from(conf.timeout).unwrap_or_default().max(1));
+    let remaining = deadline.remaining();
+    Patience { turn: timeout.min(remaining / (servers * rounds)), grace: remaining / 2, deadline }
+}
+
+/// One exchange as it is told.
+fn query(exchange: &AskedQuestion) -> Query {
+    let question = &exchange.question;
+    Query {
+        server: question.server,
+        transport: if question.over_tcp { Protocol::Tcp } else { Protocol::Udp },
+        name: WireText::new(&question.name),
+        record_type: question.record_type,
+        outcome: exchange.response.outcome,
+        detail: exchange.response.detail.clone(),
+        took: exchange.took,
     }
+}
 
-    #[test]
-    fn ndots_decides_whether_the_search_list_comes_first() {
-        let conf = "nameserver 10.0.0.4\nsearch prod.svc.cluster.local cluster.local\noptions ndots:5\n";
-        assert_eq!(
-            candidates(conf, "orders.redis.azure.net"),
-            [
-                "orders.redis.azure.net.prod.svc.cluster.local. s",
-                "orders.redis.azure.net.cluster.local. s",
-                "orders.redis.azure.net."
-            ]
+/// Writes down where these addresses were found: at the first name whose answers hold one of them, or in the hosts file.
+fn found(host: &str, addresses: &[IpAddr], exchanges: &[AskedQuestion], resolution: &mut Resolution) {
+    let holder = exchanges.iter().find_map(|exchange| {
+        let chain = followed(&exchange.question.name, exchanges);
+        chain.addresses.iter().any(|answer| addresses.contains(&answer.address)).then_some(chain)
+    });
+    let ttl_of = |address: &IpAddr| {
+        let answers = holder.iter().flat_map(|chain| &chain.addresses);
+        answers.filter(|answer| answer.address == *address).find_map(|answer| answer.ttl)
+    };
+    let mut taken: Vec<_> = addresses.iter().map(|address| Answer::new(*address, ttl_of(address))).collect();
+    taken.sort_by_key(|answer| answer.address.is_ipv6());
+    if let Some(chain) = holder {
+        resolution.searched = !is_same(&chain.name, host);
+        CnameChain { addresses: taken, ..chain }.write(resolution);
+    } else {
+        resolution.source = Source::HostsFile;
+        resolution.addresses_dropped = taken.len().saturating_sub(Resolution::MOST_ADDRESSES);
+        taken.truncate(Resolution::MOST_ADDRESSES);
+        resolution.addresses = taken;
+    }
+}
+
+/// Writes down why there is no address: of all names that were tried in vain, the one the operator wrote is the one to
+/// speak of.
+fn lost(host: &str, error: Option<GaiError>, exchanges: &[AskedQuestion], resolution: &mut Resolution) {
+    let mut asked = exchanges.iter().map(|exchange| exchange.question.name.as_str());
+    let name = asked.clone().find(|name| name.eq_ignore_ascii_case(host)).or(asked.next_back());
+    let Some(name) = name else {
+        let words = match error {
+            Some(GaiError::NoName | GaiError::NoData) => format!("{host} is in no file, and no name server is asked"),
+            _ => format!("the files of this machine let no name server be asked for {host}"),
+        };
+        resolution.fault = Some(Fault::new(Stage::Resolve, FaultKind::NoResolver, words));
+        return;
+    };
+    let chain = followed(name, exchanges);
+    // What stands in a message, and is not taken by the library.
+    let refused: Vec<_> = chain.addresses.iter().map(|answer| answer.address.to_string()).collect();
+    let outcome = chain.outcome;
+    CnameChain { addresses: Vec::new(), ..chain }.write(resolution);
+    if !refused.is_empty() {
+        let words = format!(
+            "an answer ({outcome}) for {name} holds {}, and the C library (glibc) takes no address from it",
+            refused.join(", ")
         );
-        assert_eq!(
-            candidates("nameserver 10.0.0.4\nsearch corp.example\n", "orders.redis.azure.net"),
-            ["orders.redis.azure.net.", "orders.redis.azure.net.corp.example. s"]
-        );
+        resolution.fault = Some(Fault::new(Stage::Resolve, FaultKind::MalformedAnswer, words));
     }
+}
 
-    #[test]
-    fn three_servers_are_asked_as_the_c_library_would() {
-        let conf = ResolvConf::parse(
-            b"nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4\noptions timeout:2 attempts:3\n",
-        )
-        .unwrap();
-        assert_eq!(conf.servers.addresses.len(), 3);
-        assert_eq!((conf.servers.patience, conf.servers.rounds), (Duration::from_secs(2), 3));
-        assert!(ResolvConf::parse(b"# nothing here\n").is_err());
-    }
+fn is_same(name: &Name, host: &str) -> bool {
+    shown(name).as_str().eq_ignore_ascii_case(host.trim_end_matches('.'))
+}
 
-    #[test]
-    fn the_hosts_file_is_read_as_the_c_library_would() {
-        let hosts = Hosts::parse(
-            b"# pins\n10.0.0.9  Orders.Test orders # note\nfd00::9 orders.test\n10.0.0.9 orders.test\nnonsense x\n",
-        );
-        let addresses: Vec<_> =
-            hosts.addresses("orders.TEST").unwrap().iter().map(|answer| answer.address.to_string()).collect();
-        assert_eq!(addresses, ["10.0.0.9", "fd00::9"]);
-        assert_eq!(hosts.addresses("x"), None);
+/// What all answers for one name say together.
+fn followed(name: &str, exchanges: &[AskedQuestion]) -> CnameChain {
+    let of_name = exchanges.iter().filter(|exchange| exchange.question.name == name);
+    let [v4, v6] = [RecordType::A, RecordType::Aaaa].map(|record_type| {
+        let of_type = of_name.clone().filter(move |exchange| exchange.question.record_type == record_type);
+        of_one_type(name, record_type, of_type)
+    });
+    super::cname::join(v4, v6)
+}
+
+/// What the best of the answers to one question says.
+fn of_one_type<'a>(
+    name: &str,
+    record_type: RecordType,
+    exchanges: impl Iterator<Item = &'a AskedQuestion>,
+) -> CnameChain {
+    let mut absolute = Name::from_ascii(name).unwrap_or_default();
+    absolute.set_fqdn(true);
+    let best = exchanges.max_by_key(|exchange| super::query::finality_of(exchange.response.outcome));
+    let mut chain = CnameChain {
+        name: absolute.clone(),
+        chain: Vec::new(),
+        addresses: Vec::new(),
+        queries: Vec::new(),
+        outcome: best.map_or(Outcome::Timeout, |exchange| exchange.response.outcome),
+        detail: best.map(|exchange| exchange.response.detail.clone()).unwrap_or_default(),
+        looped: false,
+    };
+    if let Some(message) = best.and_then(|exchange| exchange.response.message.as_ref()) {
+        let mut follower = Follower::new(absolute);
+        if let Err(words) = follower.follow(message, &mut chain.chain) {
+            chain.outcome = Outcome::Malformed;
+            chain.detail = WireText::new(&words);
+            chain.looped = true;
+        }
+        chain.addresses = addresses(message, follower.at(), record_type);
+        if chain.addresses.is_empty() && chain.outcome == Outcome::Answered {
+            chain.outcome = Outcome::NoData;
+        }
     }
+    chain
 }
