@@ -37,6 +37,7 @@ pub(crate) const KINDS: &[&str] = &[
     "environment",
     "two types",
     "services",
+    "views",
     "mixed",
     "chaos",
 ];
@@ -104,6 +105,9 @@ pub(crate) fn world(seed: u64, number: u64, attempt: u64) -> World {
         host.push('.');
     }
     let mut conf = odd::Conf::draw(dice, kind == "search");
+    if kind == "views" {
+        conf.more_servers(dice);
+    }
     if matches!(kind, "search" | "chaos") && !conf.search.is_empty() && dice.one_in(2) {
         (*dice.pick(&["orders", "cache.prod", "orders.redis"])).clone_into(&mut host);
     }
@@ -228,6 +232,7 @@ fn spoil_all(dice: &mut Dice, kind: &str, servers: &mut Vec<Server>) {
             let how = *dice.pick(&["drop", "servfail", "refused", "nxdomain", "nodata", "alias only", "garbage"]);
             spoil_some(dice, how, servers);
         }
+        "views" => views(dice, servers),
         "two types" => {
             for server in &mut *servers {
                 server.tcp = if dice.one_in(4) { tcp(dice) } else { Tcp::Answers };
@@ -259,6 +264,26 @@ fn spoil_all(dice: &mut Dice, kind: &str, servers: &mut Vec<Server>) {
         }
         _ if SPOILERS.contains(&kind) => spoil_some(dice, kind, servers),
         _ => {}
+    }
+}
+
+/// Each server has addresses of its own and its own pace, and may say what makes a library ask another.
+fn views(dice: &mut Dice, servers: &mut [Server]) {
+    let turn = dice.below(servers.len());
+    for (at, server) in servers.iter_mut().enumerate() {
+        let pace = 60 * u64::try_from(at + turn).expect("few") % 240;
+        let answers_nothing = dice.one_in(3);
+        let how = *dice.pick(&["drop", "servfail", "refused", "other rcode", "referral", "nxdomain"]);
+        let rules = server.rules.drain(..).flat_map(|mut rule| {
+            rule.after = pace;
+            for record in &mut rule.answer {
+                *record = record
+                    .replace(" A 10.1.", &format!(" A 10.{}.", 101 + at))
+                    .replace(" fd01::", &format!(" fd0{}::", 2 + at));
+            }
+            if answers_nothing { spoiled(dice, how, rule) } else { vec![rule] }
+        });
+        server.rules = rules.collect();
     }
 }
 

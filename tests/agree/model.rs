@@ -39,9 +39,13 @@ pub(crate) fn look_up(library: Library, world: &World) -> Modelled {
     run(library, world, 0, 0)
 }
 
-/// What else may come, by the chance that is the library's own: with `rotate` glibc begins with any server.
+/// What else may come, by the chance that is the library's own: with `rotate` glibc begins with any server, and
+/// a millisecond may decide whether musl waits once more.
 pub(crate) fn others(library: Library, world: &World) -> Vec<Modelled> {
-    let starts = if library == Library::Glibc { glibc::starts(&world.files()) } else { 1 };
+    let starts = match library {
+        Library::Glibc => glibc::starts(&world.files()),
+        Library::Musl => musl::chances(&world.files()),
+    };
     (1..starts).map(|start| run(library, world, start, 0)).collect()
 }
 
@@ -78,7 +82,7 @@ fn run(library: Library, world: &World, start: usize, accident: u64) -> Modelled
     for _ in 0..MOST_ROUNDS {
         let outcome = match library {
             Library::Glibc => glibc::lookup_from(&files, &world.host, &known, start),
-            Library::Musl => musl::lookup(musl_version(), &files, &world.host, &known),
+            Library::Musl => musl::lookup_by_chance(musl_version(), &files, &world.host, &known, start),
         };
         match outcome {
             Ok(lookup) => {

@@ -44,6 +44,17 @@ impl Conf {
         Self { servers, search, keyword, ndots, timeout, attempts, options: vec![] }
     }
 
+    /// Names more servers, up to four.
+    pub(crate) fn more_servers(&mut self, dice: &mut Dice) {
+        let first = dice.below(2);
+        for address in &ADDRESSES[first..first + 3] {
+            let address = address.parse().expect("an address");
+            if self.servers.len() < 4 && !self.servers.contains(&address) {
+                self.servers.push(address);
+            }
+        }
+    }
+
     /// As a file.
     pub(crate) fn text(&self, dice: &mut Dice) -> String {
         let mut options = self.options.clone();

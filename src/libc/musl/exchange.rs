@@ -17,9 +17,6 @@ use crate::model::RecordType;
 
 /// Both types, in the order in which they are asked.
 pub(super) const TYPES: [RecordType; 2] = [RecordType::A, RecordType::Aaaa];
-/// Linux ends a wait later by this part of it (`fs/select.c`), and musl reads the time in whole milliseconds: so close to the
-/// timeout, it is over. It matters where three intervals of 333 ms fill 999 of 1,000: else there would be a fourth.
-const LATENESS: u32 = 1000;
 /// Less has no response code.
 const LEAST: usize = 4;
 /// Over TCP less is no answer.
@@ -30,6 +27,8 @@ pub(super) struct Exchange<'run, W> {
     pub(super) version: MuslVersion,
     pub(super) wire: &'run W,
     pub(super) conf: &'run MuslConf,
+    /// So close to the timeout, it is over.
+    pub(super) lateness: Duration,
     /// How often each question was sent.
     pub(super) sent: HashMap<Question, u32>,
     /// Since the lookup began.
@@ -85,8 +84,7 @@ impl<W: Wire> Exchange<'_, W> {
     /// Asks both types of this name, or of nothing, where the questions are malformed and no server can answer them.
     pub(super) fn ask(&mut self, name: Option<&str>) -> Result<MuslAnswers, Unasked> {
         let timeout = self.conf.timeout;
-        let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let interval = Duration::from_millis(milliseconds.checked_div(self.conf.attempts).unwrap_or(0));
+        let interval = self.conf.interval();
         let room = self.version.room();
         let mut flight = Flight {
             answers: MuslAnswers { memory: vec![None; 2 * room], room, lengths: [0; 2] },
@@ -103,7 +101,7 @@ impl<W: Wire> Exchange<'_, W> {
         let mut sent_at = None;
         // The end is looked for only after something came or an interval ended: where the intervals do not fill the timeout,
         // the last one goes beyond it.
-        while self.now + timeout / LATENESS < start + timeout && !flight.is_done() {
+        while self.now + self.lateness < start + timeout && !flight.is_done() {
             let due = sent_at.map_or(start, |at| at + interval);
             if self.now >= due {
                 self.send_all(name, &mut flight)?;

@@ -44,6 +44,21 @@ impl MuslConf {
         conf
     }
 
+    /// From one attempt to the next, in whole milliseconds (musl 1.2.3, `src/network/res_msend.c`).
+    pub(super) fn interval(&self) -> Duration {
+        let milliseconds = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(milliseconds.checked_div(self.attempts).unwrap_or(0))
+    }
+
+    /// What is left of the timeout when as many intervals are over as there are attempts. Less than an attempt in milliseconds.
+    pub(super) fn remainder(&self) -> Duration {
+        if self.attempts == 0 {
+            return Duration::ZERO;
+        }
+        let attempts = u32::try_from(self.attempts).unwrap_or(u32::MAX);
+        self.timeout.saturating_sub(self.interval().saturating_mul(attempts))
+    }
+
     fn line(&mut self, line: &[u8], interfaces: &[(String, u32)]) {
         if has_keyword(line, b"options") {
             let value = |key: &[u8]| find(line, key, 0).and_then(|at| number(&line[at + key.len()..]));

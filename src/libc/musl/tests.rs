@@ -223,6 +223,25 @@ fn questions_are_repeated_in_intervals_of_the_timeout() {
 }
 
 #[test]
+fn a_millisecond_decides_whether_there_is_a_further_interval() {
+    let by_chance = |options: &str| {
+        let conf = format!("{ONE}options {options}\n").into_bytes();
+        let files = NameFiles { resolv_conf: Some(conf), ..NameFiles::default() };
+        let replies = vec![WireReply::Silence];
+        let mut servers = Servers::default();
+        for own in RecordType::ALL {
+            servers.script.insert(("10.0.0.1".to_owned(), "a.test".to_owned(), *own), replies.clone());
+        }
+        let lookup = |chance| lookup_by_chance(MuslVersion::V1_2_3, &files, "a.test", &servers, chance).unwrap();
+        (0..chances(&files)).map(|chance| lookup(chance).took.as_millis()).collect::<Vec<_>>()
+    };
+    assert_eq!(by_chance("timeout:1 attempts:2"), [1000]);
+    assert_eq!(by_chance("timeout:1 attempts:3"), [999, 1332]);
+    assert_eq!(by_chance("timeout:1 attempts:6"), [1162, 996]);
+    assert_eq!(by_chance("attempts:0"), [0]);
+}
+
+#[test]
 fn a_dead_server_is_a_silent_one() {
     assert_eq!(look_up(ONE, "a.test", &["1 a.test *: refused"]), "try_again, 5000");
     assert_eq!(look_up(TWO, "a.test", &["1 a.test *: refused", "2 a.test *: 10.1.0.1@8"]), "10.1.0.1, 8");
