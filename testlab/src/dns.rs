@@ -38,6 +38,7 @@ pub struct Answer {
     delay: Duration,
     deaf_to: Option<RecordType>,
     lost: usize,
+    failing: usize,
     last: bool,
 }
 
@@ -128,6 +129,12 @@ impl Answer {
     /// No reply to queries of this type, as from a middlebox that drops what it does not know.
     pub fn deaf_to(mut self, record_type: RecordType) -> Self {
         self.deaf_to = Some(record_type);
+        self
+    }
+
+    /// The first so many queries of each type are answered with SERVFAIL.
+    pub fn failing(mut self, queries: usize) -> Self {
+        self.failing = queries;
         self
     }
 
@@ -348,16 +355,19 @@ impl Script {
         let name = canonical(&question.name().to_ascii());
         let answer = lock(&self.answers).get(&name).cloned().unwrap_or_else(|| Answer::new().nxdomain());
         let heard = Asked { name, record_type: question.query_type(), over };
-        let is_lost = {
+        let before = {
             let mut asked = lock(&self.asked);
-            // Looking back is for who loses something: after thousands of queries it would slow every reply.
-            let before = |asked: &[Asked]| asked.iter().filter(|asked| **asked == heard).count();
-            let is_lost = answer.lost > 0 && before(&asked) < answer.lost;
+            // Looking back is for what loses something: after thousands of queries it would slow every reply.
+            let is_counted = answer.lost.max(answer.failing) > 0;
+            let before = if is_counted { asked.iter().filter(|asked| **asked == heard).count() } else { 0 };
             asked.push(heard.clone());
-            is_lost
+            before
         };
-        if answer.deaf_to == Some(heard.record_type) || is_lost {
+        if answer.deaf_to == Some(heard.record_type) || before < answer.lost {
             return None;
+        }
+        if before < answer.failing {
+            return Some((answer.delay, Answer::new().servfail().reply_to(&query, over)?, answer.last));
         }
         Some((answer.delay, answer.reply_to(&query, over)?, answer.last))
     }

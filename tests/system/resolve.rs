@@ -512,10 +512,12 @@ fn a_name_is_looked_up_as_the_c_library_does() {
     let pods = "search default.svc.cluster.local svc.cluster.local\noptions ndots:5";
     let leads = |conf: &str, search: Answer, plain: Answer| {
         let machine = Machine::new("", conf);
-        for domain in ["default.svc.cluster.local", "svc.cluster.local"] {
-            machine.servers[0].set(&format!("{HOST}.{domain}"), search.clone());
+        for server in &machine.servers {
+            for domain in ["default.svc.cluster.local", "svc.cluster.local"] {
+                server.set(&format!("{HOST}.{domain}"), search.clone());
+            }
+            server.set(HOST, plain.clone());
         }
-        machine.servers[0].set(HOST, plain);
         let resolution = machine.resolve(HOST, AMPLE.resolve);
         (resolution.sorted_addresses(), resolution.searched, resolution.fault.map(|fault| fault.kind.as_str()))
     };
@@ -525,6 +527,9 @@ fn a_name_is_looked_up_as_the_c_library_does() {
     assert_eq!(leads(pods, Answer::new().refused(), right()), well);
     assert_eq!(leads("search corp..example", Answer::new().nxdomain(), right()), well);
     assert_eq!(leads("search .\noptions ndots:5", Answer::new().nxdomain(), right()), well);
+    // A server that fails once, and servers that are slow: each has its time, and what comes late counts.
+    assert_eq!(leads("", Answer::new().nxdomain(), right().failing(1)), well);
+    assert_eq!(leads("options attempts:1", Answer::new().nxdomain(), right().after(Duration::from_millis(900))), well);
     // The alias alone, as from a server that does not recurse.
     let alias = Answer::new().alias(PRIVATELINK, 300);
     assert_eq!(leads("", Answer::new().nxdomain(), alias), (vec![], false, Some("no_address")));
