@@ -18,6 +18,7 @@ mod reader;
 mod backlog;
 mod handover;
 mod messages;
+mod phase;
 mod writer;
 
 mod handle;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::backlog::{Backlog, MOST_UNWRITTEN};
 use super::handover::Handover;
 use super::messages::{JournalShared, Limits, Message, Page};
+use super::phase::{FIRST_RETRY, FilePhase};
 use super::query::{Recorded, Rows};
 use super::reader::Reader;
 use super::reference::Reference;
@@ -39,10 +40,6 @@ const TURN: Duration = Duration::from_secs(1);
 /// How long a state without events may wait, so that many of them share a transaction.
 const STATES: Duration = Duration::from_secs(1);
 
-/// From one attempt on a file that cannot be written to the next: at first, and at most.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(15);
-
 /// How often it is looked for events beyond their time.
 const PRUNING: Duration = Duration::from_mins(5);
 
@@ -55,10 +52,7 @@ pub(super) struct Writer {
     limits: Limits,
     inbox: Receiver<Message>,
     shared: Arc<JournalShared>,
-    /// The file; `None` while it cannot be opened.
-    store: Option<Store>,
-    /// Set from a failure until something is written again: a file that can be opened is not yet one that can be written.
-    away: Option<Away>,
+    phase: FilePhase,
     /// The file that was open last.
     known: Option<Identity>,
     /// Whether it was looked through, so that it is not looked through at every attempt.
@@ -86,15 +80,6 @@ pub(super) struct Writer {
     closing: Option<oneshot::Sender<()>>,
 }
 
-/// The file cannot be used.
-struct Away {
-    retry_at: Instant,
-    pause: Duration,
-    /// What was last said of it in the log.
-    words: String,
-    lost: u64,
-}
-
 impl Writer {
     pub(super) fn new(
         path: Option<PathBuf>,
@@ -108,8 +93,7 @@ impl Writer {
             limits,
             inbox,
             shared,
-            store: None,
-            away: None,
+            phase: FilePhase::Opening,
             known: None,
             is_checked: false,
             backlog: Backlog::default(),
@@ -133,7 +117,7 @@ impl Writer {
     pub(super) fn run(mut self, recovered: oneshot::Sender<Recovered>) {
         self.shared.pulse.waits_for_disk(Loop::Journal);
         let begun = self.begin();
-        self.had_file = self.store.is_some();
+        self.had_file = self.phase.store().is_some();
         // Who waited may have gone on without it, and then has to be told as of a file that comes late.
         if let Err(unheard) = recovered.send(begun) {
             self.had_file = false;
@@ -195,8 +179,8 @@ impl Writer {
 
     /// How long there is nothing to do.
     fn pause(&self) -> Duration {
-        let until = match &self.away {
-            // Whoever has to answer does so in a moment, and wakes this thread.
+        let until = match self.phase.away() {
+            // What has to answer does so in a moment, and wakes this thread.
             _ if self.handover.is_unsettled() => return FIRST_RETRY,
             Some(away) => away.retry_at,
             None => self.write_states_at.into_iter().chain([self.beat_at, self.prune_at]).min().unwrap_or(self.beat_at),
@@ -208,7 +192,7 @@ impl Writer {
     fn turn(&mut self) {
         let now = clock::instant();
         let is_last = self.closing.is_some();
-        if self.store.is_none() && self.away.as_ref().is_some_and(|away| away.retry_at <= now || is_last) {
+        if matches!(&self.phase, FilePhase::Away(away) if away.retry_at <= now || is_last) {
             self.open();
         }
         if is_last && let Some(caches) = self.handover.settle() {
@@ -217,9 +201,7 @@ impl Writer {
             self.lose(dropped);
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        // A file that can be opened is not yet one that can be written.
-        let is_back = self.away.is_some() && self.store.is_some();
-        if is_back
+        if matches!(self.phase, FilePhase::Reopened(..))
             || is_last
             || !self.backlog.events().is_empty()
             || is_due(self.write_states_at)
@@ -240,7 +222,7 @@ impl Writer {
             return Recovered::default();
         }
         // What cannot be written can perhaps be read: a restart should not look like a recovery for want of room.
-        let read = match &self.store {
+        let read = match self.phase.store() {
             Some(store) => recover(|| store.states(), || store.last_run(), |query| store.read(query)),
             None => self.recover_unwritable(),
         };
@@ -291,7 +273,7 @@ impl Writer {
             }
         }
         (self.known, self.is_checked) = (store.identity(), true);
-        self.store = Some(store);
+        self.phase.open(store);
         let grown = if is_same { last_id.saturating_sub(self.last_id) } else { 0 };
         self.settle_doubt(grown, last_id);
         if !is_same {
@@ -310,7 +292,7 @@ impl Writer {
 
     /// Reads what a file knows that could not be opened before.
     fn read_late(&mut self) {
-        let Some(store) = &self.store else { return };
+        let Some(store) = self.phase.store() else { return };
         match recover(|| store.states(), || store.last_run(), |query| store.read(query)) {
             Ok(recovered) => self.tell_late(recovered),
             Err(trouble) => self.fail(trouble),
@@ -368,7 +350,7 @@ impl Writer {
         let now = clock::instant();
         self.beat_at = now + HEARTBEAT;
         self.write_states_at = None;
-        let Some(store) = &mut self.store else { return };
+        let Some(store) = self.phase.store_mut() else { return };
         let at = clock::now();
         if let Some(jump) = self.reference.follow(at, now) {
             let event = jump.event();
@@ -390,7 +372,7 @@ impl Writer {
             self.shared.acknowledge(Recorded { id, event });
         }
         self.shared.metrics.journal_recorded(written as u64);
-        if let Some(away) = self.away.take() {
+        if let Some(away) = self.phase.written() {
             let path = self.path.as_deref().unwrap_or(Path::new("")).display().to_string();
             tracing::info!(
                 path,
@@ -410,7 +392,7 @@ impl Writer {
     }
 
     fn forget_oldest(&mut self) {
-        let Some(store) = &mut self.store else { return };
+        let Some(store) = self.phase.store_mut() else { return };
         match store.keep_latest(MOST_IN_MEMORY).and_then(|()| store.count()) {
             Ok(count) => self.held = count,
             Err(trouble) => self.fail(trouble),
@@ -419,7 +401,7 @@ impl Writer {
 
     /// Tells how large the journal is, and has it made smaller where it is too large.
     fn measure(&mut self) {
-        let Some(store) = &self.store else { return };
+        let Some(store) = self.phase.store() else { return };
         match store.size() {
             Ok(size) => {
                 self.shared.metrics.journal_size(size);
@@ -436,7 +418,7 @@ impl Writer {
     /// One step; the next one follows at once where it is needed, after the messages that have come meanwhile.
     fn prune(&mut self) {
         self.prune_at = clock::instant() + PRUNING;
-        let Some(store) = &mut self.store else { return };
+        let Some(store) = self.phase.store_mut() else { return };
         let oldest = self.reference.oldest(self.limits.retention, clock::now());
         match store.prune(oldest, self.limits.max_size) {
             Ok(true) => self.prune_at = clock::instant(),
@@ -452,7 +434,7 @@ impl Writer {
 
     /// Takes a failure: the file is left, and tried again; a broken one is set aside and another one begun.
     fn fail(&mut self, trouble: Trouble) {
-        if let Some(store) = self.store.take() {
+        if let Some(store) = self.phase.close() {
             store.abandon();
         }
         // What could not be written is tried again at once where there is a file that can be.
@@ -483,9 +465,7 @@ impl Writer {
         self.shared.metrics.sink_failed(SinkName::Journal, 1);
         self.shared.tell_up(false);
         let words = trouble.words();
-        let pause = self.away.as_ref().map_or(FIRST_RETRY, |away| (away.pause * 2).min(LAST_RETRY));
-        let retry_at = clock::instant() + pause;
-        if self.away.as_ref().is_none_or(|away| away.words != words) {
+        if self.phase.go_away(words) {
             let path = self.path.as_deref().unwrap_or(Path::new("")).display().to_string();
             tracing::warn!(
                 path,
@@ -493,8 +473,6 @@ impl Writer {
                 "the journal cannot be written: {words}; monitoring continues, events wait in memory, and writing is retried"
             );
         }
-        let lost = self.away.as_ref().map_or(0, |away| away.lost);
-        self.away = Some(Away { retry_at, pause, words: words.to_owned(), lost });
     }
 
     fn lose(&mut self, events: usize) {
@@ -504,13 +482,11 @@ impl Writer {
         let events = events as u64;
         self.shared.metrics.sink_failed(SinkName::Journal, events);
         self.shared.lost.fetch_add(events, Ordering::Relaxed);
-        if let Some(away) = &mut self.away {
-            away.lost += events;
-        }
+        self.phase.lose(events);
     }
 
     fn page(&mut self, query: &EventQuery) -> Page {
-        let read = self.store.as_ref().map(|store| store.read(query));
+        let read = self.phase.store().map(|store| store.read(query));
         let rows = match read {
             Some(Ok(rows)) => rows,
             Some(Err(trouble)) => {
@@ -530,7 +506,7 @@ impl Writer {
             unreadable: rows.unreadable,
             waiting,
             is_durable: self.path.is_some(),
-            is_up: self.away.is_none(),
+            is_up: self.phase.away().is_none(),
             lost: self.shared.lost.load(Ordering::Relaxed),
         }
     }
@@ -543,7 +519,7 @@ impl Writer {
             );
         }
         // Closes the file, and merges into it what waits beside it.
-        drop(self.store.take());
+        drop(self.phase.close());
         if let Some(answer) = self.closing.take() {
             let _ = answer.send(());
         }
