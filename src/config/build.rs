@@ -130,6 +130,7 @@ fn thresholds(checker: &mut Checker<'_>) -> Thresholds {
         certificate_warning: certificate[0].parsed,
         certificate_critical: certificate[1].parsed,
         slow_ping: checker.get(keys::THRESHOLDS_SLOW_PING),
+        slow_lookup: checker.get(keys::THRESHOLDS_SLOW_LOOKUP),
         ttl_long: checker.get(keys::THRESHOLDS_TTL_LONG),
         retirement: checker.get(keys::THRESHOLDS_RETIREMENT),
     };

@@ -92,6 +92,7 @@ keys! {
         THRESHOLDS_CERTIFICATE_WARNING: Duration = "thresholds.certificate_warning", VALIDITY, "\"30d\"";
         THRESHOLDS_CERTIFICATE_CRITICAL: Duration = "thresholds.certificate_critical", VALIDITY, "\"7d\"";
         THRESHOLDS_SLOW_PING: Duration = "thresholds.slow_ping", TIMEOUT, "\"100ms\"";
+        THRESHOLDS_SLOW_LOOKUP: Duration = "thresholds.slow_lookup", TIMEOUT, "\"1s\"";
         THRESHOLDS_TTL_LONG: Duration = "thresholds.ttl_long", duration(SECOND, Duration::from_hours(24 * 7)), "\"1h\"";
         THRESHOLDS_RETIREMENT: Duration = "thresholds.retirement", duration(DAY, DECADE), "\"548d\"";
     }

@@ -64,6 +64,7 @@ pub fn show(config: &Config) -> String {
     writer.duration(keys::THRESHOLDS_CERTIFICATE_WARNING, defaults.thresholds.certificate_warning);
     writer.duration(keys::THRESHOLDS_CERTIFICATE_CRITICAL, defaults.thresholds.certificate_critical);
     writer.duration(keys::THRESHOLDS_SLOW_PING, defaults.thresholds.slow_ping);
+    writer.duration(keys::THRESHOLDS_SLOW_LOOKUP, defaults.thresholds.slow_lookup);
     writer.duration(keys::THRESHOLDS_TTL_LONG, defaults.thresholds.ttl_long);
     writer.duration(keys::THRESHOLDS_RETIREMENT, defaults.thresholds.retirement);
 

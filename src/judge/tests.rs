@@ -53,6 +53,7 @@ pub(super) fn resolution(aliases: &[&str], addresses: &[&str]) -> Resolution {
         }],
         took: Duration::from_millis(2),
         fault: None,
+        application: None,
         overridden: None,
     }
 }

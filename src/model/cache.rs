@@ -288,6 +288,8 @@ pub struct Thresholds {
     pub certificate_critical: Duration,
     /// A PING slower than this is slow.
     pub slow_ping: Duration,
+    /// An application that waits longer than this for the name waits too long.
+    pub slow_lookup: Duration,
     /// A TTL longer than this outlives a failover or a migration.
     pub ttl_long: Duration,
     /// How long before the end of a product it becomes a finding.
@@ -303,6 +305,7 @@ impl Default for Thresholds {
             certificate_warning: day * 30,
             certificate_critical: day * 7,
             slow_ping: Duration::from_millis(100),
+            slow_lookup: Duration::from_secs(1),
             ttl_long: Duration::from_hours(1),
             retirement: day * 548,
         }

@@ -152,6 +152,7 @@ mod tests {
             queries: Vec::new(),
             took: Duration::ZERO,
             fault: fault.map(|kind| Fault::new(Stage::Resolve, kind, "")),
+            application: None,
             overridden: None,
         });
         ExposureReport { resolution, trials: passages.iter().map(trial).collect(), took: Duration::ZERO }

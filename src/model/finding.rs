@@ -39,6 +39,8 @@ vocabulary! {
         DnsUnreachable = "dns-unreachable",
         /// The lookup failed in a way that has no name of its own.
         DnsFailed = "dns-failed",
+        /// An application waits long for the name.
+        DnsSlow = "dns-slow",
         /// The answer may be kept for very long.
         DnsTtlLong = "dns-ttl-long",
         /// The hosts file answers, and the name servers say otherwise.

@@ -35,7 +35,9 @@ pub use names::{CacheName, ResolverName};
 pub use observation::{Observation, ObservationKind};
 pub use refusal::Refusal;
 pub use report::{Leg, LookupReport, ProbeReport};
-pub use resolution::{Alias, Answer, Outcome, Query, RecordType, Resolution, Source};
+pub use resolution::{
+    Alias, Answer, ApplicationLookup, ApplicationWait, Libc, Outcome, Query, RecordType, Resolution, Source,
+};
 pub use resolver::{Protocol, ProtocolRow, Resolver};
 pub use round::{Pending, Round, Verdict};
 pub use secret::{NoSecret, Secret};

@@ -32,6 +32,9 @@ pub struct Resolution {
     pub took: Duration,
     /// Why there is no address.
     pub fault: Option<Fault>,
+    /// What an application gets, where this machine's own way was asked: nothing else says how long it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationLookup>,
     /// Where the hosts file answered: what the name servers answer, which no application here gets.
     pub overridden: Option<Box<Resolution>>,
 }
@@ -90,6 +93,46 @@ impl Resolution {
         let mut addresses: Vec<_> = self.addresses.iter().map(|answer| answer.address).collect();
         addresses.sort_unstable();
         addresses
+    }
+}
+
+/// What the C library of an application returns, by its model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApplicationLookup {
+    /// Which library.
+    pub libc: Libc,
+    /// Whether it returns addresses.
+    pub success: bool,
+    /// From the call to its return. It can be longer than the lookup took here, where questions wait side by side.
+    #[serde(rename = "took_seconds", serialize_with = "seconds::serialize")]
+    pub took: Duration,
+    /// Where it waits for long, in order.
+    pub waits: Vec<ApplicationWait>,
+}
+
+/// One wait of an application for a name server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApplicationWait {
+    /// The name server.
+    pub server: SocketAddr,
+    /// The name it was asked for.
+    pub name: WireText,
+    /// The type it was asked for; `None` where both types are waited for together.
+    pub record_type: Option<RecordType>,
+    /// How long.
+    #[serde(rename = "waited_seconds", serialize_with = "seconds::serialize")]
+    pub waited: Duration,
+    /// What ended the wait, in words.
+    pub ended: WireText,
+}
+
+vocabulary! {
+    /// A C library whose lookup is modelled.
+    pub enum Libc {
+        /// The GNU C library.
+        Glibc = "glibc",
+        /// The C library of Alpine Linux.
+        Musl = "musl",
     }
 }
 

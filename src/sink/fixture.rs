@@ -142,6 +142,7 @@ fn resolution(cache: &Cache, addresses: &[&str]) -> Resolution {
         queries: Vec::new(),
         took: Duration::from_millis(2),
         fault: None,
+        application: None,
         overridden: None,
     }
 }

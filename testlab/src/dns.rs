@@ -132,6 +132,12 @@ impl Answer {
         self
     }
 
+    /// The same behind an alias: what a server that recurses says of the name.
+    pub fn behind(mut self, target: &str, ttl: u32) -> Self {
+        self.links.insert(0, Link::Alias { target: target.to_owned(), ttl });
+        self
+    }
+
     /// The first so many queries of each type are answered with SERVFAIL.
     pub fn failing(mut self, queries: usize) -> Self {
         self.failing = queries;

@@ -11,7 +11,7 @@ use std::{
 
 use cachewatch::{
     clock::Stopwatch,
-    model::{Cache, LookupReport, ProbeReport, Protocol, Resolution, Resolver, SystemFiles, Timeouts},
+    model::{ApplicationWait, Cache, LookupReport, ProbeReport, Protocol, Resolution, Resolver, SystemFiles, Timeouts},
 };
 use hickory_resolver::proto::{
     op::ResponseCode,
@@ -535,6 +535,29 @@ fn a_name_is_looked_up_as_the_c_library_does() {
     assert_eq!(leads("", Answer::new().nxdomain(), alias), (vec![], false, Some("no_address")));
 }
 
+/// The time of an application is that of its library, and is told with what costs it.
+#[test]
+fn what_an_application_waits_for_is_told() {
+    let machine = Machine::new("", "options timeout:1 attempts:1");
+    let right = || Answer::new().address([10, 20, 1, 4], 5);
+    let waited = |first: Answer| {
+        machine.servers[0].set(HOST, first);
+        machine.servers[1].set(HOST, right());
+        let application = machine.resolve(HOST, AMPLE.resolve).application.expect("the machine's own way was asked");
+        assert!(application.success, "{application:?}");
+        let told = |wait: &ApplicationWait| {
+            let record_type = wait.record_type.map_or("both", |asked| asked.as_str());
+            format!("{} s for {record_type} from {}", wait.waited.as_secs_f64().round(), wait.server)
+        };
+        (application.took.as_secs_f64().round(), application.waits.iter().map(told).collect::<Vec<_>>())
+    };
+    assert_eq!(waited(right()), (0.0, vec![]));
+    assert_eq!(waited(Answer::new().silent()), (1.0, vec!["1 s for both from 10.20.0.1:53".to_owned()]));
+    // Silence about one type costs a wait, and two more in which glibc asks for one after the other.
+    let (took, waits) = waited(right().deaf_to(RecordType::AAAA));
+    assert!(took >= 3.0 && waits.iter().any(|wait| wait.contains("for AAAA from 10.20.0.1")), "{took} s: {waits:?}");
+}
+
 /// nsswitch.conf says which of the files and name servers count, and in which order.
 #[test]
 fn the_switch_decides_where_a_name_is_looked_for() {
@@ -575,6 +598,6 @@ fn a_machine_whose_name_servers_are_all_dead_says_so_in_time() {
     let without = machine.resolve(HOST, AMPLE.resolve);
     assert!(without.queries.iter().all(|query| query.server == ([127, 0, 0, 1], 53).into()), "{without:?}");
     let fault = without.fault.unwrap();
-    assert_eq!(fault.kind.as_str(), "resolver_unreachable");
+    assert_eq!(fault.kind.as_str(), "no_resolver");
     assert!(fault.detail.as_str().contains("resolv.conf: No such file"), "{fault:?}");
 }

@@ -20,6 +20,7 @@ mod placement;
 mod resolvers;
 mod rule;
 mod server;
+mod slow;
 mod tls;
 
 pub use commands::Commands;
@@ -41,6 +42,7 @@ pub static CATALOGUE: [&Rule; FindingId::ALL.len()] = rule::catalogue(&[
     drift::MOVED,
     resolvers::RULES,
     lookup::RULES,
+    slow::RULES,
     drift::TTL,
     connection::RULES,
     exposure::RULES,
@@ -111,6 +113,7 @@ fn resolution(case: &Case<'_>, memory: &Memory, diagnosis: &mut Diagnosis) {
         None => {
             placement::diagnose(case, followed, diagnosis);
             drift::diagnose(case, followed, memory, diagnosis);
+            slow::diagnose(case, followed, diagnosis);
         }
     }
     resolvers::diagnose(case, memory, diagnosis);

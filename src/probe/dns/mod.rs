@@ -111,6 +111,7 @@ fn unanswered(host: &str, resolver: ResolverName) -> Resolution {
         queries: Vec::new(),
         took: Duration::ZERO,
         fault: None,
+        application: None,
         overridden: None,
     }
 }

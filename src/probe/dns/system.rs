@@ -17,14 +17,18 @@ use super::message::shown;
 use crate::clock;
 use crate::file::CachedFile;
 use crate::libc::glibc::{self, GlibcConf};
-use crate::libc::{GaiError, NameFiles, Returned};
+use crate::libc::{GaiError, Lookup, NameFiles, Returned};
 use crate::model::{
-    Answer, Fault, FaultKind, Outcome, Protocol, Query, RecordType, Resolution, Source, Stage, SystemFiles, WireText,
+    Answer, ApplicationLookup, ApplicationWait, Fault, FaultKind, Libc, Outcome, Protocol, Query, RecordType,
+    Resolution, Source, Stage, SystemFiles, WireText,
 };
 use crate::net::deadline::Deadline;
 
 /// The host name of this machine, as the kernel has it.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// The most waits of a lookup that are told.
+const MOST_WAITS: usize = 16;
 
 /// The network interfaces, each a folder with its index.
 const INTERFACES: &str = "/sys/class/net";
@@ -66,17 +70,31 @@ impl System {
         let patience = patience(&GlibcConf::read(files), deadline);
         let (lookup, exchanges) = fetch(|replies| glibc::lookup(files, host, replies), patience).await;
         resolution.queries.extend(exchanges.iter().map(query));
+        resolution.application = Some(application(&lookup));
         match &lookup.returned {
             Returned::Found { addresses, .. } => found(host, addresses, &exchanges, resolution),
             Returned::Failed(error) => {
                 lost(host, Some(*error), &exchanges, resolution);
-                if let (Some(fault), Err(error)) = (&mut resolution.fault, self.resolv_conf.read(clock::instant())) {
-                    let words = format!("{}; {}: {error}", fault.detail, self.resolv_conf.path().display());
-                    fault.detail = WireText::new(&words);
-                }
+                self.blame_file(files, resolution);
             }
             Returned::Hangs => lost(host, None, &exchanges, resolution),
         }
+    }
+
+    /// Where no name server is named, the library asks this machine itself; where nothing answers there, the file is the cause.
+    fn blame_file(&self, files: &NameFiles, resolution: &mut Resolution) {
+        let names_one = |text: &Vec<u8>| text.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"nameserver"));
+        let Some(fault) = &mut resolution.fault else { return };
+        if fault.kind != FaultKind::ResolverUnreachable || files.resolv_conf.as_ref().is_some_and(names_one) {
+            return;
+        }
+        let state = match self.resolv_conf.read(clock::instant()) {
+            Ok(_) => "it names no name server".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let path = self.resolv_conf.path().display();
+        let words = format!("{path}: {state}; the C library then asks 127.0.0.1, where no name server answers");
+        *fault = Fault::new(Stage::Resolve, FaultKind::NoResolver, words);
     }
 
     /// The name server at that position of resolv.conf, the first at 1.
@@ -131,6 +149,26 @@ fn patience(conf: &GlibcConf, deadline: Deadline) -> Patience {
     let timeout = Duration::from_secs(u64::try_from(conf.timeout).unwrap_or_default().max(1));
     let remaining = deadline.remaining();
     Patience { turn: timeout.min(remaining / (servers * rounds)), grace: remaining / 2, deadline }
+}
+
+/// What an application gets, with the waits that it would notice.
+fn application(lookup: &Lookup) -> ApplicationLookup {
+    /// What is shorter is no wait to speak of.
+    const NOTICED: Duration = Duration::from_millis(100);
+    let long = lookup.waits.iter().filter(|wait| wait.waited >= NOTICED);
+    let waits = long.map(|wait| ApplicationWait {
+        server: wait.server,
+        name: WireText::new(&wait.name),
+        record_type: wait.record_type,
+        waited: wait.waited,
+        ended: WireText::new(&wait.ended),
+    });
+    ApplicationLookup {
+        libc: Libc::Glibc,
+        success: matches!(lookup.returned, Returned::Found { .. }),
+        took: lookup.took,
+        waits: waits.take(MOST_WAITS).collect(),
+    }
 }
 
 /// One exchange as it is told.
