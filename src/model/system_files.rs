@@ -11,6 +11,8 @@ pub struct SystemFiles {
     pub hosts: PathBuf,
     /// `/etc/nsswitch.conf`, or what stands for it: which of these is asked first.
     pub nsswitch: PathBuf,
+    /// `/etc/host.conf`, or what stands for it: whether a name of the hosts file has one address or all of its lines.
+    pub host_conf: PathBuf,
 }
 
 impl Default for SystemFiles {
@@ -19,6 +21,7 @@ impl Default for SystemFiles {
             resolv_conf: "/etc/resolv.conf".into(),
             hosts: "/etc/hosts".into(),
             nsswitch: "/etc/nsswitch.conf".into(),
+            host_conf: "/etc/host.conf".into(),
         }
     }
 }

@@ -161,7 +161,9 @@ fn walks_to_given_peers_within_little_memory() {
     let hosts = files.path().join("hosts");
     let lines: Vec<_> = sixteen().map(|address| format!("{address} {NAME}")).collect();
     fs::write(&hosts, lines.join("\n")).unwrap();
-    let prober = Prober::new(&SystemFiles { hosts, ..SystemFiles::default() });
+    let host_conf = files.path().join("host.conf");
+    fs::write(&host_conf, "multi on\n").unwrap();
+    let prober = Prober::new(&SystemFiles { hosts, host_conf, ..SystemFiles::default() });
     let runtime = runtime();
     for cache in &caches[..3] {
         runtime.block_on(prober.walk(&behind_sixteen(cache)));

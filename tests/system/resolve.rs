@@ -379,7 +379,12 @@ impl Machine {
 
     fn files(&self) -> SystemFiles {
         let file = |name| self.directory.path().join(name);
-        SystemFiles { resolv_conf: file("resolv.conf"), hosts: file("hosts"), nsswitch: file("nsswitch.conf") }
+        SystemFiles {
+            resolv_conf: file("resolv.conf"),
+            hosts: file("hosts"),
+            nsswitch: file("nsswitch.conf"),
+            host_conf: file("host.conf"),
+        }
     }
 
     fn resolve(&self, host: &str, limit: Duration) -> Resolution {

@@ -631,6 +631,7 @@ impl Machine {
             resolv_conf: self.file("resolv.conf"),
             hosts: self.file("hosts"),
             nsswitch: self.file("nsswitch.conf"),
+            host_conf: self.file("host.conf"),
         };
         let resolvers = Resolver::reserved().collect();
         let cache = Cache { resolvers, ..named(HOST, ([127, 0, 0, 1], 1).into()) };

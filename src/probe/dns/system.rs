@@ -39,6 +39,7 @@ pub(in crate::probe) struct System {
     resolv_conf: CachedFile<Vec<u8>>,
     hosts: CachedFile<Vec<u8>>,
     nsswitch: CachedFile<Vec<u8>>,
+    host_conf: CachedFile<Vec<u8>>,
     res_options: Option<String>,
     local_domain: Option<String>,
 }
@@ -50,6 +51,7 @@ impl System {
             resolv_conf: whole(&files.resolv_conf),
             hosts: whole(&files.hosts),
             nsswitch: whole(&files.nsswitch),
+            host_conf: whole(&files.host_conf),
             res_options: env::var("RES_OPTIONS").ok(),
             local_domain: env::var("LOCALDOMAIN").ok(),
         }
@@ -121,11 +123,11 @@ impl System {
             resolv_conf,
             hosts: read(&self.hosts),
             nsswitch: read(&self.nsswitch),
+            host_conf: read(&self.host_conf),
             interfaces: if has_scope { interfaces() } else { Vec::new() },
             host_name: fs::read_to_string(HOST_NAME).unwrap_or_default().trim_end().to_owned(),
             res_options: self.res_options.clone(),
             local_domain: self.local_domain.clone(),
-            ..NameFiles::default()
         }
     }
 }
