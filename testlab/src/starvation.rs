@@ -53,7 +53,11 @@ fn waited_by(schedstat: &std::path::Path) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::{hint, thread};
+    use std::{
+        hint,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
 
     use super::*;
     use crate::PATIENCE;
@@ -67,10 +71,13 @@ mod tests {
         let all = sched_getaffinity(None).unwrap();
         let mut one = CpuSet::new();
         one.set((0..CpuSet::MAX_CPU).find(|core| all.is_set(*core)).unwrap());
+        // What a thread waited goes with it, so both end together: the one left alone would not wait any more.
+        let has_waited = AtomicBool::new(false);
         let spin = || {
             sched_setaffinity(None, &one).unwrap();
-            while starvation.so_far() < Duration::from_millis(100) {
-                assert!(watch.elapsed() < PATIENCE, "nobody waited");
+            while !has_waited.load(Ordering::Relaxed) {
+                assert!(watch.elapsed() < PATIENCE, "neither thread waited");
+                has_waited.fetch_or(starvation.so_far() >= Duration::from_millis(100), Ordering::Relaxed);
                 hint::spin_loop();
             }
         };
