@@ -200,7 +200,7 @@ fn main() -> ExitCode {
     for complaint in &complaints {
         let _ = writeln!(text, "FAILED {complaint}");
     }
-    // Where nobody reads, the exit code still tells.
+    // Where the output is not read, the exit code still says it.
     let _ = io::stdout().write_all(text.as_bytes());
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

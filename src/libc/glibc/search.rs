@@ -40,7 +40,7 @@ pub(super) fn search(
             Ok(lengths) => return Ok(Ok(lengths)),
             Err(error) => error,
         };
-        // Nobody is there: no other name will be told.
+        // No server is there: no other name will get an answer.
         if exchange.error == SystemError::Refused {
             return Ok(Err(HostError::TryAgain));
         }

@@ -22,6 +22,19 @@ pub(super) struct CnameChain {
 }
 
 impl CnameChain {
+    /// What is known of a name before its first answer.
+    pub(super) fn nothing(name: Name) -> Self {
+        Self {
+            name,
+            chain: Vec::new(),
+            addresses: Vec::new(),
+            queries: Vec::new(),
+            outcome: Outcome::Timeout,
+            detail: WireText::default(),
+            looped: false,
+        }
+    }
+
     /// Writes what was found into a resolution.
     pub(super) fn write(self, resolution: &mut Resolution) {
         resolution.name = shown(&self.name);

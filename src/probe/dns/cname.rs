@@ -39,15 +39,7 @@ pub(super) fn join(mut v4: CnameChain, mut v6: CnameChain) -> CnameChain {
 
 /// Follows one record type.
 async fn follow_type(name: &Name, record_type: RecordType, queries: &Queries<'_>, deadline: Deadline) -> CnameChain {
-    let mut found = CnameChain {
-        name: name.clone(),
-        chain: Vec::new(),
-        addresses: Vec::new(),
-        queries: Vec::new(),
-        outcome: Outcome::Timeout,
-        detail: WireText::default(),
-        looped: false,
-    };
+    let mut found = CnameChain::nothing(name.clone());
     let mut follower = Follower::new(name.clone());
     loop {
         let response = queries.ask(&follower.at, record_type, deadline, &mut found.queries).await;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -15,15 +16,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::failure::Failure;
-use super::message::{answers, decode, encode, framed, question as message_of};
-use super::query::{Response, read, udp_socket};
+use super::message::{decode, encode, framed, question as message_of};
+use super::query::{Response, over_udp, read};
 use crate::clock::Stopwatch;
 use crate::libc::{Lookup, Question, Returned, Unasked, Wire, WireReply};
 use crate::model::{Outcome, Protocol, WireText};
 use crate::net::deadline::Deadline;
-
-/// The largest datagram that is read.
-const LARGEST_DATAGRAM: usize = 4096;
 
 /// One question that was asked, and what came of it.
 #[derive(Debug)]
@@ -149,9 +147,9 @@ async fn ask(question: Question, deadline: Deadline) -> (Question, WireReply, Re
             }
             let answer = async {
                 if question.over_tcp {
-                    over_tcp(&question, &message).await
+                    over_tcp(question.server, &message).await
                 } else {
-                    over_udp(&question, &message).await
+                    over_udp(question.server, &message).await
                 }
             };
             match deadline.run(answer).await {
@@ -164,8 +162,8 @@ async fn ask(question: Question, deadline: Deadline) -> (Question, WireReply, Re
     let took = watch.elapsed();
     let protocol = if question.over_tcp { Protocol::Tcp } else { Protocol::Udp };
     let (reply, response) = match asked {
-        Ok(bytes) => {
-            let response = match decode(question.server, &bytes) {
+        Ok((bytes, decoded)) => {
+            let response = match decoded {
                 Ok(message) => read(message, protocol),
                 Err(failure) => failed(&failure),
             };
@@ -187,36 +185,15 @@ fn failed(failure: &Failure) -> Response {
     Response { outcome: failure.outcome, detail: WireText::new(&failure.words), message: None }
 }
 
-/// The first datagram with the question's id that answers it, or that cannot be read.
-async fn over_udp(question: &Question, message: &Message) -> Result<Vec<u8>, Failure> {
-    let bytes = encode(message)?;
-    let failed = |error: io::Error| Failure::of_socket(question.server, &error);
-    let socket = udp_socket(question.server).await.map_err(failed)?;
-    socket.send(&bytes).await.map_err(failed)?;
-    let mut buffer = vec![0; LARGEST_DATAGRAM];
-    loop {
-        let length = socket.recv(&mut buffer).await.map_err(failed)?;
-        let answer = &buffer[..length];
-        if answer.get(..2) != Some(&message.metadata.id.to_be_bytes()) {
-            continue;
-        }
-        if decode(question.server, answer).is_ok_and(|reply| !answers(&reply, message)) {
-            continue;
-        }
-        buffer.truncate(length);
-        return Ok(buffer);
-    }
-}
-
 /// The first message over a connection of its own.
-async fn over_tcp(question: &Question, message: &Message) -> Result<Vec<u8>, Failure> {
+async fn over_tcp(server: SocketAddr, message: &Message) -> Result<(Vec<u8>, Result<Message, Failure>), Failure> {
     let bytes = framed(&encode(message)?);
-    let server = question.server;
     let mut stream = TcpStream::connect(server).await.map_err(|error| Failure::of_socket(server, &error))?;
     let broken = |error: io::Error| Failure::of_stream(server, &error);
     stream.write_all(&bytes).await.map_err(broken)?;
     let length = stream.read_u16().await.map_err(broken)?;
     let mut answer = vec![0; usize::from(length)];
     stream.read_exact(&mut answer).await.map_err(broken)?;
-    Ok(answer)
+    let message = decode(server, &answer);
+    Ok((answer, message))
 }

@@ -100,7 +100,7 @@ impl<'a> Queries<'a> {
         let question = question(name, record_type, protocol);
         let exchanged = if protocol.row().datagrams {
             match deadline.run(over_udp(server, &question)).await {
-                Ok(exchanged) => exchanged,
+                Ok(exchanged) => exchanged.and_then(|(_, message)| message),
                 Err(late) => Err(Failure::late(late)),
             }
         } else {
@@ -181,14 +181,18 @@ fn coded(code: ResponseCode) -> String {
 
 /// A socket of its own for one question, connected: a random source port, answers of this server only, and the ICMP message
 /// that nothing listens there.
-pub(super) async fn udp_socket(server: SocketAddr) -> io::Result<UdpSocket> {
+async fn udp_socket(server: SocketAddr) -> io::Result<UdpSocket> {
     let local: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((local, 0)).await?;
     socket.connect(server).await?;
     Ok(socket)
 }
 
-async fn over_udp(server: SocketAddr, question: &Message) -> Result<Message, Failure> {
+/// The first datagram with the question's id that answers it, or that cannot be read; and what it says.
+pub(super) async fn over_udp(
+    server: SocketAddr,
+    question: &Message,
+) -> Result<(Vec<u8>, Result<Message, Failure>), Failure> {
     let bytes = encode(question)?;
     let failed = |error: io::Error| Failure::of_socket(server, &error);
     let socket = udp_socket(server).await.map_err(failed)?;
@@ -201,10 +205,12 @@ async fn over_udp(server: SocketAddr, question: &Message) -> Result<Message, Fai
         if answer.get(..2) != Some(&question.metadata.id.to_be_bytes()) {
             continue;
         }
-        let message = decode(server, answer)?;
-        if answers(&message, question) {
-            return Ok(message);
+        let message = decode(server, answer);
+        if message.as_ref().is_ok_and(|message| !answers(message, question)) {
+            continue;
         }
+        buffer.truncate(length);
+        return Ok((buffer, message));
     }
 }
 

@@ -40,6 +40,7 @@ pub(in crate::probe) struct System {
     hosts: CachedFile<Vec<u8>>,
     nsswitch: CachedFile<Vec<u8>>,
     host_conf: CachedFile<Vec<u8>>,
+    host_name: String,
     res_options: Option<String>,
     local_domain: Option<String>,
 }
@@ -52,6 +53,7 @@ impl System {
             hosts: whole(&files.hosts),
             nsswitch: whole(&files.nsswitch),
             host_conf: whole(&files.host_conf),
+            host_name: fs::read_to_string(HOST_NAME).unwrap_or_default().trim_end().to_owned(),
             res_options: env::var("RES_OPTIONS").ok(),
             local_domain: env::var("LOCALDOMAIN").ok(),
         }
@@ -125,7 +127,7 @@ impl System {
             nsswitch: read(&self.nsswitch),
             host_conf: read(&self.host_conf),
             interfaces: if has_scope { interfaces() } else { Vec::new() },
-            host_name: fs::read_to_string(HOST_NAME).unwrap_or_default().trim_end().to_owned(),
+            host_name: self.host_name.clone(),
             res_options: self.res_options.clone(),
             local_domain: self.local_domain.clone(),
         }
@@ -260,15 +262,11 @@ fn of_one_type<'a>(
     let mut absolute = Name::from_ascii(name).unwrap_or_default();
     absolute.set_fqdn(true);
     let best = exchanges.max_by_key(|exchange| super::query::finality_of(exchange.response.outcome));
-    let mut chain = CnameChain {
-        name: absolute.clone(),
-        chain: Vec::new(),
-        addresses: Vec::new(),
-        queries: Vec::new(),
-        outcome: best.map_or(Outcome::Timeout, |exchange| exchange.response.outcome),
-        detail: best.map(|exchange| exchange.response.detail.clone()).unwrap_or_default(),
-        looped: false,
-    };
+    let mut chain = CnameChain::nothing(absolute.clone());
+    if let Some(exchange) = best {
+        chain.outcome = exchange.response.outcome;
+        chain.detail = exchange.response.detail.clone();
+    }
     if let Some(message) = best.and_then(|exchange| exchange.response.message.as_ref()) {
         let mut follower = Follower::new(absolute);
         if let Err(words) = follower.follow(message, &mut chain.chain) {
